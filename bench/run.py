@@ -1,0 +1,480 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs the benchmarks of weft and, next to them, the same work in Go and Boost.
+
+One row of the list is one question: a program of bench/, pinned to one core for one worker and to two for two. With
+--peers each peer's program does the same row in between, round by round, so that a slow minute of the machine hits all
+of them alike; what counts is the ratio within one run. Where others use the machine too, the minimum says more than the
+median: both are kept.
+
+Programs:  build/bench/bench/bench_NAME (`./dev bench` builds them: a release build with -Dbench=true)
+Peers:     bench/peers/go and bench/peers/boost, built here into build/bench/peers; one that cannot be built is named
+           and left out.
+Results:   JSON lines: first an object that says where they come from ("machine"), then an answer a line. They are kept
+           in bench/results/; --readme writes the table of README.md from them.
+"""
+import argparse
+import collections
+import datetime
+import glob
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BENCH = os.path.join(ROOT, 'bench')
+BEGIN, END = '<!-- figures:begin -->', '<!-- figures:end -->'
+
+# A row's program, worker counts, what --only keeps of it, peers that answer it, rounds (0: as many as asked for), and
+# the seconds a run of the program may take.
+Row = collections.namedtuple('Row', 'program workers only peers rounds limit', defaults=('', (), 0, 120))
+ROWS = {
+    'P1': Row('switch', (1,), '', ('boost',)),
+    'P2': Row('yield', (1,), '', ('go', 'boost')),
+    'P3': Row('yield', (2,), '', ('go', 'boost')),
+    'P4': Row('spawn', (1,), '', ('go', 'boost')),
+    'P5': Row('join', (1, 2), '', ('go', 'boost')),
+    'P6': Row('rendezvous', (1, 2), '', ('go', 'boost')),
+    'P7': Row('buffered', (1, 2), '1x1', ('go', 'boost')),
+    'P8': Row('buffered', (1, 2), '100x100', ('go', 'boost')),
+    'P9': Row('select', (1, 2), '', ('go',)),
+    'P10': Row('mutex', (1, 2), '', ('go', 'boost')),
+    'P11': Row('ring', (1, 2), '', ('go',)),
+    'P12': Row('skynet', (1, 2), '', ('go',)),
+    'P13': Row('timer', (1,), '', ('go',), 1),
+    'P15': Row('parked', (1,), '', ('go',), 1, 300),
+    'P24': Row('wakeup', (2,), '', ('go',), 1),
+    'P25': Row('stages', (2,), '', ('go',), 1),
+    'P26': Row('idle', (2,), '', ('go',), 1),
+}
+
+# (row, variant, workers): what weft wants to reach, in the unit of the answer
+GOALS = {
+    ('P1', 'one direction', 1): 1.2,
+    ('P1', 'one direction, called', 1): 2.6,
+    ('P2', 'yield, 2 tasks', 1): 5,
+    ('P2', 'yield, 1000 tasks', 1): 6.5,
+    ('P3', 'yield, 1000 tasks', 2): 6,
+    ('P4', 'windows of 100, queued', 1): 19,
+    ('P4', 'windows of 100, run at once', 1): 14,
+    ('P5', 'spawn and join', 1): 32,
+    ('P5', 'spawn and join', 2): 65,
+    ('P6', 'round trip', 1): 30,
+    ('P6', 'round trip', 2): 60,
+    ('P7', 'capacity 128, 1x1', 1): 5,
+    ('P7', 'capacity 128, 1x1', 2): 12,
+    ('P8', 'capacity 128, 100x100', 1): 6,
+    ('P8', 'capacity 128, 100x100', 2): 18,
+    ('P9', '2 ready', 1): 10,
+    ('P9', '8 ready', 1): 25,
+    ('P9', '8 none ready, default', 1): 15,
+    ('P9', '8 blocking', 1): 65,
+    ('P9', '2 ready', 2): 25,
+    ('P9', '8 ready', 2): 60,
+    ('P9', '8 none ready, default', 2): 50,
+    ('P9', '8 blocking', 2): 110,
+    ('P10', 'lock and unlock, alone', 1): 3,
+    ('P10', 'lock and unlock, alone', 2): 9.3,
+    ('P10', '200 tasks contending', 2): 11,
+    ('P11', 'hop, 1000 tasks', 1): 14,
+    ('P11', 'hop, 1000 tasks', 2): 28,
+    ('P12', 'skynet, 1000000 leaves', 1): 236,
+    ('P12', 'skynet, 1000000 leaves', 2): 236,
+    ('P12', 'skynet, 1000000 leaves, run at once', 1): 90,
+    ('P12', 'skynet, 1000000 leaves, run at once', 2): 55,
+    ('P13', 'create, up to 1000000 live', 1): 47,
+    ('P13', 'stop, 1000000 live', 1): 8,
+    ('P13', 'create and stop, 1000000 live', 1): 25,
+    ('P15', 'create, against the plain C loop', 1): 1.15,
+    ('P15', 'create, warm', 1): 250,
+    ('P15', 'wake and finish', 1): 140,
+    ('P15', 'resident, each', 1): 4400,
+    ('P24', 'go, p99', 2): 100,
+    ('P24', 'wake, p99', 2): 100,
+    ('P25', '4 stages of 1 us, capacity 16, speed-up', 2): 1.9,
+    ('P26', 'idle, context switches a second', 2): 0,
+}
+MORE_IS_BETTER = {'x'}
+
+# What `./dev demo` measures: the row, and what it keeps of it.
+DEMO = [('P1', 'one direction'), ('P2', 'yield, 1000'), ('P4', 'windows of 100, queued'), ('P6', '')]
+
+# What README.md shows: row, variant, workers, in words.
+README = [
+    ('P1', 'one direction', 1, 'bare switch, one direction'),
+    ('P2', 'yield, 1000 tasks', 1, 'yield among 1,000 tasks'),
+    ('P4', 'windows of 100, queued', 1, 'start, run and end a task, a hundred at a time'),
+    ('P5', 'spawn and join', 1, 'start one task and join it'),
+    ('P6', 'round trip', 1, 'round trip, unbuffered channels, 1 worker'),
+    ('P6', 'round trip', 2, 'the same, 2 workers'),
+    ('P7', 'capacity 128, 1x1', 1, 'message through a channel of 128, 1 worker'),
+    ('P7', 'capacity 128, 1x1', 2, 'the same, 2 workers'),
+    ('P8', 'capacity 128, 100x100', 2, 'the same, 100 senders, 100 receivers, 2 workers'),
+    ('P9', '8 ready', 1, 'select, 8 channels ready'),
+    ('P9', '8 blocking', 1, 'select, 8 channels, waiting'),
+    ('P10', '200 tasks contending', 2, 'mutex, 200 tasks contending, 2 workers'),
+    ('P11', 'hop, 1000 tasks', 1, 'a hop in a ring of 1,000 tasks'),
+    ('P12', 'skynet, 1000000 leaves', 2, 'skynet, 1,000,000 leaves, 2 workers'),
+    ('P13', 'create and stop, 1000000 live', 1, 'make and stop a timer, 1,000,000 live'),
+    ('P15', 'create', 1, 'create one of 1,000,000 parked tasks'),
+    ('P15', 'resident, each', 1, 'memory of one of them'),
+    ('P24', 'wake, p99', 2, 'wake-up of a sleeping worker, p99'),
+    ('P25', '4 stages of 1 us, capacity 16, speed-up', 2, 'pipeline of 1 us stages, 2 workers against 1'),
+    ('P26', 'idle, context switches a second', 2, 'wake-ups of an idle process'),
+]
+
+
+def say(*words):
+    print(*words, file=sys.stderr, flush=True)
+
+
+def output_of(*command):
+    try:
+        r = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+        return r.stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ''
+
+
+def commit():
+    """The commit the tree is at, with a + if it differs from it."""
+    head = output_of('git', 'rev-parse', '--short=12', 'HEAD')
+    if not head:
+        return 'none'
+    return head + ('+' if output_of('git', 'status', '--porcelain', '--untracked-files=no') else '')
+
+
+def machine(build):
+    cpu = platform.processor()
+    try:
+        with open('/proc/cpuinfo', encoding='utf-8') as f:
+            found = re.search(r'^(?:model name|Model|CPU part)\s*:\s*(.*)$', f.read(), re.M)
+            cpu = found.group(1) if found else cpu
+    except OSError:
+        pass
+    compiler = 'unknown'
+    try:
+        with open(os.path.join(build, 'meson-info', 'intro-compilers.json'), encoding='utf-8') as f:
+            c = json.load(f)['host']['c']
+            compiler = '%s %s' % (c['id'], c['version'])
+    except (OSError, KeyError, ValueError):
+        pass
+    return {'machine': {'cpu': cpu or platform.machine(), 'arch': platform.machine(),
+                        'cores': len(os.sched_getaffinity(0)), 'kernel': platform.release(), 'compiler': compiler,
+                        'commit': commit(), 'date': datetime.date.today().isoformat()}}
+
+
+class Peers:
+    """The peers that can be built here: name -> row -> command."""
+
+    def __init__(self, build, wanted=('go', 'boost')):
+        self.dir = os.path.join(build, 'peers')
+        self.missing = {}
+        self.commands = {}
+        os.makedirs(self.dir, exist_ok=True)
+        for name in wanted:
+            why = getattr(self, name)()
+            if why:
+                self.missing[name] = why
+                say('%s: left out: %s' % (name, why))
+
+    def build(self, out, sources, command, **more):
+        """Runs command if out is older than a source. Returns '' or why it failed."""
+        if os.path.exists(out) and all(os.path.getmtime(out) >= os.path.getmtime(s) for s in sources):
+            return ''
+        try:
+            r = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+        except OSError as e:
+            return str(e)
+        return '' if r.returncode == 0 else 'does not build:\n' + r.stdout
+
+    def go(self):
+        src = os.path.join(BENCH, 'peers', 'go')
+        out = os.path.join(self.dir, 'go')
+        if not shutil.which('go'):
+            return 'no `go` here (Debian: golang-go)'
+        env = dict(os.environ, GOFLAGS='-mod=mod', GO111MODULE='on', GOTOOLCHAIN='local', GOPROXY='off',
+                   GOCACHE=os.path.join(self.dir, 'go-cache'))
+        why = self.build(out, glob.glob(os.path.join(src, '*')), ['go', 'build', '-o', out, '.'], cwd=src, env=env)
+        if not why:
+            self.commands['go'] = lambda row: [out]
+        return why
+
+    def boost(self):
+        src = os.path.join(BENCH, 'peers', 'boost')
+        cxx = os.environ.get('CXX', 'g++')
+        if not shutil.which(cxx):
+            return 'no %s here' % cxx
+        if not os.path.exists('/usr/include/boost/fiber/all.hpp'):
+            return 'no boost.fiber here (Debian: libboost-fiber-dev libboost-context-dev)'
+        why = ''
+        for name in ('context', 'fiber'):
+            out = os.path.join(self.dir, 'boost-' + name)
+            why = why or self.build(out, glob.glob(os.path.join(src, '*')), [
+                cxx, '-O2', '-o', out, os.path.join(src, name + '.cpp'),
+                '-Wl,-Bstatic', '-lboost_fiber', '-lboost_context', '-Wl,-Bdynamic', '-lpthread'])
+        if not why:
+            self.commands['boost'] = lambda row: [
+                os.path.join(self.dir, 'boost-context' if row == 'P1' else 'boost-fiber')]
+        return why
+
+    def command(self, peer, row, workers, runs, quick, only):
+        make = self.commands.get(peer)
+        if not make or peer not in ROWS[row].peers:
+            return None
+        options = ['-workers', str(workers), '-runs', str(runs)]
+        options += ['-quick'] if quick else []
+        options += ['-only', only] if only else []
+        return make(row) + options + [row]
+
+
+class Runner:
+    """Runs programs, pinned, and merges what their rounds answer."""
+
+    def __init__(self, build, peers, quick):
+        self.build, self.peers, self.quick = build, peers, quick
+        self.failed = []
+        self.env = dict(os.environ, WEFT_BENCH_COMMIT=commit())
+        self.cpus = sorted(os.sched_getaffinity(0))
+
+    def run(self, command, workers, limit):
+        """The answers of one program, or [] after saying what went wrong."""
+        cpus = self.cpus[:workers]
+        try:
+            r = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=self.env, timeout=limit,
+                               preexec_fn=lambda: os.sched_setaffinity(0, cpus))
+            why = 'exit status %d' % r.returncode if r.returncode else ''
+            answers = [json.loads(line) for line in r.stdout.splitlines() if line.startswith('{')]
+        except subprocess.TimeoutExpired:
+            why, answers = 'took longer than %d s' % limit, []
+        except (OSError, ValueError) as e:
+            why, answers = str(e), []
+        if why:
+            say('%s: %s' % (' '.join(os.path.relpath(c, ROOT) if os.path.isabs(c) else c for c in command), why))
+            self.failed.append(command)
+        return answers
+
+    def row(self, name, only='', runs=0, rounds=0, workers=None):
+        """All answers of one row: the variants in order, each peer's after weft's."""
+        row = ROWS[name]
+        only = only or row.only
+        runs = runs or (3 if self.quick else 6 if self.peers else 5)
+        rounds = row.rounds or rounds or (3 if self.peers and not self.quick else 1)
+        merged = collections.OrderedDict()
+        for workers in workers or row.workers:
+            if workers > len(self.cpus):
+                say('%s with %d workers: left out: only %d cores' % (name, workers, len(self.cpus)))
+                continue
+            each = max(1, runs // rounds)
+            weft = [os.path.join(self.build, 'bench', 'bench_' + row.program)]
+            weft += ['--workers', str(workers), '--runs', str(each)]
+            weft += ['--quick'] if self.quick else []
+            weft += ['--only', only] if only else []
+            commands = [weft]
+            if self.peers:
+                commands += [self.peers.command(p, name, workers, each, self.quick, only) for p in row.peers]
+            for _ in range(rounds):
+                bad = len(self.failed)
+                for command in filter(None, commands):
+                    for a in self.run(command, workers, row.limit):
+                        if only in a['variant']:
+                            merged.setdefault((a['name'], a['variant'], a['workers'], a.get('peer', '')), []).append(a)
+                if len(self.failed) > bad:
+                    break
+        return [merge(parts) for parts in merged.values()]
+
+
+def merge(parts):
+    """One answer of several rounds': the median of their medians."""
+    a = dict(parts[0])
+    a['median'] = round(statistics.median(p['median'] for p in parts), 3)
+    a['min'] = round(min(p['min'] for p in parts), 3)
+    a['max'] = round(max(p['max'] for p in parts), 3)
+    a['runs'] = sum(p['runs'] for p in parts)
+    return a
+
+
+def number(x):
+    """Three digits."""
+    if x is None:
+        return '-'
+    if x == 0:
+        return '0'
+    digits = 0 if abs(x) >= 100 else 1 if abs(x) >= 10 else 2
+    return '{:,.{}f}'.format(x, digits)
+
+
+def factor(weft, peer):
+    """How many times better weft is: peer's figure by weft's (the reverse where more is better)."""
+    if not weft or not peer or not peer['median'] or not weft['median']:
+        return ''
+    f = weft['median'] / peer['median'] if weft['unit'] in MORE_IS_BETTER else peer['median'] / weft['median']
+    return '%.2fx' % f if f < 9.95 else '%.0fx' % f
+
+
+def table(answers, out):
+    """Everything side by side: weft, each peer, how many times better than each, the goal."""
+    rows = collections.OrderedDict()
+    for a in answers:
+        rows.setdefault((a['name'], a['variant'], a['workers']), {})[a.get('peer', 'weft')] = a
+    versions = {a['peer']: a['version'] for a in answers if 'peer' in a}
+    peers = [p for p in ('go', 'boost') if p in versions]
+    title = {'go': re.sub('^go', 'Go ', versions.get('go', '')), 'boost': 'Boost ' + versions.get('boost', '')}
+    head = ['', 'work', 'w', 'unit', 'weft', 'min']
+    for p in peers:
+        head += [title[p], 'min', 'ratio']
+    lines = [head + ['goal', '']]
+    for (name, variant, workers), r in rows.items():
+        weft = r.get('weft')
+        goal = GOALS.get((name, variant, workers))
+        line = [name, variant, str(workers), next(iter(r.values()))['unit'], number(weft['median']) if weft else '-',
+                number(weft['min']) if weft else '-']
+        for p in peers:
+            a = r.get(p)
+            line += [number(a['median']) if a else '', number(a['min']) if a else '', factor(weft, a)]
+        met = ''
+        if weft and goal is not None:
+            more = weft['unit'] in MORE_IS_BETTER
+            met = 'yes' if (weft['median'] >= goal if more else weft['median'] <= goal) else 'no'
+        lines.append(line + [number(goal), met])
+    width = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    for line in lines:
+        cells = [c.ljust(w) if i < 2 or i == 3 else c.rjust(w) for i, (c, w) in enumerate(zip(line, width))]
+        print('  '.join(cells).rstrip(), file=out, flush=True)
+
+
+def load(path):
+    """(machine, answers) of a results file."""
+    where, answers = {}, []
+    with open(path, encoding='utf-8') as f:
+        for line in f:
+            if line.strip():
+                d = json.loads(line)
+                if 'machine' in d:
+                    where = d['machine']
+                else:
+                    answers.append(d)
+    return where, answers
+
+
+def readme(path):
+    """Writes the table of README.md between its markers from a results file."""
+    if not path:
+        files = glob.glob(os.path.join(BENCH, 'results', '*.json'))
+        if not files:
+            say('no results in bench/results: ./dev bench --peers --json bench/results/NAME.json makes some')
+            return 1
+        path = max(files, key=lambda p: (load(p)[0].get('date', ''), p))
+    where, answers = load(path)
+    by = {(a['name'], a['variant'], a['workers'], a.get('peer', 'weft')): a for a in answers}
+    versions = {a['peer']: a['version'] for a in answers if 'peer' in a}
+    titles = {'go': re.sub('^go', 'Go ', versions.get('go', 'Go')), 'boost': 'Boost ' + versions.get('boost', '')}
+    peers = [p for p in ('go', 'boost') if p in versions]
+    lines = [BEGIN, '| | unit | weft | %s |' % ' | '.join(titles[p] for p in peers),
+             '|---|---|--:|%s' % ('--:|' * len(peers))]
+    for name, variant, workers, words in README:
+        weft = by.get((name, variant, workers, 'weft'))
+        if weft:
+            cells = [number(a['median']) if a else '' for a in (by.get((name, variant, workers, p)) for p in peers)]
+            lines.append('| %s | %s | %s | %s |' % (words, weft['unit'], number(weft['median']), ' | '.join(cells)))
+    facts = [where.get(k, '?') for k in ('cpu', 'cores', 'kernel', 'compiler', 'commit', 'date')]
+    lines += ['', 'Medians, from `%s`: %s, %s cores, Linux %s, %s, commit %s, %s. How: `bench/README.md`.' % tuple(
+        [os.path.relpath(path, ROOT)] + facts), END]
+    target = os.path.join(ROOT, 'README.md')
+    with open(target, encoding='utf-8') as f:
+        text = f.read()
+    if BEGIN not in text or END not in text:
+        say('README.md has no %s ... %s' % (BEGIN, END))
+        return 1
+    text = text[:text.index(BEGIN)] + '\n'.join(lines) + text[text.index(END) + len(END):]
+    with open(target, 'w', encoding='utf-8') as f:
+        f.write(text)
+    say('README.md: figures from ' + os.path.relpath(path, ROOT))
+    return 0
+
+
+def chosen(names):
+    """Row names for what the user wrote: P2, or a program's name; all rows for nothing."""
+    rows = []
+    for n in names:
+        hits = [r for r in ROWS if r == n.upper() or ROWS[r].program == n.lower()]
+        if not hits:
+            known = ' '.join('%s(%s)' % (r, ROWS[r].program) for r in ROWS)
+            sys.exit('run.py: no row or program %s; there are %s' % (n, known))
+        rows += [h for h in hits if h not in rows]
+    return rows or list(ROWS)
+
+
+def demo(build):
+    """The few rows behind "First figures", each next to a peer where one can be built."""
+    peers = Peers(build)
+    runner = Runner(build, peers, quick=True)
+    answers = []
+    for name, only in DEMO:
+        answers += runner.row(name, only, runs=3, rounds=3, workers=(1,))
+    table(answers, sys.stdout)
+    print('Short runs, one core. Ratio: how many times faster weft is in this run. At length: ./dev bench --peers')
+    return 1 if runner.failed else 0
+
+
+def main():
+    p = argparse.ArgumentParser(prog='./dev bench', description='Measures weft and, with --peers, Go and '
+                                'Boost at the same work. Prints an answer a line, and a table on standard error.')
+    p.add_argument('names', nargs='*', metavar='NAME', help='rows (P2) or programs (yield); all without')
+    p.add_argument('--json', metavar='FILE', help='write machine and answers to FILE; standard output gets the table')
+    p.add_argument('--peers', action='store_true', help='measure Go and Boost too, in turn')
+    p.add_argument('--quick', action='store_true', help='short runs: for a look, not for comparing')
+    p.add_argument('--table', action='store_true', help='print the table only')
+    p.add_argument('--demo', action='store_true', help='the short table of ./dev demo')
+    p.add_argument('--readme', nargs='?', const='', metavar='FILE',
+                   help="write README.md's figures from a results file and measure nothing")
+    p.add_argument('--show', metavar='FILE', help='print the table of a results file and measure nothing')
+    p.add_argument('--runs', type=int, default=0, help='runs of each measurement')
+    p.add_argument('--build', default=os.path.join(ROOT, 'build', 'bench'),
+                   help='release build with -Dbench=true (build/bench)')
+    args = p.parse_args()
+    build = os.path.abspath(args.build)
+
+    if args.readme is not None:
+        return readme(args.readme)
+    if args.show:
+        table(load(args.show)[1], sys.stdout)
+        return 0
+    rows = chosen(args.names)
+    if not glob.glob(os.path.join(build, 'bench', 'bench_*')):
+        sys.exit('run.py: no programs in %s: ./dev bench builds them' % os.path.join(build, 'bench'))
+    if args.demo:
+        return demo(build)
+
+    peers = Peers(build) if args.peers else None
+    runner = Runner(build, peers, args.quick)
+    file = open(args.json, 'w', encoding='utf-8') if args.json else None
+    lines = file or (None if args.table else sys.stdout)
+    answers = []
+    if file:
+        print(json.dumps(machine(build)), file=file, flush=True)
+    for name in rows:
+        if sys.stderr.isatty():
+            print('\r%-40s\r' % ('%s %s ...' % (name, ROWS[name].program)), end='', file=sys.stderr, flush=True)
+        new = runner.row(name, runs=args.runs)
+        answers += new
+        for a in new if lines else ():
+            print(json.dumps(a), file=lines, flush=True)
+    if file:
+        file.close()
+    if sys.stderr.isatty():
+        print('\r%40s\r' % '', end='', file=sys.stderr, flush=True)
+    table(answers, sys.stderr if lines is sys.stdout else sys.stdout)
+    return 1 if runner.failed else 0
+
+
+if __name__ == '__main__':
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * weft/task.h - tasks: start, name, yield, sleep, park, join, cancel.
+ *
+ * A task is a function with a stack of its own. It stops running only in a blocking call or at its end. Every blocking call
+ *   - parks the task, never the worker, and may go on on another worker: keep no address of a thread-local variable, errno's included, across one;
+ *   - returns 0 or a count, or a negative code;
+ *   - has a form X_until(..., deadline), absolute: WEFT_NOW never waits (WEFT_EAGAIN), WEFT_FOREVER has no bound;
+ *   - is a cancellation point: after WEFT_ECANCELED or WEFT_ETIMEDOUT nothing has happened;
+ *   - may be called from any OS thread; one that weft did not make sleeps on a futex instead.
+ */
+#ifndef WEFT_TASK_H
+#define WEFT_TASK_H
+
+#include "ctx.h"
+#include "error.h"
+#include "export.h"
+#include "time.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef __cplusplus
+#include "go.h"
+#endif
+
+WEFT_BEGIN_DECLS
+
+typedef struct weft_task weft_task;
+typedef int weft_task_fn(void *arg);
+
+typedef struct weft_task_opts {
+	const char *name; /* copied, cut at 31 bytes; NULL: the function's name where known */
+	size_t stack;     /* usable bytes, 16 KiB to 1 GiB; 0: the runtime's default */
+	int worker;       /* 1..n: start on that worker (it may move later); 0: anywhere */
+	bool now;         /* run it at once; the caller goes to the queue's tail. Tasks only, ignored with .worker */
+	weft_ctx *ctx;    /* context to run under; NULL: the caller's */
+} weft_task_opts;
+
+enum weft_task_state {
+	WEFT_TASK_NEW,      /* started, has not run yet */
+	WEFT_TASK_RUNNABLE, /* in a queue */
+	WEFT_TASK_RUNNING,  /* on a worker */
+	WEFT_TASK_PARKED,   /* waits; weft_task_reason says for what */
+	WEFT_TASK_DONE,     /* has ended */
+};
+
+/* weft_go(fn, args...) - start fn(args...) as a detached task: a macro, see weft/go.h.
+ *
+ * Returns 0; WEFT_ENOMEM; WEFT_EAGAIN when the runtime's max_tasks are alive; WEFT_ESRCH when no runtime is up.
+ * Blocks: no. Threads: any. Order: what the caller did before is seen by fn.
+ */
+
+/* weft_go_opts - start fn(arg) as a task, with options.
+ *
+ *   out  receives a handle with one reference, which weft_task_join or weft_task_detach gives back; NULL: detached
+ *   o    options; NULL: none
+ *
+ * Returns 0, or as weft_go; WEFT_EINVAL for a stack size or worker out of range. On error *out is NULL.
+ * Blocks: no. Threads: any.
+ */
+WEFT_API int weft_go_opts(weft_task **out, weft_task_fn *fn, void *arg, const weft_task_opts *o);
+
+/* weft_task_join - wait until t has ended, and give its handle back.
+ *
+ *   ret  receives what its function returned, or gave to weft_task_exit; NULL: not wanted
+ *
+ * Returns 0; WEFT_ECANCELED, WEFT_ETIMEDOUT, WEFT_EAGAIN: then the handle is still the caller's; WEFT_EDEADLK for the caller itself.
+ * Blocks: yes (join). Threads: any, one at a time a handle. Order: all that t did is seen after it.
+ */
+WEFT_API int weft_task_join(weft_task *t, int *ret);
+WEFT_API int weft_task_join_until(weft_task *t, int *ret, int64_t deadline);
+
+/* weft_task_detach - give the handle back without waiting. The task goes on. NULL is allowed. */
+WEFT_API void weft_task_detach(weft_task *t);
+
+/* weft_task_self - the calling task, borrowed; NULL on an OS thread that runs none. */
+WEFT_API weft_task *weft_task_self(void);
+
+/* weft_task_id - its number, greater than 0, never used twice in a process. NULL: the caller's; 0 on an OS thread that runs none. */
+WEFT_API uint64_t weft_task_id(weft_task *t);
+
+/* weft_task_name - rename the calling task (copied, cut at 31 bytes). Returns 0, WEFT_ENOMEM, or WEFT_EINVAL off a task. */
+WEFT_API int weft_task_name(const char *name);
+
+/* weft_task_stateof - its state now (may have changed when you read it). weft_task_reason - what it waits for, in words ("chan send", "sleep"
+ * ...); "" when it does not wait. */
+WEFT_API enum weft_task_state weft_task_stateof(weft_task *t);
+WEFT_API const char *weft_task_reason(weft_task *t);
+
+/* weft_task_cancel - cancel one task: its blocking calls return WEFT_ECANCELED from now on.
+ *
+ * Returns 0, or WEFT_EALREADY if it was cancelled before or has ended. Blocks: no. Threads: any.
+ */
+WEFT_API int weft_task_cancel(weft_task *t);
+
+/* weft_task_yield - let others run: the caller goes to the tail of its queue. Nothing to do off a task. */
+WEFT_API void weft_task_yield(void);
+
+/* weft_task_sleep - wait for at least ns nanoseconds; never less. ns <= 0 yields; INT64_MAX: for ever.
+ *
+ * Returns 0, WEFT_ECANCELED, or WEFT_ETIMEDOUT when the context's deadline came first. weft_task_sleep_until: until an absolute time.
+ * Blocks: yes (sleep). Threads: any.
+ */
+WEFT_API int weft_task_sleep(int64_t ns);
+WEFT_API int weft_task_sleep_until(int64_t deadline);
+
+/* weft_task_park - wait for weft_task_unpark of the caller.
+ *
+ * There is one sticky permit a task: an unpark that comes first makes the next park return at once; two of them count as one.
+ * Returns 0 (the permit is used up), WEFT_ECANCELED, WEFT_ETIMEDOUT, WEFT_EAGAIN; WEFT_EINVAL off a task.
+ */
+WEFT_API int weft_task_park(void);
+WEFT_API int weft_task_park_until(int64_t deadline);
+
+/* weft_task_unpark - give t its permit. t must be the caller's to name: a handle held, or a task known to be alive.
+ * Blocks: no. Threads: any. Order: what the caller did before is seen when park returns. */
+WEFT_API void weft_task_unpark(weft_task *t);
+
+/* weft_task_exit - end the calling task with this result. Does not return. Off a task: a fatal error. */
+WEFT_API void weft_task_exit(int result) __attribute__((noreturn));
+
+/* weft_task_stack_left - bytes of stack the calling task has left; 0 on an OS thread that runs none. */
+WEFT_API size_t weft_task_stack_left(void);
+
+WEFT_END_DECLS
+
+#endif

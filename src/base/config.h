@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * config.h - every constant that shapes the runtime, with the small value the tests build with beside it.
+ *
+ * SMALL(normal, small): a build with -DWEFT_SMALL (meson -Dsmall=true) takes the second, so that rings overflow, slabs fill
+ * and caches spill within a few operations.  Shrink constants in tests, not code.
+ */
+#ifndef WEFT_BASE_CONFIG_H
+#define WEFT_BASE_CONFIG_H
+
+#ifdef WEFT_SMALL
+#define SMALL(normal, small) (small)
+#else
+#define SMALL(normal, small) (normal)
+#endif
+
+#ifndef NS /* weft.h gives users the same names */
+#define NS 1LL
+#define US (1000 * NS)
+#define MS (1000 * US)
+#define SEC (1000 * MS)
+#endif
+
+#define WORKERS_MAX 512                          /* WEFT_WORKERS and weft_opts.workers are clamped to this */
+
+#define RUNQ_CAP SMALL(256, 4)                   /* tasks in a worker's ring; a power of two */
+#define SLOT_RUN_MAX 8                           /* runs out of the LIFO slot in a row before a wake goes to the tail */
+#define TICK_SLOW 61                             /* every so many schedules: injection queue, due timers, loop */
+#define SEARCH_ROUNDS 4                          /* times a searching worker asks every victim */
+#define SLOT_WATCH_NS (50 * US)                  /* how long a searcher watches a full slot whose owner does not move */
+
+#define RECORD_SLAB_SIZE SMALL(256 * 1024, 16 * 1024) /* bytes, a power of two, aligned to itself */
+#define RECORD_CACHE SMALL(64, 4)                /* free records a worker keeps; half goes back when it is full */
+#define ID_BLOCK SMALL(1024, 4)                  /* task ids a worker takes at a time */
+
+#define STACK_GUARD (64 * 1024)                  /* bytes below every stack that fault when touched */
+#define STACK_DEFAULT (192 * 1024)               /* usable bytes; with the guard a slot reserves 256 KiB */
+#define STACK_MIN (16 * 1024)
+#define STACK_MAX (1024 * 1024 * 1024LL)
+#define STACK_SLAB_SLOTS SMALL(64, 4)            /* stacks of the default size in one mapping */
+#define STACK_CACHE SMALL(64, 2)                 /* hot stacks a worker keeps, last in first out */
+#define STACK_COLOURS 16                         /* stack tops differ by 0 .. COLOURS-1 cache lines */
+#define STACK_TRIM_KEEP (16 * 1024)              /* bytes a stack in the shared pool may keep committed */
+
+#define DECAY_NS (1 * SEC)                       /* unused memory is given back at latest two of these after its last use */
+#define MONITOR_NS (5 * MS)                      /* how often the monitor looks while any worker runs */
+#define MONITOR_IDLE_NS (100 * MS)               /* all idle for so long: the monitor sleeps too */
+#define STUCK_NS (10 * MS)                       /* a worker on one task for longer than this counts as stuck */
+
+#define LOCK_SPINS 64                            /* tries before a thread sleeps on a small lock */
+#define LOT_BUCKETS SMALL(256, 2)                /* address-keyed wait queues */
+
+#define MUTEX_FAIR_NS (1 * MS)                   /* a mutex waiter older than this is handed the lock */
+#define SELECT_INLINE 32                         /* cases whose waiters fit the caller's frame; more are malloc'ed */
+
+#endif

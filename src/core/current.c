@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * current.c - this worker: the one place where weft reads thread-local storage.
+ *
+ * Compilers keep addresses of thread-local variables across a switch, after which they belong to another thread.  So the variable is read in
+ * functions that are never inlined, and nothing taken from it is kept across a park: what arrives after a switch is handed the worker by the
+ * switch itself (arch/switch.h, `pass`).
+ */
+#include "core/runtime.h"
+
+static __thread struct worker *this_worker;
+
+NOINLINE struct worker *weft__worker(void)
+{
+	__asm__ volatile("" ::: "memory"); /* neither pure nor const: no two calls are merged */
+	return this_worker;
+}
+
+NOINLINE void weft__worker_set(struct worker *w)
+{
+	__asm__ volatile("" ::: "memory");
+	this_worker = w;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lot.h - wait queues keyed by address, so that a mutex is 8 bytes, zeroed memory is valid, and nothing needs to be destroyed.
+ *
+ * A fixed table of buckets, each a small lock and a list of waiters in the order they came; which bucket is a hash of the address.  Whoever waits
+ * checks its condition under the bucket's lock and enlists there; whoever changes the condition changes it first, then takes that lock to
+ * find waiters.  The table belongs to the process.
+ *
+ * Source: the parking lot of WebKit (Pizlo 2016). Changed: a wake is a claim of the task's wait word (core/waitword.h), so that deadlines, cancellation
+ * and select need nothing here.
+ */
+#ifndef WEFT_CORE_LOT_H
+#define WEFT_CORE_LOT_H
+
+#include "core/wait.h"
+
+struct lot_bucket {
+	CACHE_ALIGNED struct lock lock; /* RANK_LOT */
+	struct list waiters;            /* of all addresses that hash here, oldest first; under lock */
+};
+
+extern struct lot_bucket weft__lot[];
+
+static inline struct lot_bucket *lot_bucket(const void *key)
+{
+	return &weft__lot[(((uintptr_t)key * 0x9e3779b97f4a7c15ULL) >> 32) % LOT_BUCKETS];
+}
+
+/* Next waiter upon key after w (NULL: from the start). Bucket locked. */
+struct waiter *weft__lot_next(struct lot_bucket *b, const void *key, struct waiter *w);
+
+/* Waits upon key while still(arg) says so (asked once, under the bucket's lock). Returns 0 when it does not; the waker's status; WEFT_EAGAIN, WEFT_ETIMEDOUT,
+ * WEFT_ECANCELED, WEFT_ENOMEM. */
+int weft__lot_wait(void *key, bool (*still)(void *arg), void *arg, enum task_reason reason, int64_t deadline);
+
+/* Claims all that wait upon key, with this status. Bucket locked. The claimed, oldest first, are to be given to weft__ready_list after unlocking. */
+struct inject_node *weft__lot_claim_all(struct lot_bucket *b, void *key, int status);
+
+/* Wakes all that wait upon key; weft__lot_wait returns status to them. Takes the bucket's lock. w: the caller's worker or NULL. */
+void weft__lot_wake_all(struct worker *w, void *key, int status);
+
+#endif

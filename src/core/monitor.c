@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * monitor.c - the thread that looks after stuck workers, memory to give back, and signals.
+ *
+ * While any worker runs it looks every MONITOR_NS:
+ *   - nudges every worker that stands on a task (its next schedule is a slow one: timers, injection queue);
+ *   - a worker that has stood on one task since the last look is stuck: if it keeps work to itself (slot, inbox, ring, due timers), or shared
+ *     work waits, a sleeping worker is woken to search;
+ *   - retries tasks that wait for a stack; lets unused stacks and records decay.
+ * It runs no task.  When all workers have slept for MONITOR_IDLE_NS and nothing is left to decay it sleeps itself, until a worker leaves idleness
+ * (weft__monitor_poke: one relaxed load).  It is also the one thread of weft that does not block signals: SIGQUIT prints all tasks, if
+ * its disposition was the default.
+ *
+ *   word  AWAKE -> ASLEEP  monitor, before it looks at the idle counts once more     ASLEEP -> AWAKE  poke, which wakes it
+ */
+#include "core/runtime.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/futex.h"
+#include "core/recslab.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AWAKE 0u
+#define ASLEEP 1u
+
+static ATOMIC(struct runtime *) quit_rt; /* whose monitor the SIGQUIT handler wakes */
+
+static void wake(struct runtime *rt)
+{
+	store_relaxed(&rt->monitor_word, AWAKE); /* a store is enough: the monitor looks at everything after it has woken */
+	weft__futex_wake(&rt->monitor_word, 1);
+}
+
+void weft__monitor_poke(struct runtime *rt)
+{
+	asym_light(); /* pairs with asym_heavy in doze: either it sees that somebody runs, or we see ASLEEP */
+	if (unlikely(load_relaxed(&rt->monitor_word) == ASLEEP))
+		wake(rt);
+}
+
+/* Anything to do for a worker that does not move? */
+static bool keeps_work(struct worker *w, int64_t now)
+{
+	return load_relaxed(&w->slot) || injectq_len(&w->inbox) || !wsq_empty(&w->runq) || wheel_next(&w->wheel) <= now;
+}
+
+static void look_after_workers(struct runtime *rt, uint32_t *ticks)
+{
+	int64_t now = clock_now();
+	bool help = injectq_len(&rt->inject) != 0;
+	struct inject_node *n;
+
+	for (unsigned i = 0; i < rt->n; i++) {
+		struct worker *w = &rt->workers[i];
+		uint32_t tick = load_relaxed(&w->tick); /* a look */
+
+		if (load_relaxed(&w->cur)) { /* a look */
+			store_relaxed(&w->countdown, 0); /* lost if the owner counts down just now; repeated at the next look */
+			if (ticks[i] == tick)
+				help |= keeps_work(w, now);
+		}
+		ticks[i] = tick;
+	}
+	if (injectq_len(&rt->stackless) && (n = injectq_pop(&rt->stackless)) != NULL)
+		weft__sched_inject(rt, task_of_next(n));
+	else if (help)
+		weft__sched_wake(rt);
+}
+
+/* Sleeps until somebody runs. Returns at once if somebody does. */
+static void doze(struct runtime *rt)
+{
+	store_relaxed(&rt->monitor_word, ASLEEP); /* made visible by asym_heavy */
+	asym_heavy();                             /* pairs with asym_light in weft__monitor_poke */
+	while (load_relaxed(&rt->monitor_word) == ASLEEP && idle_sleepers(&rt->idle) == rt->n && !load_acquire(&rt->stopping) &&
+	       !load_relaxed(&rt->dump_wanted))
+		weft__futex_wait(&rt->monitor_word, ASLEEP, INT64_MAX);
+	store_relaxed(&rt->monitor_word, AWAKE); /* own; a poke stores the same */
+}
+
+static void *monitor_main(void *arg)
+{
+	struct runtime *rt = arg;
+	uint32_t *ticks = rt->monitor_ticks;
+	int64_t idle_since = 0, decayed = 0, now;
+	bool decaying = true;
+
+	pthread_sigmask(SIG_SETMASK, &rt->caller_mask, NULL);
+	while (!load_acquire(&rt->monitor_stop)) { /* pairs with store_release in weft__monitor_stop */
+		if (load_relaxed(&rt->dump_wanted)) { /* a flag; the handler's wake orders it */
+			store_relaxed(&rt->dump_wanted, 0u); /* own */
+			if (weft__hooks.dump)
+				weft__hooks.dump(STDERR_FILENO);
+		}
+		look_after_workers(rt, ticks);
+		now = weft__clock_read(); /* real time also under the fake clock */
+		if (idle_sleepers(&rt->idle) != rt->n) {
+			idle_since = 0;
+			decaying = true;
+		} else if (!idle_since) {
+			idle_since = now;
+		}
+		if (now - decayed >= DECAY_NS / 2 && decaying) {
+			enum stack_decay stacks = weft__stack_decay();
+			enum rec_decay records = weft__rec_decay();
+
+			decaying = stacks != STACK_DECAY_DONE || records != REC_DECAY_DONE || !idle_since;
+			if (stacks != STACK_DECAY_NOW)
+				decayed = now;
+		}
+		if (idle_since && !decaying && now - idle_since >= MONITOR_IDLE_NS && !injectq_len(&rt->stackless)) {
+			doze(rt);
+			idle_since = 0;
+			decaying = true;
+			continue;
+		}
+		weft__futex_wait(&rt->monitor_tick, 0, now + MONITOR_NS);
+	}
+	return NULL;
+}
+
+static void on_quit(int sig)
+{
+	struct runtime *rt = load_acquire(&quit_rt); /* pairs with store_release in weft__monitor_start */
+
+	(void)sig;
+	if (!rt)
+		return;
+	store_relaxed(&rt->dump_wanted, 1u); /* ordered by the futex call */
+	wake(rt);
+	weft__futex_wake(&rt->monitor_tick, 1);
+}
+
+int weft__monitor_start(struct runtime *rt)
+{
+	struct sigaction old, sa;
+	int rc;
+
+	rt->monitor_ticks = calloc(rt->n, sizeof *rt->monitor_ticks);
+	if (!rt->monitor_ticks)
+		return WEFT_ENOMEM;
+	rc = pthread_create(&rt->monitor, NULL, monitor_main, rt); /* with all signals blocked, like the workers */
+	if (rc) {
+		free(rt->monitor_ticks);
+		return -rc;
+	}
+	rt->monitor_up = true;
+	if (rt->signals && sigaction(SIGQUIT, NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL) {
+		store_release(&quit_rt, rt); /* pairs with load_acquire in on_quit */
+		memset(&sa, 0, sizeof sa);
+		sa.sa_handler = on_quit;
+		sa.sa_flags = SA_RESTART | SA_ONSTACK;
+		sigemptyset(&sa.sa_mask);
+		rt->quit_installed = sigaction(SIGQUIT, &sa, NULL) == 0;
+	}
+	return 0;
+}
+
+void weft__monitor_stop(struct runtime *rt)
+{
+	if (!rt->monitor_up)
+		return;
+	if (rt->quit_installed) {
+		struct sigaction now;
+
+		if (sigaction(SIGQUIT, NULL, &now) == 0 && now.sa_handler == on_quit)
+			signal(SIGQUIT, SIG_DFL);
+		store_release(&quit_rt, NULL); /* as in start; a handler under way sees rt, which outlives the join below */
+	}
+	store_release(&rt->monitor_stop, true); /* pairs with load_acquire in monitor_main */
+	store_relaxed(&rt->monitor_tick, 1u);   /* ends its timed wait for good; ordered by the futex call */
+	weft__futex_wake(&rt->monitor_tick, 1);
+	wake(rt);
+	pthread_join(rt->monitor, NULL);
+	free(rt->monitor_ticks);
+	rt->monitor_up = false;
+}

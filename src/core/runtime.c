@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * runtime.c - brings the runtime up, takes it down, and notices when nothing can go on.
+ *
+ * Up:    options - records - workers with their loops - signal mask, overflow handler - main task - publish - threads, monitor - worker 1 is the caller.
+ * Down:  1 somebody decides the result and sets `stopping`     2 each worker leaves its loop at its next schedule
+ *        3 threads joined, monitor stopped                     4 tasks that are left are abandoned: waits closed, waiters withdrawn, stacks put back
+ *        5 unpublished: no foreign thread is inside any more   6 wheels emptied, loops closed, caches drained
+ */
+#include "core/runtime.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/cpus.h"
+#include "core/lot.h"
+#include "core/recslab.h"
+#include <dirent.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+struct debug_hooks weft__hooks;
+
+/* --- options --- */
+
+/* An unsigned number from the environment into *out if it is set. */
+static int env_number(const char *name, unsigned long long max, unsigned long long *out)
+{
+	const char *s = getenv(name);
+	unsigned long long v;
+	char *end;
+
+	if (!s || !*s)
+		return 0;
+	errno = 0;
+	v = strtoull(s, &end, 0);
+	if (errno || *end || end == s || *s == '-' || v > max) {
+		weft__log("%s=%s is not a number from 0 to %llu", name, s, max);
+		return WEFT_EINVAL;
+	}
+	*out = v;
+	return 0;
+}
+
+static int options(struct runtime *rt, const weft_opts *o)
+{
+	unsigned long long workers = 0, stack = 0, tasks = 0, seed = 0;
+	int rc;
+
+	if (o->workers < 0 || o->workers > WORKERS_MAX)
+		return WEFT_EINVAL;
+	workers = (unsigned long long)o->workers;
+	stack = o->stack;
+	tasks = o->max_tasks;
+	seed = o->seed;
+	rc = workers ? 0 : env_number("WEFT_WORKERS", WORKERS_MAX, &workers);
+	if (!rc && !stack)
+		rc = env_number("WEFT_STACK", STACK_MAX, &stack);
+	if (!rc && !tasks)
+		rc = env_number("WEFT_MAX_TASKS", SIZE_MAX, &tasks);
+	if (!rc && !seed)
+		rc = env_number("WEFT_SEED", UINT64_MAX, &seed);
+	if (rc)
+		return rc;
+	if (stack && (stack < STACK_MIN || stack > (unsigned long long)STACK_MAX))
+		return WEFT_EINVAL;
+	if (!workers)
+		workers = weft__cpus();
+	if (workers > WORKERS_MAX)
+		workers = WORKERS_MAX;
+	if (!seed && getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed)
+		seed = (unsigned long long)clock_now();
+	rt->n = (unsigned)workers;
+	rt->stack_size = stack ? (size_t)stack : STACK_DEFAULT;
+	rt->max_tasks = tasks ? (size_t)tasks : SIZE_MAX;
+	rt->seed = seed;
+	rt->signals = !o->no_signals;
+	rt->deadlock_check = !o->no_deadlock;
+	return 0;
+}
+
+/* --- workers --- */
+
+static void workers_free(struct runtime *rt)
+{
+	for (unsigned i = 0; rt->workers && i < rt->n; i++) {
+		struct worker *w = &rt->workers[i];
+
+		weft__loop_free(w->loop);
+		free(w->watched);
+	}
+	free(rt->workers);
+}
+
+static int workers_make(struct runtime *rt)
+{
+	int64_t now = clock_now();
+	int rc;
+
+	rt->workers = aligned_alloc(_Alignof(struct worker), rt->n * sizeof *rt->workers);
+	if (!rt->workers)
+		return WEFT_ENOMEM;
+	memset(rt->workers, 0, rt->n * sizeof *rt->workers);
+	for (unsigned i = 0; i < rt->n; i++) {
+		struct worker *w = &rt->workers[i];
+
+		w->rt = rt;
+		w->id = i;
+		w->coarse_now = now;
+		store_relaxed(&w->countdown, TICK_SLOW); /* not shared yet */
+		rng_seed(&w->rng, rt->seed, i + 1);
+		wsq_init(&w->runq);
+		weft__wheel_init(&w->wheel, now);
+		w->watched = calloc(rt->n, sizeof *w->watched);
+		rc = w->watched ? weft__loop_make(&w->loop) : WEFT_ENOMEM;
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* What a thread gets while it is a worker, and gives back. */
+struct seat {
+	struct altstack alt;
+	int slack;
+};
+
+static int sit(struct worker *w, struct seat *s)
+{
+	int rc = w->rt->signals ? weft__altstack_enter(&s->alt) : 0;
+
+	if (rc)
+		return rc;
+	s->slack = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+	prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* nanoseconds: sleeps end when they should */
+	w->errno_at = &errno;
+	if (unlikely(weft__san))
+		weft__san_thread_init(&w->san);
+	weft__worker_set(w);
+	return 0;
+}
+
+static void rise(struct worker *w, struct seat *s)
+{
+	weft__worker_set(NULL);
+	if (s->slack > 0)
+		prctl(PR_SET_TIMERSLACK, s->slack, 0, 0, 0);
+	if (w->rt->signals)
+		weft__altstack_leave(&s->alt);
+}
+
+static void *worker_thread(void *arg)
+{
+	struct worker *w = arg;
+	struct seat s;
+	int rc = sit(w, &s);
+
+	if (rc) {
+		weft__log("worker %u has no alternate signal stack (%s); it does not run", w->id + 1, strerror(-rc));
+		weft__runtime_stop(w->rt, rc);
+		return NULL;
+	}
+	weft__worker_main(w);
+	rise(w, &s);
+	return NULL;
+}
+
+static int threads_start(struct runtime *rt)
+{
+	char name[16];
+	int rc;
+
+	for (unsigned i = 1; i < rt->n; i++) {
+		struct worker *w = &rt->workers[i];
+
+		rc = pthread_create(&w->thread, NULL, worker_thread, w);
+		if (rc)
+			return -rc;
+		w->started = true;
+		snprintf(name, sizeof name, "weft-%u", i + 1);
+		pthread_setname_np(w->thread, name);
+	}
+	return weft__monitor_start(rt);
+}
+
+static void threads_join(struct runtime *rt)
+{
+	for (unsigned i = 1; i < rt->n; i++) {
+		if (rt->workers[i].started)
+			pthread_join(rt->workers[i].thread, NULL);
+	}
+}
+
+/* --- stop --- */
+
+void weft__runtime_stop(struct runtime *rt, int result)
+{
+	uint32_t none = 0;
+
+	if (!cas_acq_rel(&rt->stop_claimed, &none, 1u)) /* the first result counts */
+		return;
+	rt->result = result;
+	store_release(&rt->stopping, true); /* pairs with load_acquire(stopping) everywhere */
+	for (unsigned i = 0; i < rt->n; i++) {
+		store_relaxed(&rt->workers[i].countdown, 0); /* a hint: they look every TICK_SLOW schedules anyway */
+		weft__sched_notify(rt, i);
+	}
+}
+
+void weft_exit(int result)
+{
+	struct worker *w = weft__worker();
+	struct weft_task *t;
+
+	if (!w) {
+		if (weft__rt_enter()) {
+			weft__runtime_stop(weft__rt, result);
+			weft__rt_leave();
+		}
+		return;
+	}
+	weft__runtime_stop(w->rt, result);
+	t = load_relaxed(&w->cur); /* own */
+	if (!t)
+		weft__fatal("weft_exit was called from a worker's own stack");
+	for (;;) { /* nobody is resumed any more */
+		wait_begin(t, NULL, 0, WEFT_FOREVER);
+		store_relaxed(&w->countdown, 0); /* own */
+		weft__sched_park(w, t);
+		w = weft__worker();
+	}
+}
+
+/* Step 4 for one record. */
+static bool abandon(void *rec, void *arg)
+{
+	struct weft_task *t = rec;
+	struct runtime *rt = arg;
+	uint8_t state = load_acquire(&t->state); /* all workers are gone; foreign threads may still be waking some */
+	struct stack *s;
+	uint64_t word;
+
+	if (state == TASK_FREE || (t->flags & TASK_FOREIGN) || state == WEFT_TASK_DONE || t->id == 0)
+		return true;
+	if (state == WEFT_TASK_PARKED) {
+		word = load_acquire(&t->wait); /* pairs with store_release in wait_open */
+		if (wait_is_open(word) && wait_claim(&t->wait, word, WAIT_CANCELED)) {
+			if (t->waiters)
+				weft__wait_withdraw(t->waiters, (int)t->nwaiters);
+		} else {
+			while (load_acquire(&t->state) == WEFT_TASK_PARKED) /* claimed by a foreign thread that is about to queue it */
+				sched_yield();
+		}
+	}
+	s = t->stack;
+	t->stack = NULL;
+	if (s) {
+		if (unlikely(weft__san) && t->ctx.sp)
+			weft__san_fiber_fini(&s->san);
+		s->owner = NULL;
+		weft__stack_put(s);
+	}
+	t->ctx.sp = NULL;
+	if (t->wctx)
+		weft__ctx_task_end(t);
+	t->result = WEFT_ECANCELED;
+	store_release(&t->state, (uint8_t)WEFT_TASK_DONE); /* as in task_end */
+	if (t->flags & TASK_JOINABLE)
+		weft__lot_wake_all(NULL, &t->result, WEFT_ECANCELED);
+	weft__task_unref(NULL, t);
+	rt->abandoned++;
+	return true;
+}
+
+static int64_t drop_timer(struct timer_node *n, int64_t now, void *arg)
+{
+	struct list *users = arg;
+
+	(void)now;
+	if (n->kind == TIMER_USER)
+		list_push_tail(users, &n->link);
+	return WHEEL_NEVER;
+}
+
+static void down(struct runtime *rt)
+{
+	struct list users;
+	struct list_node *n;
+
+	threads_join(rt);
+	weft__monitor_stop(rt);
+	weft__rec_foreach(abandon, rt);
+	weft__rt_unpublish();
+	list_init(&users);
+	for (unsigned i = 0; i < rt->n; i++) {
+		struct worker *w = &rt->workers[i];
+
+		weft__wheel_run(&w->wheel, INT64_MAX - 1, drop_timer, &users);
+		weft__stack_cache_drain(&w->stacks);
+		weft__records_drain(w);
+	}
+	while ((n = list_pop_head(&users)) != NULL)
+		weft__usertimer_drop(container_of(n, struct timer_node, link));
+}
+
+/* --- nothing can go on --- */
+
+static bool judge(void *rec, void *arg)
+{
+	struct weft_task *t = rec;
+	struct verdict *v = arg;
+	uint8_t state = load_acquire(&t->state); /* a look; no worker runs */
+
+	if (state == TASK_FREE || (t->flags & TASK_FOREIGN) || state == WEFT_TASK_DONE || t->id == 0)
+		return true;
+	v->tasks++;
+	if (state != WEFT_TASK_PARKED || !wait_is_open(load_acquire(&t->wait)) || /* pairs with wait_open */
+	    load_relaxed(&t->deadline) != WEFT_FOREVER || load_relaxed(&t->reason) > REASON_OWN_LAST)
+		v->hope = true;
+	return !v->hope;
+}
+
+/* OS threads of this process that weft did not make: something outside may still wake a task. */
+static int foreign_threads(struct runtime *rt)
+{
+	DIR *d = opendir("/proc/self/task");
+	struct dirent *e;
+	int n = 0;
+
+	if (!d)
+		return 1; /* cannot tell: assume there is one */
+	while ((e = readdir(d)) != NULL)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	n -= (int)rt->n + rt->monitor_up;
+	if (weft__san & SAN_TSAN)
+		n--; /* its background thread */
+	return n > 0 ? n : 0;
+}
+
+void weft__runtime_all_asleep(struct runtime *rt, struct worker *w)
+{
+	struct verdict v = { .tasks = 0 };
+
+	(void)w;
+	if (!rt->deadlock_check || load_relaxed(&rt->stopping) || injectq_len(&rt->inject) || injectq_len(&rt->stackless))
+		return;
+	for (unsigned i = 0; i < rt->n; i++) {
+		if (wheel_next(&rt->workers[i].wheel) != WHEEL_NEVER || injectq_len(&rt->workers[i].inbox) ||
+		    weft__loop_active(rt->workers[i].loop))
+			return;
+	}
+	weft__rec_foreach(judge, &v);
+	if (v.hope || !v.tasks || idle_sleepers(&rt->idle) != rt->n)
+		return;
+	v.foreign = foreign_threads(rt);
+	lock_take(&rt->idle.lock, RANK_IDLE);
+	if (rt->deadlock_reported) {
+		lock_drop(&rt->idle.lock);
+		return;
+	}
+	rt->deadlock_reported = true;
+	lock_drop(&rt->idle.lock);
+	if (weft__hooks.deadlock)
+		weft__hooks.deadlock(&v);
+	if (!v.foreign)
+		weft__runtime_stop(rt, WEFT_EDEADLK);
+}
+
+/* --- run --- */
+
+static ATOMIC(uint32_t) up; /* a weft_run is under way */
+
+static void block_signals(sigset_t *old)
+{
+	sigset_t set;
+
+	sigfillset(&set);
+	sigdelset(&set, SIGSEGV);
+	sigdelset(&set, SIGBUS);
+	sigdelset(&set, SIGFPE);
+	sigdelset(&set, SIGILL);
+	sigdelset(&set, SIGTRAP);
+	sigdelset(&set, SIGABRT);
+	sigdelset(&set, SIGSYS);
+	pthread_sigmask(SIG_SETMASK, &set, old);
+}
+
+int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process, int *result)
+{
+	struct runtime *rt;
+	struct worker *w;
+	struct seat seat;
+	uint32_t none = 0;
+	int rc;
+
+	if (!fn)
+		return WEFT_EINVAL;
+	if (weft__worker() || !cas_acquire(&up, &none, 1u)) /* pairs with the release below */
+		return WEFT_EBUSY;
+	rc = WEFT_ENOMEM;
+	rt = calloc(1, sizeof *rt);
+	if (!rt)
+		goto out;
+	idle_init(&rt->idle);
+	rt->exit_process = exit_process;
+	rc = options(rt, o);
+	if (!rc)
+		rc = weft__records_init();
+	if (!rc)
+		rc = workers_make(rt);
+	if (rc)
+		goto free_workers;
+	w = &rt->workers[0];
+	rc = rt->signals ? weft__overflow_install() : 0;
+	if (rc)
+		goto free_workers;
+	block_signals(&rt->caller_mask);
+	rc = sit(w, &seat);
+	if (rc)
+		goto restore_signals;
+	rc = weft__task_start_main(rt, w, fn, arg);
+	if (rc)
+		goto leave_seat;
+	weft__rt_publish(rt);
+	rc = threads_start(rt);
+	if (rc)
+		weft__runtime_stop(rt, rc);
+	weft__worker_main(w);
+	down(rt);
+	*result = rt->result;
+	if (!rc && rt->result == WEFT_EDEADLK && rt->deadlock_reported)
+		rc = WEFT_EDEADLK;
+leave_seat:
+	rise(w, &seat);
+restore_signals:
+	pthread_sigmask(SIG_SETMASK, &rt->caller_mask, NULL);
+	if (rt->signals)
+		weft__overflow_uninstall();
+free_workers:
+	workers_free(rt);
+	free(rt);
+out:
+	store_release(&up, 0u); /* pairs with cas_acquire above */
+	return rc;
+}
+
+/* --- figures --- */
+
+int weft_stats(weft_stat *out)
+{
+	struct worker *self = weft__worker();
+	struct stack_stats st;
+	struct runtime *rt;
+
+	memset(out, 0, sizeof *out);
+	if (!self && !weft__rt_enter())
+		return WEFT_ESRCH;
+	rt = weft__rt;
+	out->workers = (int)rt->n;
+	out->started = load_relaxed(&rt->stat_started); /* statistics, here and below */
+	for (unsigned i = 0; i < rt->n; i++) {
+		struct worker *w = &rt->workers[i];
+
+		out->started += load_relaxed(&w->stat_started);
+		out->finished += load_relaxed(&w->stat_finished);
+		out->switches += load_relaxed(&w->tick);
+		out->steals += load_relaxed(&w->stat_steals);
+		out->sleeps += load_relaxed(&w->stat_sleeps);
+		out->timers += load_relaxed(&w->stat_timers);
+	}
+	if (!self)
+		weft__rt_leave();
+	weft__stack_stats(&st);
+	out->stacks = st.stacks;
+	out->stack_bytes = st.mapped;
+	return 0;
+}
+
+void weft_trim(void)
+{
+	weft__stack_trim();
+	weft__rec_trim();
+}

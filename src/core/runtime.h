@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * runtime.h - the runtime and its workers, as the rest of core/ sees them.
+ */
+#ifndef WEFT_CORE_RUNTIME_H
+#define WEFT_CORE_RUNTIME_H
+
+#include "base/config.h"
+#include "base/lock.h"
+#include "base/rand.h"
+#include "core/idle.h"
+#include "core/injectq.h"
+#include "core/loop.h"
+#include "core/oncpu.h"
+#include "core/parker.h"
+#include "core/stack.h"
+#include "core/task.h"
+#include "core/timer.h"
+#include "core/wait.h"
+#include "queue/wsq.h"
+#include "weft/runtime.h"
+#include <pthread.h>
+#include <signal.h>
+
+struct runtime;
+
+struct worker {
+	/* the owner's, touched at every switch */
+	struct context ctx;           /* where its own stack stopped */
+	ATOMIC(struct weft_task *) cur; /* task it stands on; NULL: its own stack. Owner; the monitor and dumps read it */
+	struct weft_task *prev;       /* task just left, to be settled by the context that arrives; owner */
+	int *errno_at;                /* the thread's errno */
+	struct runtime *rt;
+	ATOMIC(int32_t) countdown;    /* schedules until the next slow one; owner, and the monitor sets 0 */
+	uint32_t slot_runs;           /* runs out of the slot in a row */
+	int64_t coarse_now;           /* clock at the last slow schedule; owner */
+	struct weft_task *taken;      /* picked, but somebody still stood on it: the worker's own stack waits for it; owner */
+	struct rng rng;
+	struct san_fiber san;
+	struct stack_cache stacks;
+	unsigned nrecords;
+	struct weft_task *records[RECORD_CACHE]; /* free records; owner */
+	uint64_t id_next, id_end;     /* task ids taken in advance; owner */
+	unsigned id;                  /* 0 .. n-1 */
+
+	/* read by others */
+	CACHE_ALIGNED ATOMIC(uint32_t) tick; /* schedules so far; written by the owner (relaxed), watched by thieves and the monitor */
+	ATOMIC(struct weft_task *) slot;     /* LIFO slot: last woken task; put by the owner, taken by it or by a thief that saw tick stand still */
+	ATOMIC(uint64_t) stat_started;       /* statistics: owner writes, anyone reads, relaxed */
+	ATOMIC(uint64_t) stat_finished;
+	ATOMIC(uint64_t) stat_switches;
+	ATOMIC(uint64_t) stat_steals;
+	ATOMIC(uint64_t) stat_sleeps;
+	ATOMIC(uint64_t) stat_timers;
+	struct wsq runq;
+	CACHE_ALIGNED struct injectq inbox;  /* tasks that shall start on this worker */
+	struct parker parker;
+	struct wheel wheel;
+	struct loop *loop;
+	pthread_t thread;
+	bool started;                        /* thread is to be joined; runtime.c */
+	uint32_t *watched;                   /* ticks it saw last in other workers' slots, by id; owner */
+};
+
+struct runtime {
+	struct worker *workers;
+	unsigned n;
+	struct injectq inject;
+	struct idle idle;
+	ATOMIC(bool) stopping;        /* workers leave their loops */
+	ATOMIC(uint32_t) stop_claimed;/* first to decide the result */
+	int result;                   /* of weft_run; written by who claimed stop */
+	size_t max_tasks;             /* SIZE_MAX: no limit */
+	ATOMIC(size_t) live;          /* tasks alive; kept only when there is a limit */
+	size_t stack_size;
+	uint64_t seed;
+	bool signals, deadlock_check;
+	bool exit_process;            /* WEFT_MAIN: tasks that run on do not keep the process */
+	size_t abandoned;             /* tasks alive when it went down */
+	bool deadlock_reported;       /* under idle.lock */
+
+	struct injectq stackless;     /* tasks that could not get a stack for their first run; retried when stacks come back */
+
+	/* monitor */
+	pthread_t monitor;
+	bool monitor_up;
+	ATOMIC(uint32_t) monitor_word; /* futex: says whether it sleeps for good (monitor.c) */
+	ATOMIC(uint32_t) monitor_tick; /* futex of its timed wait; 1: stop waiting */
+	ATOMIC(bool) monitor_stop;
+	uint32_t *monitor_ticks;       /* ticks it saw last, by worker; monitor only */
+	ATOMIC(uint32_t) dump_wanted;  /* set by the SIGQUIT handler */
+	bool quit_installed;           /* SIGQUIT is ours */
+	sigset_t caller_mask;          /* signal mask of the thread that called weft_run */
+
+	/* foreign threads that weft made no worker of, for stats of tasks they start */
+	ATOMIC(uint64_t) stat_started;
+};
+
+extern struct runtime *weft__rt; /* the one that is up, or NULL. Workers and tasks may read it; foreign threads between rt_enter and rt_leave */
+/* Held by foreign threads while they use the runtime, so that it does not go down under them (core/foreign.c). */
+bool weft__rt_enter(void);
+void weft__rt_leave(void);
+void weft__rt_publish(struct runtime *rt);
+void weft__rt_unpublish(void); /* returns when no foreign thread is inside */
+
+/* --- current.c: the one reader of thread-local storage --- */
+struct worker *weft__worker(void);       /* NULL on a foreign thread. Never keep it across a park */
+void weft__worker_set(struct worker *w);
+struct weft_task *weft__foreign(void);   /* this thread's proxy record, made on first use; NULL: no memory */
+
+/* --- sched.c --- */
+void weft__sched_park(struct worker *w, struct weft_task *t);   /* leave t for the next task; returns when t was made runnable and taken */
+void weft__sched_yield(struct worker *w, struct weft_task *t);
+void weft__sched_push(struct worker *w, struct weft_task *t);   /* to the tail, and wake one */
+void weft__ready_list(struct worker *w, struct inject_node *first); /* a chain of claimed tasks; w may be NULL */
+void weft__sched_resume(struct worker *w, struct weft_task *t); /* from the worker's own stack; returns when the worker comes back to it */
+void weft__sched_arrived(struct worker *w);                     /* first thing on a fresh task's stack: settles who left */
+void weft__sched_run_now(struct worker *w, struct weft_task *t, struct weft_task *fresh);
+void weft__sched_exit(struct worker *w, struct weft_task *t) __attribute__((noreturn));
+void weft__sched_inject(struct runtime *rt, struct weft_task *t);
+void weft__sched_wake(struct runtime *rt);                      /* after work was published */
+void weft__sched_notify(struct runtime *rt, unsigned id);
+struct weft_task *weft__sched_pick(struct worker *w);
+int weft__sched_timers(struct worker *w, struct wheel *wheel, int64_t now); /* fire what is due; returns how many tasks became runnable */
+
+/* --- worker.c --- */
+void weft__worker_main(struct worker *w); /* until the runtime stops */
+
+/* --- task.c --- */
+#define TASK_FREE 255 /* state of a record in no use */
+int weft__records_init(void);
+void weft__records_drain(struct worker *w);
+uint64_t weft__id_block(unsigned n);
+int weft__task_new(struct runtime *rt, struct worker *w, struct weft_task **out); /* a record with one reference and an id; not queued. w may be NULL */
+void weft__task_unnew(struct runtime *rt, struct worker *w, struct weft_task *t); /* give it back unstarted */
+int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn, void *arg);
+struct weft_task *weft__task_start_prepare(struct worker *w, struct weft_task *t, weft_ctx *c); /* context: c, else the caller's */
+bool weft__task_bind(struct worker *w, struct weft_task *t); /* first run: stack and first frame; false: it waits for a stack, pick another */
+bool weft__task_bind_or_fail(struct worker *w, struct weft_task *t);
+void weft__task_settle_done(struct worker *w, struct weft_task *t);
+void weft__task_unref(struct worker *w, struct weft_task *t);
+const char *weft__task_label(struct weft_task *t, char *buf, size_t n); /* name, or function */
+void weft__task_describe(struct weft_task *t, char *buf, size_t n);     /* one line for reports, in signal handlers too */
+
+/* --- cancel.c --- */
+void weft__ctx_task_start(struct weft_task *t, weft_ctx *c);
+void weft__ctx_task_end(struct weft_task *t);
+
+/* --- usertimer.c --- */
+int64_t weft__usertimer_due(struct timer_node *n, int64_t now, struct list *fired);
+int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now);
+void weft__usertimer_drop(struct timer_node *n);
+
+enum timer_kind { TIMER_TASK, TIMER_USER };
+
+/* --- monitor.c --- */
+int weft__monitor_start(struct runtime *rt);
+void weft__monitor_stop(struct runtime *rt);
+void weft__monitor_poke(struct runtime *rt); /* a worker leaves idleness */
+
+/* --- runtime.c --- */
+void weft__runtime_stop(struct runtime *rt, int result);
+void weft__runtime_all_asleep(struct runtime *rt, struct worker *w); /* w is about to sleep, and found all others asleep: deadlock? */
+
+int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process, int *result);
+
+/* What the storeys above give the core (weft.c sets them; core includes nothing of theirs). */
+struct verdict {
+	size_t tasks;  /* alive */
+	bool hope;     /* some task may go on */
+	int foreign;   /* threads not made by weft: then the runtime goes on */
+};
+struct debug_hooks {
+	void (*dump)(int fd);
+	void (*deadlock)(const struct verdict *v);
+};
+extern struct debug_hooks weft__hooks;
+
+/* Fast half of weft__self_enter_slow: a task under the root context that nobody has cancelled. */
+static ALWAYS_INLINE int self_enter(struct self *me, int64_t *deadline)
+{
+	struct worker *w = weft__worker();
+
+	me->worker = w;
+	if (likely(w != NULL)) {
+		struct weft_task *t = load_relaxed(&w->cur); /* own */
+
+		me->task = t;
+		/* cancel: relaxed is enough here; what must not be missed is looked at again after the wait is open */
+		if (likely(t != NULL && load_relaxed(&t->cancel) == 0 && t->limit == WEFT_FOREVER))
+			return 0;
+	}
+	return weft__self_enter_slow(me, deadline);
+}
+
+#endif

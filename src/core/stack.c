@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * stack.c - where stacks come from and go back to: slabs, the shared pool, the decaying watermark, and the look-up by address.
+ *
+ * A slot of a slab is in exactly one place:
+ *
+ *   out    a task's, or in a worker's cache                             put ->  hot
+ *   hot    free; last in, first out                                     not needed for an interval ->  idle
+ *   idle   free; keeps its top STACK_TRIM_KEEP bytes                    not needed for another one ->  cold
+ *   cold   free, without pages (dirty: until they are dropped) or never used; a bit in its slab
+ *   limbo  in the hands of a decay that works on its pages, for a moment
+ *
+ * Requests are served from hot, idle, cold (fullest slab first, so that others can drain), a new slab.  A slab whose slots are all cold is
+ * unmapped, which also frees its page tables.  Which part of hot was not needed is its low-water mark: a list that was never shorter than n within an
+ * interval has n stacks at its tail that nobody touched.
+ *
+ * Everything is under one lock, but the system calls: slots they work on are in limbo.
+ *
+ * A slab's bookkeeping lies in a block of an arena, never in stack memory: type-stable, and never unmapped, so that the fault handler may look
+ * at it without a lock.  A freed block's pages are given back and read as zeros.  The directory holds a word for each block:
+ *
+ *    63                        12 11       5 4        0
+ *   +---------------------------+-----------+----------+    class 0: free, and the base's place holds the next free
+ *   |  base of the mapping      |  slots    |  class   |    block's number + 1
+ *   +---------------------------+-----------+----------+
+ *
+ * One word says all that a look-up needs, so a slab that comes or goes meanwhile is seen whole or not at all.
+ *
+ * Not here: guards (guard_linux.c), faults (overflow.c).
+ */
+#include "core/stack.h"
+
+#include "base/atomic.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/lock.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define CLASS_MIN 17 /* log2 of the smallest slot: a guard and as much stack again */
+#define CLASS_MAX 31
+#define CLASS_DEFAULT 18
+#define CLASSES (CLASS_MAX - CLASS_MIN + 1)
+
+#define BUCKETS 8           /* slabs with cold slots, by how full they are */
+#define FRESH 8             /* cold slots that a cache's refill takes at most */
+#define BATCH 64            /* stacks a decay moves while it holds the lock */
+#define SLICE_NS (10 * MS)  /* a decay's work per call */
+
+#define CHUNK_SLABS SMALL(256, 2) /* blocks in one mapping of the arena */
+#define CHUNKS 4096
+#define BLOCK_SIZE ROUND_UP(sizeof(struct stack_slab), (size_t)4096)
+#define DIR_SIZE ROUND_UP(sizeof(struct chunk), (size_t)4096)
+
+#define WORD_CLASS(w) ((unsigned)(w)&31)
+#define WORD_SLOTS(w) ((unsigned)((w) >> 5) & 127)
+#define WORD_BASE(w) ((w) & ~(uintptr_t)4095)
+
+_Static_assert(STACK_DEFAULT + STACK_GUARD == 1 << CLASS_DEFAULT, "the default slot is a power of two");
+_Static_assert(STACK_MIN + STACK_GUARD <= 1 << CLASS_MIN && STACK_MAX + STACK_GUARD <= 1LL << CLASS_MAX, "classes cover all sizes");
+_Static_assert(STACK_SLAB_SLOTS <= 64, "slots of a slab are bits of a word");
+_Static_assert(STACK_CACHE / 2 + 1 <= BATCH, "a refill is one batch");
+
+extern __attribute__((weak)) void __asan_unpoison_memory_region(const volatile void *addr, size_t size);
+
+/* All under the pool's lock but what is constant while the slab is mapped. */
+struct stack_slab {
+	struct list_node link;      /* in a bucket, while it has cold slots */
+	struct list_node sweep;     /* in the pool's sweep list: it has dirty slots, or nothing but cold ones */
+	char *base;                 /* constant */
+	uint64_t cold;              /* slots that are free, without pages, or with pages that nobody misses (dirty) */
+	uint64_t dirty;             /* those among the cold that may still have pages */
+	uint64_t out;               /* slots in use */
+	uint64_t guarded;           /* slots that have their guard */
+	uint64_t mprotected;        /* those of them that spent budget for it */
+	uint32_t number;            /* of its block; constant */
+	uint8_t class;              /* log2 of the slot size; constant */
+	uint8_t slots;              /* constant */
+	uint8_t kind;               /* enum stack_guard_kind that the next guard is tried with */
+	struct stack stack[STACK_SLAB_SLOTS];
+};
+
+struct class {
+	struct list hot, idle;
+	size_t nhot, nidle;           /* lengths */
+	size_t hot_low, idle_low;     /* shortest lengths in this interval */
+	size_t hot_move, idle_move;   /* what was not needed in the last interval and is still to be moved */
+	struct list bucket[BUCKETS];  /* slabs with cold slots; [0] the fullest */
+};
+
+struct chunk {
+	ATOMIC(uintptr_t) dir[CHUNK_SLABS];
+};
+
+static struct lock lock;              /* RANK_POOL */
+static struct class classes[CLASSES]; /* zeroed lists are empty lists */
+static struct list sweep_list;        /* slabs to look at: pages to drop, or to unmap */
+static struct stack_stats stats;
+
+static ATOMIC(struct chunk *) chunks[CHUNKS]; /* filled in order, never emptied */
+static ATOMIC(uint32_t) nblocks;              /* blocks that were ever in use; all below have their chunk */
+static uint32_t free_block;                   /* number + 1 of the first free one, or 0 */
+
+static size_t page_size(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static struct class *class_of(const struct stack_slab *b)
+{
+	return &classes[b->class - CLASS_MIN];
+}
+
+static uint64_t all_slots(const struct stack_slab *b)
+{
+	return b->slots == 64 ? ~(uint64_t)0 : ((uint64_t)1 << b->slots) - 1;
+}
+
+static size_t slab_size(unsigned class, unsigned slots)
+{
+	return (size_t)slots << class;
+}
+
+static unsigned slots_in(unsigned class)
+{
+	unsigned slots = class > CLASS_DEFAULT ? STACK_SLAB_SLOTS >> (class - CLASS_DEFAULT) : STACK_SLAB_SLOTS;
+
+	return slots ? slots : 1;
+}
+
+/* ---- Arena and directory ---- */
+
+static struct stack_slab *block_at(struct chunk *c, uint32_t number)
+{
+	return (struct stack_slab *)((char *)c + DIR_SIZE + number % CHUNK_SLABS * BLOCK_SIZE);
+}
+
+static ATOMIC(uintptr_t) *word_of(uint32_t number)
+{
+	return &load_relaxed(&chunks[number / CHUNK_SLABS])->dir[number % CHUNK_SLABS]; /* relaxed: the lock orders us after its store */
+}
+
+/* A zeroed block and its number. Lock held. Returns 0 or -ENOMEM. */
+static int block_get(struct stack_slab **out)
+{
+	uint32_t number;
+	void *mem;
+
+	if (free_block) {
+		number = free_block - 1;
+		free_block = (uint32_t)(load_relaxed(word_of(number)) >> 12); /* relaxed: under the lock */
+	} else {
+		number = load_relaxed(&nblocks); /* relaxed: under the lock */
+		if (number % CHUNK_SLABS == 0 && !(number / CHUNK_SLABS < CHUNKS && load_relaxed(&chunks[number / CHUNK_SLABS]))) {
+			if (number / CHUNK_SLABS == CHUNKS)
+				return -ENOMEM;
+			mem = mmap(NULL, DIR_SIZE + CHUNK_SLABS * BLOCK_SIZE, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+			if (mem == MAP_FAILED)
+				return -ENOMEM;
+			store_release(&chunks[number / CHUNK_SLABS], (struct chunk *)mem); /* pairs with load_acquire in weft__stack_find */
+		}
+		store_release(&nblocks, number + 1); /* pairs with load_acquire in weft__stack_find: below it every chunk is there */
+	}
+	*out = block_at(load_relaxed(&chunks[number / CHUNK_SLABS]), number);
+	(*out)->number = number;
+	return 0;
+}
+
+/* The block is out of every list and its directory word is 0. Lock not held. */
+static void block_put(struct stack_slab *b)
+{
+	uint32_t number = b->number;
+
+	/* A handler may be reading it: it goes on with zeros.  Where pages are larger than blocks they stay. */
+	if (page_size() > 4096 || madvise(b, BLOCK_SIZE, MADV_DONTNEED))
+		*b = (struct stack_slab){0};
+	lock_take(&lock, RANK_POOL);
+	store_relaxed(word_of(number), (uintptr_t)free_block << 12); /* class 0: a look-up skips it, whatever it finds of it */
+	free_block = number + 1;
+	lock_drop(&lock);
+}
+
+struct stack *weft__stack_find(const void *addr, bool *in_guard)
+{
+	uint32_t n = load_acquire(&nblocks); /* pairs with store_release(nblocks) in block_get */
+
+	*in_guard = false;
+	for (uint32_t i = 0; i < n; i++) {
+		struct chunk *c = load_acquire(&chunks[i / CHUNK_SLABS]);        /* pairs with store_release(chunks) in block_get */
+		uintptr_t w = load_acquire(&c->dir[i % CHUNK_SLABS]);            /* pairs with store_release(word_of) in slab_publish */
+		uintptr_t off = (uintptr_t)addr - WORD_BASE(w);
+		unsigned class = WORD_CLASS(w);
+
+		if (class && off < slab_size(class, WORD_SLOTS(w))) {
+			*in_guard = (off & (((uintptr_t)1 << class) - 1)) < STACK_GUARD;
+			return &block_at(c, i)->stack[off >> class];
+		}
+	}
+	return NULL;
+}
+
+static void slab_publish(struct stack_slab *b)
+{
+	uintptr_t w = (uintptr_t)b->base | (uintptr_t)b->slots << 5 | b->class;
+
+	store_release(word_of(b->number), w); /* pairs with load_acquire(dir) in weft__stack_find: it sees the slots filled in */
+}
+
+/* ---- Slabs; lock held unless said otherwise ---- */
+
+static struct list_node *pop_tail(struct list *l)
+{
+	struct list_node *n = list_empty(l) ? NULL : l->head.prev;
+
+	if (n)
+		list_remove(n);
+	return n;
+}
+
+/* Its set of cold slots has changed: the right bucket, and the sweep list if there is something to sweep. */
+static void slab_settle(struct stack_slab *b)
+{
+	unsigned cold = (unsigned)__builtin_popcountll(b->cold);
+
+	if (list_linked(&b->link))
+		list_remove(&b->link);
+	if (cold)
+		list_push_head(&class_of(b)->bucket[(cold - 1) * BUCKETS / b->slots], &b->link);
+	if ((b->dirty || b->cold == all_slots(b)) && !list_linked(&b->sweep))
+		list_push_tail(&sweep_list, &b->sweep);
+}
+
+/* Maps a slab, all cold, and puts it into its bucket. Takes the lock. Returns 0 or -ENOMEM. */
+COLD static int slab_new(unsigned class)
+{
+	unsigned slots = slots_in(class);
+	size_t size = slab_size(class, slots);
+	struct stack_slab *b;
+	char *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (base == MAP_FAILED)
+		return -ENOMEM;
+	if (madvise(base, size, MADV_NOHUGEPAGE) && errno != EINVAL) /* EINVAL: a kernel without huge pages */
+		goto unmap;
+	lock_take(&lock, RANK_POOL);
+	if (block_get(&b)) {
+		lock_drop(&lock);
+		goto unmap;
+	}
+	b->base = base;
+	b->class = (uint8_t)class;
+	b->slots = (uint8_t)slots;
+	b->kind = (uint8_t)weft__guard_kind();
+	b->cold = all_slots(b);
+	for (unsigned i = 0; i < slots; i++) {
+		b->stack[i].lo = base + ((size_t)i << class) + STACK_GUARD;
+		b->stack[i].hi = base + ((size_t)(i + 1) << class);
+		b->stack[i].slab = b;
+		b->stack[i].index = (uint16_t)i;
+		b->stack[i].colour = (uint16_t)((i * 5 + b->number) % STACK_COLOURS * CACHELINE);
+	}
+	slab_publish(b);
+	list_push_head(&class_of(b)->bucket[BUCKETS - 1], &b->link); /* not to be swept: it is wanted right now */
+	stats.slabs++;
+	stats.mapped += size;
+	lock_drop(&lock);
+	return 0;
+unmap:
+	munmap(base, size);
+	return -ENOMEM;
+}
+
+/* Unmaps a slab that was all cold and is in no list. Lock not held. */
+static void slab_unmap(struct stack_slab *b)
+{
+	size_t size = slab_size(b->class, b->slots);
+
+	if ((weft__san & SAN_ASAN) && __asan_unpoison_memory_region)
+		__asan_unpoison_memory_region(b->base, size); /* the next mapping there starts clean */
+	if (munmap(b->base, size)) {
+		/* Splitting a merged mapping may need one mapping more than there are. Then it stays, without pages. */
+		madvise(b->base, size, MADV_DONTNEED);
+		lock_take(&lock, RANK_POOL);
+		slab_publish(b);
+		b->cold = all_slots(b);
+		b->dirty = 0;
+		list_push_head(&class_of(b)->bucket[BUCKETS - 1], &b->link);
+		lock_drop(&lock);
+		return;
+	}
+	weft__guard_forget((size_t)__builtin_popcountll(b->mprotected));
+	lock_take(&lock, RANK_POOL);
+	stats.slabs--;
+	stats.mapped -= size;
+	stats.stacks -= (size_t)__builtin_popcountll(b->guarded);
+	lock_drop(&lock);
+	block_put(b);
+}
+
+/* ---- Out of the pool ---- */
+
+static struct stack *list_take(struct list *l, size_t *n, size_t *low)
+{
+	struct list_node *node = list_pop_head(l);
+
+	if (!node)
+		return NULL;
+	if (--*n < *low)
+		*low = *n;
+	return container_of(node, struct stack, link);
+}
+
+/* Up to want stacks, the hottest first; of cold ones, which may lack their guard, at most FRESH and only if there is no other. Lock held. */
+static unsigned take(struct class *k, struct stack **out, unsigned want)
+{
+	unsigned n = 0;
+	struct stack *s;
+
+	while (n < want && (s = list_take(&k->hot, &k->nhot, &k->hot_low)))
+		out[n++] = s;
+	while (n < want && (s = list_take(&k->idle, &k->nidle, &k->idle_low)))
+		out[n++] = s;
+	stats.pooled -= n;
+	if (n == 0) {
+		struct list_node *node = NULL;
+		struct stack_slab *b;
+
+		for (unsigned i = 0; i < BUCKETS && !node; i++)
+			node = list_first(&k->bucket[i]);
+		if (!node)
+			return 0;
+		b = container_of(node, struct stack_slab, link);
+		while (b->cold && n < want && n < FRESH) {
+			s = &b->stack[__builtin_ctzll(b->cold)];
+			b->cold &= ~((uint64_t)1 << s->index);
+			b->dirty &= ~((uint64_t)1 << s->index);
+			out[n++] = s;
+		}
+		slab_settle(b);
+	}
+	for (unsigned i = 0; i < n; i++)
+		out[i]->slab->out |= (uint64_t)1 << out[i]->index;
+	stats.in_use += n;
+	return n;
+}
+
+/* Installs the guards that are missing; what cannot be guarded goes back. Returns how many are left, at least 1, or -ENOMEM. Lock not held. */
+static int guard(struct stack **s, unsigned n)
+{
+	enum stack_guard_kind kind;
+	uint64_t bit;
+	unsigned done = 0;
+	int rc = 0;
+
+	lock_take(&lock, RANK_POOL);
+	for (unsigned i = 0; i < n; i++) {
+		struct stack_slab *b = s[i]->slab;
+
+		bit = (uint64_t)1 << s[i]->index;
+		if (!(b->guarded & bit) && rc == 0) {
+			kind = (enum stack_guard_kind)b->kind;
+			lock_drop(&lock);
+			rc = weft__guard_install(s[i]->lo - STACK_GUARD, STACK_GUARD, &kind);
+			lock_take(&lock, RANK_POOL);
+			if (rc == 0) {
+				b->kind = (uint8_t)kind;
+				b->guarded |= bit;
+				b->mprotected |= kind == GUARD_MPROTECT ? bit : 0;
+				stats.stacks++;
+			}
+		}
+		if (b->guarded & bit) {
+			s[done++] = s[i];
+		} else {
+			b->out &= ~bit;
+			b->cold |= bit;
+			stats.in_use--;
+			slab_settle(b);
+		}
+	}
+	lock_drop(&lock);
+	return done ? (int)done : rc;
+}
+
+/* 1..want stacks into out, the hottest first; or -ENOMEM. */
+static int pool_get(unsigned class, struct stack **out, unsigned want)
+{
+	struct class *k = &classes[class - CLASS_MIN];
+	bool guarded = true;
+	unsigned n;
+	int rc;
+
+	for (;;) {
+		lock_take(&lock, RANK_POOL);
+		n = take(k, out, want);
+		for (unsigned i = 0; i < n; i++)
+			guarded &= (out[i]->slab->guarded >> out[i]->index) & 1;
+		lock_drop(&lock);
+		if (n)
+			return guarded ? (int)n : guard(out, n);
+		rc = slab_new(class);
+		if (rc)
+			return rc;
+	}
+}
+
+int weft__stack_get(size_t usable, struct stack **out)
+{
+	unsigned class = CLASS_MIN;
+	int n;
+
+	if (usable < STACK_MIN || usable > STACK_MAX)
+		return -EINVAL;
+	while (((size_t)1 << class) < usable + STACK_GUARD)
+		class++;
+	n = pool_get(class, out, 1);
+	return n < 0 ? n : 0;
+}
+
+/* ---- Back to the pool ---- */
+
+/* n stacks, the hottest last. */
+static void pool_put(struct stack **s, unsigned n)
+{
+	if (unlikely(weft__san & SAN_ASAN) && __asan_unpoison_memory_region) {
+		for (unsigned i = 0; i < n; i++)
+			__asan_unpoison_memory_region(s[i]->lo, (size_t)(s[i]->hi - s[i]->lo)); /* its last frames may not have returned */
+	}
+	lock_take(&lock, RANK_POOL);
+	for (unsigned i = 0; i < n; i++) {
+		struct class *k = class_of(s[i]->slab);
+		uint64_t bit = (uint64_t)1 << s[i]->index;
+
+		CHECK(s[i]->slab->out & bit); /* else it was put back twice */
+		s[i]->slab->out &= ~bit;
+		s[i]->owner = NULL;
+		list_push_head(&k->hot, &s[i]->link);
+		k->nhot++;
+	}
+	stats.in_use -= n;
+	stats.pooled += n;
+	lock_drop(&lock);
+}
+
+void weft__stack_put(struct stack *s)
+{
+	pool_put(&s, 1);
+}
+
+bool weft__stack_is_default(const struct stack *s)
+{
+	return s->slab->class == CLASS_DEFAULT;
+}
+
+/* ---- A worker's cache ---- */
+
+int weft__stack_cache_refill(struct stack_cache *c, struct stack **out)
+{
+	struct stack *got[STACK_CACHE / 2 + 1];
+	int n = pool_get(CLASS_DEFAULT, got, STACK_CACHE / 2 + 1);
+
+	if (n < 0)
+		return n;
+	while (n > 1)
+		c->hot[c->n++] = got[--n];
+	*out = got[0];
+	return 0;
+}
+
+void weft__stack_cache_spill(struct stack_cache *c)
+{
+	unsigned n = STACK_CACHE / 2;
+
+	pool_put(c->hot, n); /* the coldest */
+	c->n -= n;
+	for (unsigned i = 0; i < c->n; i++)
+		c->hot[i] = c->hot[i + n];
+}
+
+void weft__stack_cache_drain(struct stack_cache *c)
+{
+	pool_put(c->hot, c->n);
+	c->n = 0;
+}
+
+/* ---- Giving memory back ---- */
+
+/* Lock held: the tail of a list is what nobody needed for longest. */
+static struct stack *move_one(struct list *l, size_t *n, size_t *low)
+{
+	struct list_node *node = pop_tail(l);
+
+	if (!node)
+		return NULL;
+	if (--*n < *low)
+		*low = *n;
+	return container_of(node, struct stack, link);
+}
+
+/* Up to BATCH stacks of a list to their slabs, cold and dirty. Returns how many. */
+static unsigned make_cold(struct list *l, size_t *len, size_t *low, size_t *todo)
+{
+	unsigned n = 0;
+	struct stack *s;
+
+	lock_take(&lock, RANK_POOL);
+	while (*todo && n < BATCH) {
+		s = move_one(l, len, low);
+		if (!s) {
+			*todo = 0;
+			break;
+		}
+		--*todo;
+		s->slab->cold |= (uint64_t)1 << s->index;
+		s->slab->dirty |= (uint64_t)1 << s->index;
+		slab_settle(s->slab);
+		n++;
+	}
+	stats.pooled -= n;
+	lock_drop(&lock);
+	return n;
+}
+
+/* Up to BATCH stacks from hot to idle, without the pages below their top. Returns how many. */
+static unsigned make_idle(struct class *k)
+{
+	struct stack *s[BATCH];
+	bool drop[BATCH];
+	unsigned n = 0;
+
+	lock_take(&lock, RANK_POOL);
+	while (k->hot_move && n < BATCH) {
+		s[n] = move_one(&k->hot, &k->nhot, &k->hot_low);
+		if (!s[n]) {
+			k->hot_move = 0;
+			break;
+		}
+		k->hot_move--;
+		drop[n] = s[n]->slab->out != 0; /* else the slab is likely to go as a whole */
+		n++;
+	}
+	lock_drop(&lock);
+	for (unsigned i = 0; i < n; i++) {
+		size_t deep = (size_t)(s[i]->hi - s[i]->lo) - STACK_TRIM_KEEP;
+
+		if (drop[i])
+			madvise(s[i]->lo, deep & ~(page_size() - 1), MADV_DONTNEED); /* locked memory refuses, and keeps its pages */
+	}
+	lock_take(&lock, RANK_POOL);
+	for (unsigned i = 0; i < n; i++) {
+		list_push_head(&k->idle, &s[i]->link);
+		if (k->idle_low == k->nidle)
+			k->idle_low++; /* idle from the start of this interval on, not of the next one */
+		k->nidle++;
+	}
+	lock_drop(&lock);
+	return n;
+}
+
+/* Drops the pages of a slab's dirty slots, in runs: guards in between stay. Lock not held, slots in limbo. */
+static void drop_pages(struct stack_slab *b, uint64_t slots)
+{
+	while (slots) {
+		unsigned first = (unsigned)__builtin_ctzll(slots), last = first;
+
+		while (last + 1 < b->slots && (slots >> (last + 1) & 1))
+			last++;
+		madvise(b->stack[first].lo, (size_t)(b->stack[last].hi - b->stack[first].lo), MADV_DONTNEED);
+		slots &= last == 63 ? 0 : ~(uint64_t)0 << (last + 1);
+	}
+}
+
+/* Looks at one slab of the sweep list. False if there is none. */
+static bool sweep_one(void)
+{
+	struct list_node *node;
+	struct stack_slab *b;
+	uint64_t dirty;
+
+	lock_take(&lock, RANK_POOL);
+	node = list_pop_head(&sweep_list);
+	if (!node) {
+		lock_drop(&lock);
+		return false;
+	}
+	b = container_of(node, struct stack_slab, sweep);
+	if (b->cold == all_slots(b)) {
+		list_remove(&b->link);
+		b->cold = 0;
+		store_release(word_of(b->number), (uintptr_t)0); /* a look-up that read it before finds a block that stays readable */
+		lock_drop(&lock);
+		slab_unmap(b);
+		return true;
+	}
+	dirty = b->dirty;
+	b->cold &= ~dirty;
+	b->dirty = 0;
+	slab_settle(b);
+	lock_drop(&lock);
+	drop_pages(b, dirty);
+	lock_take(&lock, RANK_POOL);
+	b->cold |= dirty;
+	slab_settle(b);
+	lock_drop(&lock);
+	return true;
+}
+
+/* Lock held. Is this interval's work done? */
+static bool settled(void)
+{
+	if (!list_empty(&sweep_list))
+		return false;
+	for (unsigned i = 0; i < CLASSES; i++) {
+		if (classes[i].hot_move || classes[i].idle_move)
+			return false;
+	}
+	return true;
+}
+
+/* Lock held: what the interval that ends here did not need is to be moved. */
+static void next_interval(void)
+{
+	for (unsigned i = 0; i < CLASSES; i++) {
+		struct class *k = &classes[i];
+
+		k->hot_move = k->hot_low;
+		k->idle_move = k->idle_low;
+		k->hot_low = k->nhot;
+		k->idle_low = k->nidle;
+	}
+}
+
+enum stack_decay weft__stack_decay(void)
+{
+	int64_t until = clock_now() + SLICE_NS;
+	enum stack_decay rc;
+
+	lock_take(&lock, RANK_POOL);
+	if (settled())
+		next_interval();
+	lock_drop(&lock);
+	for (unsigned i = 0; i < CLASSES; i++) {
+		struct class *k = &classes[i];
+
+		while (clock_now() < until && make_cold(&k->idle, &k->nidle, &k->idle_low, &k->idle_move))
+			;
+		while (clock_now() < until && make_idle(k))
+			;
+	}
+	while (clock_now() < until && sweep_one())
+		;
+	lock_take(&lock, RANK_POOL);
+	rc = !settled() ? STACK_DECAY_NOW : stats.pooled ? STACK_DECAY_LATER : STACK_DECAY_DONE;
+	lock_drop(&lock);
+	return rc;
+}
+
+void weft__stack_trim(void)
+{
+	for (unsigned i = 0; i < CLASSES; i++) {
+		struct class *k = &classes[i];
+
+		lock_take(&lock, RANK_POOL);
+		k->hot_move = k->nhot;
+		k->idle_move = k->nidle;
+		lock_drop(&lock);
+		while (make_cold(&k->idle, &k->nidle, &k->idle_low, &k->idle_move))
+			;
+		while (make_cold(&k->hot, &k->nhot, &k->hot_low, &k->hot_move))
+			;
+	}
+	while (sweep_one())
+		;
+}
+
+void weft__stack_stats(struct stack_stats *out)
+{
+	lock_take(&lock, RANK_POOL);
+	*out = stats;
+	lock_drop(&lock);
+}

@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * task.c - the life of a task: record, start, first frame, end, join.
+ *
+ * go():  a record from the worker's cache (else the slabs), arguments stored in it, context inherited, pushed at the tail of the ring.  First run: a hot
+ * stack and a first frame (weft__task_bind), then task_entry on that stack.  End: result, context, joiners, state DONE, switch away; the
+ * context that arrives next recycles stack and record (weft__task_settle_done).
+ *
+ * A task that finds no stack for its first run waits in rt->stackless, which is retried whenever a stack comes back and by the monitor; meanwhile new starts
+ * are refused with WEFT_ENOMEM.  Nothing that was started is lost.
+ */
+#include "core/runtime.h"
+
+#include "arch/switch.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "core/lot.h"
+#include "core/recslab.h"
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static ATOMIC(uint64_t) next_id = 1; /* ids are given out in blocks; never reused in a process */
+
+/* --- records --- */
+
+int weft__records_init(void)
+{
+	return weft__rec_init(offsetof(struct weft_task, wait), offsetof(struct weft_task, next));
+}
+
+static NOINLINE struct weft_task *record_refill(struct worker *w)
+{
+	int n;
+
+	if (!w) {
+		void *one;
+
+		return weft__rec_get_batch(&one, 1) == 1 ? one : NULL;
+	}
+	n = weft__rec_get_batch((void **)w->records, RECORD_CACHE / 2);
+	if (n <= 0)
+		return NULL;
+	w->nrecords = (unsigned)n - 1;
+	return w->records[w->nrecords];
+}
+
+static inline struct weft_task *record_get(struct worker *w)
+{
+	if (likely(w && w->nrecords > 0))
+		return w->records[--w->nrecords];
+	return record_refill(w);
+}
+
+static NOINLINE void record_spill(struct worker *w)
+{
+	/* the older half: what was freed last is warm */
+	weft__rec_put_batch((void **)w->records, RECORD_CACHE / 2);
+	w->nrecords -= RECORD_CACHE / 2;
+	memmove(w->records, w->records + RECORD_CACHE / 2, w->nrecords * sizeof w->records[0]);
+}
+
+static inline void record_put(struct worker *w, struct weft_task *t)
+{
+	if (unlikely(!w)) {
+		void *one = t;
+
+		weft__rec_put_batch(&one, 1);
+		return;
+	}
+	if (unlikely(w->nrecords == RECORD_CACHE))
+		record_spill(w);
+	w->records[w->nrecords++] = t;
+}
+
+void weft__records_drain(struct worker *w)
+{
+	weft__rec_put_batch((void **)w->records, (int)w->nrecords);
+	w->nrecords = 0;
+}
+
+uint64_t weft__id_block(unsigned n)
+{
+	return add_relaxed(&next_id, n); /* a number; orders nothing */
+}
+
+static NOINLINE bool live_take(struct runtime *rt)
+{
+	size_t n = load_relaxed(&rt->live); /* a counter; orders nothing */
+
+	do {
+		if (n >= rt->max_tasks)
+			return false;
+	} while (!cas_relaxed(&rt->live, &n, n + 1));
+	return true;
+}
+
+static inline void live_drop(struct runtime *rt)
+{
+	if (unlikely(rt->max_tasks != SIZE_MAX))
+		add_relaxed(&rt->live, (size_t)-1); /* as in live_take */
+}
+
+int weft__task_new(struct runtime *rt, struct worker *w, struct weft_task **out)
+{
+	struct weft_task *t;
+
+	if (unlikely(rt->max_tasks != SIZE_MAX) && !live_take(rt))
+		return WEFT_EAGAIN;
+	if (unlikely(injectq_len(&rt->stackless) != 0)) {
+		live_drop(rt);
+		return WEFT_ENOMEM;
+	}
+	t = record_get(w);
+	if (unlikely(!t)) {
+		live_drop(rt);
+		return WEFT_ENOMEM;
+	}
+	t->ctx.sp = NULL;
+	store_relaxed(&t->cancel, 0u); /* the record is ours until it is queued */
+	store_relaxed(&t->on_cpu, (uint8_t)0);
+	store_relaxed(&t->reason, (uint8_t)REASON_NONE);
+	store_relaxed(&t->deadline, WEFT_FOREVER);
+	t->limit = WEFT_FOREVER;
+	t->flags = 0;
+	t->saved_errno = 0;
+	t->waiters = NULL;
+	t->wctx = NULL;
+	t->stack = NULL;
+	t->name = NULL;
+	t->site = NULL;
+	store_relaxed(&t->permit, (uint64_t)0);
+	store_relaxed(&t->refs, 1u);
+	if (likely(w)) {
+		if (unlikely(w->id_next == w->id_end)) {
+			w->id_next = weft__id_block(ID_BLOCK);
+			w->id_end = w->id_next + ID_BLOCK;
+		}
+		t->id = w->id_next++;
+		store_relaxed(&w->stat_started, load_relaxed(&w->stat_started) + 1); /* statistics */
+	} else {
+		t->id = weft__id_block(1);
+		add_relaxed(&rt->stat_started, 1u); /* statistics */
+	}
+	task_set_state(t, WEFT_TASK_NEW);
+	*out = t;
+	return 0;
+}
+
+static void record_free(struct worker *w, struct weft_task *t)
+{
+	if (unlikely(t->flags & TASK_NAMED))
+		free(t->name);
+	store_relaxed(&t->state, (uint8_t)TASK_FREE); /* for dumps */
+	record_put(w, t);
+}
+
+void weft__task_unref(struct worker *w, struct weft_task *t)
+{
+	/* acquire: alone now, we see what the others did; release: they see what we did. A count of one needs no read-modify-write: nobody else has a reference to copy. */
+	if (load_acquire(&t->refs) == 1 || add_acq_rel(&t->refs, (uint32_t)-1) == 1)
+		record_free(w, t);
+}
+
+void weft__task_unnew(struct runtime *rt, struct worker *w, struct weft_task *t)
+{
+	if (t->stack)
+		weft__stack_put(t->stack);
+	live_drop(rt);
+	record_free(w, t);
+}
+
+/* --- start --- */
+
+struct weft_task *weft__task_start_prepare(struct worker *w, struct weft_task *t, weft_ctx *c)
+{
+	struct weft_task *cur = w ? load_relaxed(&w->cur) : NULL; /* own */
+
+	if (!c && cur)
+		c = cur->wctx;
+	if (unlikely(c != NULL))
+		weft__ctx_task_start(t, c);
+	return t;
+}
+
+int weft__go_start(struct weft__go_call *call, const struct weft__go_args *args)
+{
+	struct worker *w = weft__worker();
+	struct runtime *rt;
+	struct weft_task *t;
+	int rc;
+
+	if (unlikely(!w) && !weft__rt_enter())
+		return WEFT_ESRCH;
+	rt = w ? w->rt : weft__rt;
+	rc = weft__task_new(rt, w, &t);
+	if (likely(rc == 0)) {
+		t->flags = TASK_REGS;
+		t->fn = call->fn;
+		t->site = call->site;
+		memcpy(t->args.i, args->i, sizeof args->i);
+		if (call->fp)
+			memcpy(t->args.f, args->f, sizeof args->f);
+		weft__task_start_prepare(w, t, NULL);
+		san_release(t);
+		if (likely(w))
+			weft__sched_push(w, t);
+		else
+			weft__sched_inject(rt, t);
+	}
+	if (unlikely(!w))
+		weft__rt_leave();
+	return rc;
+}
+
+/* Name in at most 31 bytes on the heap. */
+static int task_set_name(struct weft_task *t, const char *name)
+{
+	char *copy = strndup(name, 31);
+
+	if (!copy)
+		return WEFT_ENOMEM;
+	if (t->flags & TASK_NAMED)
+		free(t->name);
+	t->name = copy;
+	t->flags |= TASK_NAMED;
+	return 0;
+}
+
+static const weft_task_opts no_opts;
+
+static int go_opts(struct runtime *rt, struct worker *w, struct weft_task **out, weft_task_fn *fn, void *arg, const weft_task_opts *o, uint8_t flags)
+{
+	struct weft_task *t, *cur = w ? load_relaxed(&w->cur) : NULL; /* own */
+	int rc;
+
+	if (o->worker < 0 || (unsigned)o->worker > rt->n)
+		return WEFT_EINVAL;
+	if (o->stack && (o->stack < STACK_MIN || o->stack > (size_t)STACK_MAX))
+		return WEFT_EINVAL;
+	rc = weft__task_new(rt, w, &t);
+	if (rc)
+		return rc;
+	t->flags = flags;
+	t->fn = (void (*)(void))fn;
+	t->args.i[0] = (uintptr_t)arg;
+	if (o->name) {
+		rc = task_set_name(t, o->name);
+		if (rc)
+			goto undo;
+	}
+	if (o->stack) {
+		rc = weft__stack_get(o->stack, &t->stack);
+		if (rc)
+			goto undo;
+	}
+	if (out) {
+		store_relaxed(&t->refs, 2u); /* not shared yet */
+		t->flags |= TASK_JOINABLE;
+		*out = t;
+	}
+	if (o->now && !o->worker && cur && !weft__task_bind_or_fail(w, t)) {
+		rc = WEFT_ENOMEM;
+		goto undo;
+	}
+	weft__task_start_prepare(w, t, o->ctx);
+	san_release(t);
+	if (o->worker) {
+		injectq_push(&rt->workers[o->worker - 1].inbox, &t->next);
+		weft__sched_notify(rt, (unsigned)o->worker - 1);
+		weft__sched_wake(rt);
+	} else if (o->now && cur) {
+		weft__sched_run_now(w, cur, t);
+	} else if (w) {
+		weft__sched_push(w, t);
+	} else {
+		weft__sched_inject(rt, t);
+	}
+	return 0;
+undo:
+	weft__task_unnew(rt, w, t);
+	if (out)
+		*out = NULL;
+	return rc;
+}
+
+int weft_go_opts(weft_task **out, weft_task_fn *fn, void *arg, const weft_task_opts *o)
+{
+	struct worker *w = weft__worker();
+	int rc;
+
+	if (out)
+		*out = NULL;
+	if (!fn)
+		return WEFT_EINVAL;
+	if (!w && !weft__rt_enter())
+		return WEFT_ESRCH;
+	rc = go_opts(w ? w->rt : weft__rt, w, out, fn, arg, o ? o : &no_opts, 0);
+	if (!w)
+		weft__rt_leave();
+	return rc;
+}
+
+int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn, void *arg)
+{
+	struct weft_task *t;
+	int rc;
+
+	rc = weft__task_new(rt, NULL, &t);
+	if (rc)
+		return rc;
+	t->flags = TASK_MAIN;
+	t->fn = (void (*)(void))fn;
+	t->args.i[0] = (uintptr_t)arg;
+	rc = weft__stack_get(rt->stack_size, &t->stack);
+	if (rc) {
+		weft__task_unnew(rt, NULL, t);
+		return rc;
+	}
+	injectq_push(&w->inbox, &t->next);
+	return 0;
+}
+
+/* --- first run and end --- */
+
+static NORETURN void task_end(struct worker *w, struct weft_task *t, int result)
+{
+	t->result = result;
+	if (unlikely(t->wctx != NULL))
+		weft__ctx_task_end(t);
+	if (unlikely(load_relaxed(&t->timer.wheel) != NULL)) /* own field: a deadline was armed at some time */
+		weft__wait_disarm(t);
+	if (unlikely(t->flags & TASK_MAIN))
+		weft__runtime_stop(w->rt, result);
+	store_relaxed(&w->stat_finished, load_relaxed(&w->stat_finished) + 1); /* statistics */
+	live_drop(w->rt);
+	san_release(t);
+	store_release(&t->state, (uint8_t)WEFT_TASK_DONE); /* pairs with load_acquire in weft_task_join */
+	if (unlikely(t->flags & TASK_JOINABLE))
+		weft__lot_wake_all(w, &t->result, 0);
+	weft__sched_exit(w, t);
+}
+
+/* The first frame above arch/'s entry. pass: the worker the task runs on. */
+static void task_entry(void *pass, void *arg)
+{
+	struct worker *w = pass;
+	struct weft_task *t = arg;
+	struct weft__go_args args;
+	int result = 0;
+
+	if (unlikely(weft__san))
+		weft__san_after_switch(&t->stack->san);
+	weft__sched_arrived(w);
+	*w->errno_at = 0;
+	san_acquire(t);
+	args = t->args; /* the record's other use of this memory begins */
+	t->timer.link.next = NULL;
+	store_relaxed(&t->timer.wheel, NULL); /* not linked: nobody else looks at it */
+	t->timer.kind = TIMER_TASK;
+	t->parked_at = 0;
+	if (t->flags & TASK_REGS)
+		weft__go_call_args(t->fn, &args);
+	else
+		result = ((weft_task_fn *)t->fn)((void *)args.i[0]);
+	task_end(weft__worker(), t, result);
+}
+
+static bool bind(struct worker *w, struct weft_task *t)
+{
+	struct stack *s = t->stack;
+
+	if (likely(s == NULL)) {
+		int rc;
+
+		if (likely(w->rt->stack_size == STACK_DEFAULT))
+			rc = stack_cache_get(&w->stacks, &s);
+		else
+			rc = weft__stack_get(w->rt->stack_size, &s);
+		if (unlikely(rc))
+			return false;
+		t->stack = s;
+	}
+	s->owner = t;
+	arch_context_make(&t->ctx, s->hi - s->colour, task_entry, t);
+	if (unlikely(weft__san)) {
+		char label[48];
+
+		weft__san_fiber_init(&s->san, s->lo, (size_t)(s->hi - s->lo), weft__task_label(t, label, sizeof label));
+	}
+	return true;
+}
+
+bool weft__task_bind_or_fail(struct worker *w, struct weft_task *t)
+{
+	return bind(w, t);
+}
+
+bool weft__task_bind(struct worker *w, struct weft_task *t)
+{
+	if (likely(bind(w, t)))
+		return true;
+	injectq_push(&w->rt->stackless, &t->next);
+	weft__monitor_poke(w->rt); /* it retries when no stack comes back */
+	return false;
+}
+
+static NOINLINE void stackless_retry(struct worker *w)
+{
+	struct weft_task *t = task_of_next(injectq_pop(&w->rt->stackless));
+
+	if (t)
+		weft__sched_push(w, t);
+}
+
+void weft__task_settle_done(struct worker *w, struct weft_task *t)
+{
+	struct stack *s = t->stack;
+
+	t->stack = NULL;
+	t->ctx.sp = NULL;
+	if (unlikely(weft__san))
+		weft__san_fiber_fini(&s->san);
+	s->owner = NULL;
+	if (likely(weft__stack_is_default(s)))
+		stack_cache_put(&w->stacks, s);
+	else
+		weft__stack_put(s);
+	if (unlikely(injectq_len(&w->rt->stackless) != 0))
+		stackless_retry(w);
+	oncpu_clear(&t->on_cpu);
+	weft__task_unref(w, t);
+}
+
+/* --- public: handles and the calling task --- */
+
+weft_task *weft_task_self(void)
+{
+	struct worker *w = weft__worker();
+
+	return w ? load_relaxed(&w->cur) : NULL; /* own */
+}
+
+void weft_task_exit(int result)
+{
+	struct worker *w = weft__worker();
+	struct weft_task *t = w ? load_relaxed(&w->cur) : NULL; /* own */
+
+	if (!t)
+		weft__fatal("weft_task_exit called on a thread that runs no task");
+	task_end(w, t, result);
+}
+
+static bool not_done(void *arg)
+{
+	struct weft_task *t = arg;
+
+	return load_acquire(&t->state) != WEFT_TASK_DONE; /* pairs with store_release in task_end */
+}
+
+int weft_task_join_until(weft_task *t, int *ret, int64_t deadline)
+{
+	int rc;
+
+	if (!t || !(t->flags & TASK_JOINABLE))
+		return WEFT_EINVAL;
+	if (t == weft_task_self())
+		return WEFT_EDEADLK;
+	rc = weft__lot_wait(&t->result, not_done, t, REASON_JOIN, deadline);
+	if (rc)
+		return rc;
+	san_acquire(t);
+	if (ret)
+		*ret = t->result;
+	weft__task_unref(weft__worker(), t);
+	return 0;
+}
+
+int weft_task_join(weft_task *t, int *ret)
+{
+	return weft_task_join_until(t, ret, WEFT_FOREVER);
+}
+
+void weft_task_detach(weft_task *t)
+{
+	if (t)
+		weft__task_unref(weft__worker(), t);
+}
+
+uint64_t weft_task_id(weft_task *t)
+{
+	if (!t)
+		t = weft_task_self();
+	return t ? t->id : 0;
+}
+
+int weft_task_name(const char *name)
+{
+	struct weft_task *t = weft_task_self();
+
+	return t && name ? task_set_name(t, name) : WEFT_EINVAL;
+}
+
+enum weft_task_state weft_task_stateof(weft_task *t)
+{
+	return (enum weft_task_state)load_acquire(&t->state); /* pairs with store_release in task_end: a DONE task's effects are seen */
+}
+
+static const char *const reason_names[REASON_COUNT] = {
+	[REASON_NONE] = "",           [REASON_CHAN_SEND] = "chan send", [REASON_CHAN_RECV] = "chan receive",
+	[REASON_SELECT] = "select",   [REASON_MUTEX] = "mutex",         [REASON_WAITGROUP] = "wait group",
+	[REASON_JOIN] = "join",       [REASON_PARK] = "park",           [REASON_SLEEP] = "sleep",
+};
+
+const char *weft__reason_name(enum task_reason r)
+{
+	return r < REASON_COUNT ? reason_names[r] : "?";
+}
+
+const char *weft_task_reason(weft_task *t)
+{
+	if (load_relaxed(&t->state) != WEFT_TASK_PARKED) /* a snapshot */
+		return "";
+	return weft__reason_name((enum task_reason)load_relaxed(&t->reason));
+}
+
+void weft_task_yield(void)
+{
+	struct worker *w = weft__worker();
+	struct weft_task *t = w ? load_relaxed(&w->cur) : NULL; /* own */
+
+	if (likely(t != NULL))
+		weft__sched_yield(w, t);
+}
+
+size_t weft_task_stack_left(void)
+{
+	struct weft_task *t = weft_task_self();
+	char *here = __builtin_frame_address(0);
+
+	return t ? (size_t)(here - t->stack->lo) : 0;
+}
+
+const char *weft__task_label(struct weft_task *t, char *buf, size_t n)
+{
+	const char *name = t->name;
+	Dl_info info;
+
+	if (!name && t->site)
+		name = t->site->fn;
+	if (!name && t->fn && dladdr((void *)t->fn, &info) && info.dli_sname)
+		name = info.dli_sname;
+	snprintf(buf, n, "%s", name ? name : "task");
+	return buf;
+}
+
+void weft__task_describe(struct weft_task *t, char *buf, size_t n)
+{
+	const char *fn = t->site ? t->site->fn : "?";
+
+	if (t->site)
+		snprintf(buf, n, "task %llu \"%s\" (%s, started at %s:%d)", (unsigned long long)t->id, t->name ? t->name : fn, fn, t->site->file,
+			 t->site->line);
+	else
+		snprintf(buf, n, "task %llu \"%s\"", (unsigned long long)t->id, t->name ? t->name : t->flags & TASK_MAIN ? "main" : fn);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * task.h - the task record: what there is of a task besides its stack.
+ *
+ * A record lives in a type-stable slab (core/recslab.h): it is recycled, never unmapped, so that a late claim of an old wait
+ * fails and touches nothing else.  A task gets its stack when it first runs.
+ *
+ *   state      record                         stack                          who may touch the record's plain fields
+ *   NEW        in one queue                   none (or preset by go_opts)    whoever holds it: starter, then taker
+ *   RUNNABLE   in exactly one queue           its own, at rest               the taker
+ *   RUNNING    on exactly one worker          that worker stands on it       the task
+ *   PARKED     on exactly one wait            at rest once on_cpu is clear   whoever claimed the wait
+ *   DONE       kept by handles                recycled when settled          readers of result
+ *
+ * References: one of the task itself until it is settled after its end, one of a joinable handle.
+ *
+ * Foreign threads (not made by weft) that block get a record too (core/foreign.c): no stack, flag TASK_FOREIGN; they sleep on `futex`.
+ */
+#ifndef WEFT_CORE_TASK_H
+#define WEFT_CORE_TASK_H
+
+#include "arch/context.h"
+#include "base/atomic.h"
+#include "base/compiler.h"
+#include "base/list.h"
+#include "core/goargs.h"
+#include "core/injectq.h"
+#include "core/recslab.h"
+#include "core/stack.h"
+#include "core/timer.h"
+#include "core/waitword.h"
+#include "weft/ctx.h"
+#include "weft/error.h"
+#include "weft/task.h"
+#include <stdint.h>
+
+/* What a parked task waits for. Order matters: those up to REASON_OWN_LAST are weft's own objects, which count for the deadlock report. */
+enum task_reason {
+	REASON_NONE,
+	REASON_CHAN_SEND,
+	REASON_CHAN_RECV,
+	REASON_SELECT,
+	REASON_MUTEX,
+	REASON_WAITGROUP,
+	REASON_JOIN,
+	REASON_PARK,
+	REASON_SLEEP,
+	REASON_OWN_LAST = REASON_SLEEP,
+	REASON_COUNT,
+};
+
+const char *weft__reason_name(enum task_reason r);
+
+enum task_flag {
+	TASK_REGS = 1,     /* starts from argument registers (weft_go), else from fn(arg) */
+	TASK_JOINABLE = 2, /* has, or had, a handle: its end wakes joiners */
+	TASK_FOREIGN = 4,  /* stands for an OS thread */
+	TASK_LISTED = 8,   /* is in its context's list; under that context's lock */
+	TASK_MAIN = 16,    /* its end takes the runtime down */
+	TASK_NAMED = 32,   /* name is malloc'ed */
+	TASK_PRESTACK = 64 /* go_opts gave it a stack of another size */
+};
+
+#define CANCEL_OWN (1u << 31) /* weft_task_cancel, as against its context */
+
+struct waiter;
+
+struct weft_task {
+	/* line 0: what a switch and a wake-up touch */
+	struct context ctx;               /* where it stopped; valid while it stands on no worker and has run before */
+	ATOMIC(uint64_t) wait;            /* core/waitword.h */
+	ATOMIC(uint32_t) cancel;          /* 0: not cancelled; CANCEL_OWN, and its context's enum weft_reason; read on entry of every blocking call */
+	ATOMIC(uint8_t) state;            /* enum weft_task_state; for readers; written by whoever owns the task just then */
+	ATOMIC(uint8_t) reason;           /* enum task_reason; valid while PARKED */
+	uint8_t flags;                    /* enum task_flag; written by starter, later by the task */
+	ATOMIC(uint8_t) on_cpu;           /* core/oncpu.h */
+	int32_t saved_errno;              /* errno while it does not run */
+	union {
+		ATOMIC(uint32_t) futex;   /* TASK_FOREIGN: 1 while it sleeps */
+		uint32_t nwaiters;        /* PARKED: how many waiters; task only */
+	};
+	struct inject_node next;          /* link of the queue it is in */
+	struct waiter *waiters;           /* PARKED: first of its waiters (NULL: none); after WOKEN: the one that was claimed, set by the claimer */
+	/* line 1: what blocking calls and start and end touch */
+	ATOMIC(int64_t) deadline;         /* of the open wait; WEFT_FOREVER: none. Written by the task before it opens the wait */
+	int64_t limit;                    /* its context's deadline; task only */
+	weft_ctx *wctx;                   /* context it runs under, one reference; NULL: the root. Task only */
+	struct stack *stack;              /* NULL before the first run */
+	void (*fn)(void);                 /* a weft_task_fn, or any function (TASK_REGS) */
+	const struct weft_site *site;     /* where it was started; static; NULL: unknown */
+	uint64_t id;
+	ATOMIC(uint32_t) refs;
+	int32_t result;                   /* valid when DONE */
+	/* line 2 */
+	char *name;                       /* TASK_NAMED: ours; else NULL */
+	ATOMIC(uint64_t) permit;          /* park/unpark: PERMIT_* or the open wait word of a parked task (core/park.c) */
+	struct list_node ctx_link;        /* in wctx's list; under its lock */
+	union {
+		struct weft__go_args args; /* NEW: argument registers, or args.i[0] = arg of a weft_task_fn */
+		struct {                   /* from the first run on */
+			struct timer_node timer; /* one node a task; stays linked after a wake-up (core/wait.c) */
+			int64_t parked_at;       /* coarse time of the last park, for dumps */
+		};
+	};
+} __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct weft_task) <= RECORD_SIZE, "a task record is at most 256 bytes");
+
+static inline struct weft_task *task_of_next(struct inject_node *n)
+{
+	return n ? container_of(n, struct weft_task, next) : NULL;
+}
+
+static inline void task_set_state(struct weft_task *t, enum weft_task_state s)
+{
+	store_relaxed(&t->state, (uint8_t)s); /* for readers only; what it means is ordered by queue, claim or settling */
+}
+
+#endif

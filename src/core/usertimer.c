@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * usertimer.c - timers and tickers of the program: Go 1.23's rules on top of the wheels.
+ *
+ * A timer's lock (RANK_TIMER) decides what happens to it; the wheel only says when.  Firing has two steps, because a wheel's lock ranks after a
+ * channel's:
+ *   1. under the wheel's lock: the node has left the wheel; the timer goes on the caller's list, in_flight, with the generation it was due for;
+ *   2. with no wheel locked, under the timer's lock: if the generation is still the same, deliver; a ticker links itself again.
+ * Stop and reset move the generation on, so what is in flight delivers nothing; a timer that was reset while in flight is linked by step 2.
+ * A tick that sits in the channel is taken back by stop and reset.
+ *
+ * A timer that starts a task holds that task's record from the moment it is set, so that firing cannot fail.
+ * References: the caller's, and one while linked or in flight.
+ */
+#include "core/runtime.h"
+
+#include "base/clock.h"
+#include "weft/chan.h"
+#include <stdlib.h>
+
+struct weft_timer {
+	struct lock lock;             /* RANK_TIMER */
+	struct timer_node node;       /* kind TIMER_USER */
+	struct list_node fired;       /* on the list of whoever fires it; under in_flight */
+	bool in_flight;               /* between step 1 and step 2; under the lock of node.wheel */
+	bool armed;                   /* will fire; under lock */
+	ATOMIC(uint32_t) generation;  /* of the setting; moved on by set and stop, under lock */
+	uint32_t due_generation;      /* valid while in flight; written by step 1 */
+	ATOMIC(uint32_t) refs;
+	int64_t when;                 /* under lock */
+	int64_t period;               /* ns; 0: once; under lock */
+	weft_chan *chan;              /* NULL: starts a task; constant */
+	void (*fn)(void *);           /* constant */
+	void *arg;                    /* constant */
+	struct weft_task *task;       /* to be started when it fires; under lock */
+};
+
+static void unref(weft_timer *t)
+{
+	if (add_acq_rel(&t->refs, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+		return;
+	weft_chan_free(t->chan);
+	free(t);
+}
+
+static int timer_task(void *arg)
+{
+	weft_timer *t = arg;
+	void (*fn)(void *) = t->fn;
+	void *fn_arg = t->arg;
+
+	unref(t);
+	fn(fn_arg);
+	return 0;
+}
+
+/* Links the node. Timer locked, node neither linked nor in flight. Takes a reference. */
+static void link_node(struct runtime *rt, weft_timer *t)
+{
+	struct worker *w = weft__worker();
+	struct worker *at = w ? w : &rt->workers[t->generation % rt->n];
+	bool first;
+
+	add_relaxed(&t->refs, 1u); /* the caller's own keeps it */
+	lock_take(&at->wheel.lock, RANK_WHEEL);
+	first = weft__wheel_add(&at->wheel, &t->node, t->when);
+	lock_drop(&at->wheel.lock);
+	if (first && !w)
+		weft__sched_notify(rt, at->id);
+}
+
+/* Takes the node out of its wheel. Timer locked. Returns whether it is in flight instead. */
+static bool unlink_node(weft_timer *t)
+{
+	struct wheel *wheel = load_relaxed(&t->node.wheel); /* written by link_node, under the timer's lock */
+	bool in_flight, linked;
+
+	if (!wheel)
+		return false;
+	lock_take(&wheel->lock, RANK_WHEEL);
+	linked = list_linked(&t->node.link);
+	if (linked)
+		weft__wheel_remove(wheel, &t->node);
+	in_flight = t->in_flight;
+	lock_drop(&wheel->lock);
+	if (linked)
+		add_relaxed(&t->refs, (uint32_t)-1); /* the caller's own keeps it */
+	return in_flight;
+}
+
+/* Step 1. The wheel's lock is held. */
+int64_t weft__usertimer_due(struct timer_node *n, int64_t now, struct list *fired)
+{
+	weft_timer *t = container_of(n, struct weft_timer, node);
+
+	(void)now;
+	t->in_flight = true;
+	t->due_generation = load_relaxed(&t->generation); /* moved on before the mover takes this wheel's lock */
+	list_push_tail(fired, &t->fired);
+	return WHEEL_NEVER;
+}
+
+/* Step 2. */
+int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
+{
+	struct list_node *n;
+	int ready = 0;
+
+	while ((n = list_pop_head(fired)) != NULL) {
+		weft_timer *t = container_of(n, struct weft_timer, fired);
+		struct wheel *wheel;
+		struct weft_task *task = NULL;
+
+		lock_take(&t->lock, RANK_TIMER);
+		wheel = load_relaxed(&t->node.wheel); /* as in unlink_node */
+		lock_take(&wheel->lock, RANK_WHEEL);
+		t->in_flight = false;
+		lock_drop(&wheel->lock);
+		if (t->armed && t->due_generation == load_relaxed(&t->generation)) { /* under lock */
+			if (t->chan) {
+				(void)weft_chan_trysend(t->chan, &now); /* full: the tick is dropped */
+			} else {
+				task = t->task;
+				t->task = NULL;
+				add_relaxed(&t->refs, 1u); /* timer_task's */
+			}
+			t->armed = t->period != 0;
+			if (t->period) {
+				t->when = clock_add(t->when, t->period);
+				if (t->when <= now) /* late: skip what was missed */
+					t->when += (now - t->when + t->period) / t->period * t->period;
+			}
+			ready++;
+		}
+		if (t->armed)
+			link_node(w->rt, t);
+		lock_drop(&t->lock);
+		if (task)
+			weft__sched_push(w, task);
+		unref(t);
+	}
+	return ready;
+}
+
+/* The runtime goes down with the timer in a wheel: it will never fire. Only thread left; n is unlinked already. */
+void weft__usertimer_drop(struct timer_node *n)
+{
+	weft_timer *t = container_of(n, struct weft_timer, node);
+
+	lock_take(&t->lock, RANK_TIMER);
+	t->armed = false;
+	t->task = NULL; /* freed with the runtime's other records; its reference was never taken */
+	store_relaxed(&t->node.wheel, NULL); /* under lock */
+	lock_drop(&t->lock);
+	unref(t);
+}
+
+/* Sets it to fire in ns. Timer locked and disarmed, not linked. Returns 0, WEFT_ENOMEM, WEFT_ESRCH, WEFT_EAGAIN. */
+static int arm(struct runtime *rt, weft_timer *t, int64_t ns, bool in_flight)
+{
+	if (!t->chan && !t->task) {
+		int rc = weft__task_new(rt, weft__worker(), &t->task);
+
+		if (rc)
+			return rc;
+		t->task->fn = (void (*)(void))timer_task;
+		t->task->args.i[0] = (uintptr_t)t;
+	}
+	t->when = clock_add(clock_now(), ns < 0 ? 0 : ns);
+	t->armed = true;
+	if (!in_flight)
+		link_node(rt, t);
+	return 0;
+}
+
+static weft_timer *timer_new(int64_t ns, int64_t period, bool with_chan, void (*fn)(void *), void *arg)
+{
+	bool foreign = weft__worker() == NULL;
+	weft_timer *t;
+	int rc = 0;
+
+	if (foreign && !weft__rt_enter())
+		return NULL;
+	t = calloc(1, sizeof *t);
+	if (!t)
+		goto out;
+	store_relaxed(&t->refs, 1u); /* not shared yet */
+	t->node.kind = TIMER_USER;
+	t->period = period;
+	t->fn = fn;
+	t->arg = arg;
+	if (with_chan)
+		t->chan = weft_chan_make(sizeof(int64_t), 1);
+	rc = with_chan && !t->chan ? WEFT_ENOMEM : 0;
+	if (!rc) {
+		lock_take(&t->lock, RANK_TIMER);
+		rc = arm(weft__rt, t, ns, false);
+		lock_drop(&t->lock);
+	}
+	if (rc) {
+		unref(t);
+		t = NULL;
+	}
+out:
+	if (foreign)
+		weft__rt_leave();
+	return t;
+}
+
+weft_timer *weft_timer_after(int64_t ns, void (*fn)(void *), void *arg)
+{
+	return fn ? timer_new(ns, 0, false, fn, arg) : NULL;
+}
+
+weft_timer *weft_timer_make(int64_t ns)
+{
+	return timer_new(ns, 0, true, NULL, NULL);
+}
+
+weft_timer *weft_ticker_make(int64_t ns)
+{
+	return ns > 0 ? timer_new(ns, ns, true, NULL, NULL) : NULL;
+}
+
+weft_chan *weft_timer_chan(weft_timer *t)
+{
+	return t->chan;
+}
+
+/* Timer locked. Returns 1 if it was going to fire, or had fired and nobody has seen it. */
+static int disarm(weft_timer *t, bool *in_flight)
+{
+	int was = t->armed;
+
+	t->armed = false;
+	store_relaxed(&t->generation, load_relaxed(&t->generation) + 1); /* under lock; step 1 reads it under the wheel's lock, taken next */
+	*in_flight = unlink_node(t);
+	if (t->chan && weft_chan_tryrecv(t->chan, NULL) == 0)
+		was = 1;
+	return was;
+}
+
+int weft_timer_stop(weft_timer *t)
+{
+	struct worker *w = weft__worker();
+	struct weft_task *task;
+	bool in_flight;
+	int was;
+
+	if (!w && !weft__rt_enter())
+		return 0; /* no runtime: nothing can fire */
+	lock_take(&t->lock, RANK_TIMER);
+	was = disarm(t, &in_flight);
+	task = t->task;
+	t->task = NULL;
+	lock_drop(&t->lock);
+	if (task)
+		weft__task_unnew(weft__rt, w, task);
+	if (!w)
+		weft__rt_leave();
+	return was;
+}
+
+int weft_timer_reset(weft_timer *t, int64_t ns)
+{
+	bool foreign = weft__worker() == NULL;
+	bool in_flight;
+	int rc, was;
+
+	if (t->period && ns <= 0)
+		return WEFT_EINVAL;
+	if (foreign && !weft__rt_enter())
+		return WEFT_ESRCH;
+	lock_take(&t->lock, RANK_TIMER);
+	was = disarm(t, &in_flight);
+	if (t->period)
+		t->period = ns;
+	rc = arm(weft__rt, t, ns, in_flight);
+	lock_drop(&t->lock);
+	if (foreign)
+		weft__rt_leave();
+	return rc ? rc : was;
+}
+
+void weft_timer_free(weft_timer *t)
+{
+	if (!t)
+		return;
+	weft_timer_stop(t);
+	unref(t);
+}

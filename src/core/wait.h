@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * wait.h - the one way to wait.
+ *
+ * A blocking call is written like this, whatever it waits for:
+ *
+ *	struct self me = self_enter(&rc, &deadline);      who am I; cancelled or past the context's deadline: rc, and nothing happens
+ *	lock the source; if it can go on at once, do it, unlock, return
+ *	if (deadline == WEFT_NOW) unlock, return WEFT_EAGAIN
+ *	struct waiter w; wait_prepare(&me, &w, 1, deadline) opens the wait; put w on the source's list; unlock
+ *	rc = weft__wait_park(&me, &w, REASON_X, deadline);
+ *	rc == 0: somebody claimed w, did what was asked, and left w.status; me.task->waiters is the waiter that was claimed
+ *	else: timed out or cancelled: weft__wait_withdraw(&w, 1) has taken it off the list again: nothing happened
+ *
+ * and the other side, under the source's lock:
+ *
+ *	while ((w = first waiter)) { take it off the list; if (waiter_claim(w, status)) { deliver; collect w->task; break; } }
+ *	unlock; weft__ready(task)
+ *
+ * Laws 1, 2, 3, 4 and 8 of HACKING.md live here.
+ */
+#ifndef WEFT_CORE_WAIT_H
+#define WEFT_CORE_WAIT_H
+
+#include "base/list.h"
+#include "base/lock.h"
+#include "core/task.h"
+#include "core/waitword.h"
+
+struct worker;
+
+/* One place in one source's list. Lives in the waiting call's frame, which does not return before it is off the list. */
+struct waiter {
+	struct list_node link;  /* in the source's list; under *lock */
+	struct weft_task *task; /* who waits */
+	uint64_t word;          /* the open wait: what a claim must present */
+	struct lock *lock;      /* the source's lock */
+	void *source;           /* the source: a channel, or the address waited upon */
+	void *slot;             /* where the element is taken from or put */
+	int32_t status;         /* 0 or an error for the caller; set by the claimer */
+	uint16_t index;         /* which case of a select */
+	uint16_t kind;          /* rank of *lock */
+};
+
+/* Who calls: a task on a worker, or a foreign thread in its proxy record. Valid until the next park. */
+struct self {
+	struct worker *worker; /* NULL: foreign thread */
+	struct weft_task *task;
+};
+
+/* Takes w off no list; closes its wait for the caller. True: the caller owes w->task a wake-up. */
+static inline bool waiter_claim(struct waiter *w, int32_t status)
+{
+	struct weft_task *t = w->task;
+
+	if (!wait_claim(&t->wait, w->word, WAIT_WOKEN))
+		return false;
+	w->status = status;
+	t->waiters = w;
+	return true;
+}
+
+/* Opens the caller's wait with a deadline (WEFT_FOREVER: none). w: its waiters, for dumps and shutdown (NULL: none).
+ * Returns the open word, to be stored in the waiters before they are listed. */
+static inline uint64_t wait_begin(struct weft_task *t, struct waiter *w, int n, int64_t deadline)
+{
+	t->waiters = w;
+	if (unlikely(t->flags & TASK_FOREIGN))
+		store_relaxed(&t->futex, 1u); /* made visible by the release store in wait_open */
+	else
+		t->nwaiters = (uint32_t)n;
+	if (load_relaxed(&t->deadline) != deadline)     /* own field */
+		store_relaxed(&t->deadline, deadline); /* made visible by the release store in wait_open */
+	return wait_open(&t->wait, WAIT_OPEN);
+}
+
+static inline void waiter_init(struct waiter *w, struct weft_task *t, uint64_t word, struct lock *lock, enum lock_rank rank, void *source, void *slot)
+{
+	w->task = t;
+	w->word = word;
+	w->lock = lock;
+	w->source = source;
+	w->slot = slot;
+	w->status = 0;
+	w->index = 0;
+	w->kind = (uint16_t)rank;
+	w->link.next = NULL;
+}
+
+/* Entry of every blocking call: finds the caller and folds its context's deadline into *deadline.
+ * Returns 0, or WEFT_ECANCELED / WEFT_ETIMEDOUT: the call must do nothing; WEFT_ENOMEM: a foreign thread got no record. */
+int weft__self_enter_slow(struct self *me, int64_t *deadline);
+struct worker *weft__worker(void);
+
+/* Parks the caller on the wait it has opened. w: the first of its n waiters, NULL and 0 when it is on no list.
+ * Returns 0 (claimed by a source; me->task->waiters says which), WEFT_ETIMEDOUT or WEFT_ECANCELED (then all waiters are off their lists again).
+ * me is void afterwards but for me->task. */
+int weft__wait_park(struct self *me, struct waiter *w, int n, uint64_t word, enum task_reason reason, int64_t deadline);
+
+/* Takes n waiters off their lists, each under its source's lock; those already off stay off. */
+void weft__wait_withdraw(struct waiter *w, int n);
+
+/* A task ends: its timer node, if linked, leaves its wheel. */
+void weft__wait_disarm(struct weft_task *t);
+
+/* Makes a claimed task runnable. No lock may be held. w: the caller's worker, NULL off one. */
+void weft__ready(struct worker *w, struct weft_task *t);
+
+#endif

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * worker.c - a worker's own stack: find a task and run it, search, sleep.
+ *
+ * A worker comes back to its own stack when nothing is runnable on it, when its next task is still stood upon by another worker (law 5), or when the
+ * runtime stops.  From there:  own queues - due timers - search the others (rings, slots that stand still, due timers) - sleep in the loop.
+ *
+ * The protocol of search and sleep is core/idle.h's, the word slept upon core/parker.h's.  The law this file keeps for them: look at every queue
+ * once more after idle_enter.  A full LIFO slot counts as work only if its owner does not move: the owner takes it at its next schedule, and a
+ * wake-up that comes after idle_enter tells us.  So the second look notes the ticks of owners with full slots, waits SLOT_WATCH_NS, and takes
+ * the slots of those that stand still.
+ *
+ * Not here: what to do with a picked task (sched.c), whom to wake (idle.h).
+ */
+#include "core/runtime.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include <sched.h>
+
+/* Somebody still stands on t, about to leave it: a few instructions, unless the kernel has taken that thread off its core. */
+static void wait_off_cpu(struct weft_task *t)
+{
+	while (oncpu_busy(&t->on_cpu)) {
+		for (int i = 0; i < 200 && oncpu_busy(&t->on_cpu); i++)
+			cpu_relax();
+		if (oncpu_busy(&t->on_cpu))
+			sched_yield(); /* lets that thread finish; a wake-up from it would cost every switch a locked instruction */
+	}
+}
+
+static struct weft_task *shared_queues(struct worker *w)
+{
+	struct weft_task *t = task_of_next(injectq_pop(&w->inbox));
+
+	return t ? t : task_of_next(injectq_pop(&w->rt->inject));
+}
+
+/* Takes a woken task out of a victim's slot. */
+static struct weft_task *rob_slot(struct worker *w, struct worker *v)
+{
+	struct weft_task *t = swap_acq_rel(&v->slot, NULL); /* pairs with store_release and swap in push_slot */
+
+	if (t)
+		store_relaxed(&w->stat_steals, load_relaxed(&w->stat_steals) + 1); /* statistics */
+	return t;
+}
+
+static struct weft_task *rob(struct worker *w, struct worker *v, int64_t now)
+{
+	struct weft_task *t;
+	uint32_t moved;
+
+	if (wsq_len(&v->runq)) {
+		t = wsq_steal(&v->runq, &w->runq, &moved);
+		if (t) {
+			store_relaxed(&w->stat_steals, load_relaxed(&w->stat_steals) + 1); /* statistics */
+			return t;
+		}
+	}
+	if (weft__sched_timers(w, &v->wheel, now))
+		return weft__sched_pick(w);
+	return NULL;
+}
+
+/* First pass: notes the ticks of workers that keep a task to themselves (slot, inbox). Second pass (take): takes from one whose tick is the same. */
+static struct weft_task *visit_slots(struct worker *w, bool take, bool *seen)
+{
+	struct runtime *rt = w->rt;
+
+	for (unsigned i = 0; i < rt->n; i++) {
+		struct worker *v = &rt->workers[i];
+		uint32_t tick = load_relaxed(&v->tick);                                /* a hint: stale means one more look later */
+		bool keeps = load_relaxed(&v->slot) != NULL || injectq_len(&v->inbox); /* a hint */
+		struct weft_task *t;
+
+		if (v == w)
+			continue;
+		if (take && keeps && w->watched[i] == tick) {
+			t = rob_slot(w, v);
+			if (!t)
+				t = task_of_next(injectq_pop(&v->inbox));
+			if (t)
+				return t;
+		}
+		*seen |= keeps;
+		w->watched[i] = keeps ? tick : tick - 1;
+	}
+	return NULL;
+}
+
+/* One round over all victims, from a random one. */
+static struct weft_task *rob_all(struct worker *w, int64_t now)
+{
+	struct runtime *rt = w->rt;
+	unsigned at = rng_below(&w->rng, rt->n);
+	struct weft_task *t;
+
+	for (unsigned i = 0; i < rt->n; i++, at = at + 1 == rt->n ? 0 : at + 1) {
+		if (at == w->id)
+			continue;
+		t = rob(w, &rt->workers[at], now);
+		if (t)
+			return t;
+	}
+	return NULL;
+}
+
+static struct weft_task *search(struct worker *w)
+{
+	struct weft_task *t;
+
+	for (int round = 0; round < SEARCH_ROUNDS; round++) {
+		t = rob_all(w, clock_now());
+		if (!t)
+			t = shared_queues(w);
+		if (t)
+			return t;
+		cpu_relax();
+	}
+	return NULL;
+}
+
+/* After idle_enter: is there anything in any queue? */
+static bool any_work(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+	int64_t now = clock_now();
+
+	if (injectq_len(&rt->inject) || injectq_len(&w->inbox) || load_relaxed(&w->slot) || load_relaxed(&rt->stopping)) /* ordered by idle_enter's fence */
+		return true;
+	for (unsigned i = 0; i < rt->n; i++) {
+		struct worker *v = &rt->workers[i];
+
+		if (!wsq_empty(&v->runq) || wheel_next(&v->wheel) <= now)
+			return true;
+	}
+	return false;
+}
+
+/* Slots that are full now, and still are of the same tick a moment later. */
+static struct weft_task *still_slot(struct worker *w)
+{
+	bool seen = false;
+	int64_t until;
+
+	visit_slots(w, false, &seen);
+	if (!seen)
+		return NULL;
+	until = clock_now() + SLOT_WATCH_NS;
+	while (clock_now() < until) {
+		if (load_relaxed(&w->parker.state) == PARKER_NOTIFIED) /* a hint: something else came */
+			return NULL;
+		cpu_relax();
+	}
+	return visit_slots(w, true, &seen);
+}
+
+static void sleep_now(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+
+	if (idle_sleepers(&rt->idle) == rt->n)
+		weft__runtime_all_asleep(rt, w);
+	if (parker_prepare(&w->parker) && !load_acquire(&rt->stopping)) {
+		store_relaxed(&w->stat_sleeps, load_relaxed(&w->stat_sleeps) + 1); /* statistics */
+		weft__loop_sleep(w->loop, wheel_next(&w->wheel));
+		weft__monitor_poke(rt);
+	}
+	parker_done(&w->parker);
+}
+
+/* The next task for this worker, however long it takes; NULL when the runtime stops. */
+static struct weft_task *find(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+	struct weft_task *t = NULL;
+	bool searching = false;
+	int id;
+
+	for (;;) {
+		if (load_acquire(&rt->stopping)) /* pairs with store_release in weft__runtime_stop */
+			break;
+		t = weft__sched_pick(w);
+		if (!t)
+			t = shared_queues(w);
+		if (!t) {
+			w->coarse_now = clock_now();
+			if (weft__sched_timers(w, &w->wheel, w->coarse_now))
+				t = weft__sched_pick(w);
+		}
+		if (t)
+			break;
+		if (weft__loop_active(w->loop))
+			weft__loop_poll(w->loop);
+		if (!searching)
+			searching = idle_try_search(&rt->idle, rt->n);
+		if (searching) {
+			t = search(w);
+			if (t)
+				break;
+		}
+		idle_enter(&rt->idle, w->id, searching);
+		if (any_work(w)) {
+			searching = idle_leave(&rt->idle, w->id, true);
+			continue;
+		}
+		t = rt->n > 1 ? still_slot(w) : NULL;
+		if (t) {
+			searching = idle_leave(&rt->idle, w->id, false);
+			break;
+		}
+		sleep_now(w);
+		searching = idle_leave(&rt->idle, w->id, false);
+	}
+	if (searching) {
+		id = idle_found(&rt->idle);
+		if (id >= 0)
+			weft__sched_notify(rt, (unsigned)id);
+	}
+	return t;
+}
+
+void weft__worker_main(struct worker *w)
+{
+	struct weft_task *t;
+
+	for (;;) {
+		t = w->taken;
+		w->taken = NULL;
+		if (!t)
+			t = find(w);
+		if (!t)
+			break;
+		if (t->ctx.sp == NULL && !weft__task_bind(w, t))
+			continue;
+		wait_off_cpu(t);
+		weft__sched_resume(w, t);
+		if (load_acquire(&w->rt->stopping)) /* pairs with store_release in weft__runtime_stop */
+			break;
+	}
+}

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * dump.c - prints every task while they run.
+ *
+ * Pass 1 counts the records in use.  Pass 2 takes them one by one: copies the record, walks its stack, copies the record again.  If the two copies
+ * differ in what matters (wait word, context, state), the task moved on and what was read is thrown away.  Everything is read by
+ * peek.h: no lock is taken, nothing is allocated but one private mapping, and what is unmapped meanwhile is merely missing.
+ *
+ *   state      stack comes from
+ *   NEW        nowhere: it has none, and its record's union holds arguments
+ *   RUNNABLE   t->ctx          PARKED     t->ctx, once on_cpu is clear
+ *   RUNNING    its worker, which is interrupted and copies its stack (backtrace.c)
+ *
+ * Not here: names of functions (symbols.c), stack walks (backtrace.c), when to print (core/monitor.c, core/runtime.c).
+ */
+#include "debug/dump.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "core/recslab.h"
+#include "core/runtime.h"
+#include "debug/backtrace.h"
+#include "debug/symbols.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define DUMP_FULL_TASKS 1000 /* up to so many: each on its own */
+#define DUMP_ALIKE 10        /* beyond: so many of each kind */
+#define KINDS 1024           /* kinds told apart when folding; a power of two */
+#define LOOKS 4              /* times a task is looked at before we say that it moves */
+#define OUT_SIZE 32768
+#define OUT_TASK 16384 /* room that one task's text needs at most */
+
+/* Where a task's stack was found. */
+enum found {
+	FOUND_NONE,  /* has none yet */
+	FOUND_STACK, /* d->trace */
+	FOUND_MOVED, /* it ran meanwhile */
+	FOUND_BUSY,  /* runs, and its worker did not answer */
+};
+
+struct kind {
+	uint64_t hash; /* 0: free */
+	uint64_t first_id;
+	size_t count;  /* all of them, printed or not */
+	int64_t longest;
+};
+
+struct dump {
+	int fd;
+	bool broken;  /* nobody takes what we write */
+	size_t n;     /* bytes in out */
+	struct tracer tracer;
+	struct symbols symbols;
+	struct trace trace;
+	struct weft_task copy, again;
+	int64_t now;
+	size_t tasks, threads, ended; /* as counted in pass 1 */
+	struct kind kinds[KINDS];
+	char out[OUT_SIZE];
+};
+
+/* --- output --- */
+
+static void flush(struct dump *d)
+{
+	size_t done = 0;
+
+	while (done < d->n && !d->broken) {
+		ssize_t w = write(d->fd, d->out + done, d->n - done);
+
+		if (w > 0) {
+			done += (size_t)w;
+		} else if (w < 0 && errno == EAGAIN) {
+			struct pollfd p = { .fd = d->fd, .events = POLLOUT };
+
+			d->broken = poll(&p, 1, 1000) == 0; /* a reader that takes nothing for a second gets no more */
+		} else if (w == 0 || errno != EINTR) {
+			d->broken = true;
+		}
+	}
+	d->n = 0;
+}
+
+static void put(struct dump *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void put(struct dump *d, const char *fmt, ...)
+{
+	size_t room = sizeof d->out - d->n;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(d->out + d->n, room, fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		d->n += (size_t)n < room ? (size_t)n : room - 1;
+}
+
+static void put_time(struct dump *d, int64_t ns)
+{
+	long long ms = ns < 0 ? 0 : ns / 1000000;
+
+	if (ms < 1000)
+		put(d, "%lld ms", ms);
+	else if (ms < 60000)
+		put(d, "%lld.%lld s", ms / 1000, ms / 100 % 10);
+	else if (ms < 3600000)
+		put(d, "%lld min %lld s", ms / 60000, ms / 1000 % 60);
+	else
+		put(d, "%lld h %lld min", ms / 3600000, ms / 60000 % 60);
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* Frames every task has below its own function; there the walk has said all. */
+static bool is_entry(const char *name)
+{
+	return strcmp(name, "weft__go_call_args") == 0 || strcmp(name, "task_entry") == 0 || strcmp(name, "weft__arch_entry") == 0;
+}
+
+/* Frames every parked task has on top: what it called is below them. */
+static bool is_inner(const char *name)
+{
+	return strncmp(name, "weft__sched_", 12) == 0 || strncmp(name, "weft__wait_", 11) == 0;
+}
+
+static void put_trace(struct dump *d, const struct trace *tr)
+{
+	bool shown = false;
+
+	for (int i = 0; i < tr->n; i++) {
+		/* a return address may be the first byte of the next function: look up the call before it */
+		const struct symbol *s = weft__symbol_find(&d->symbols, tr->pc[i] - !(i == 0 && tr->exact));
+
+		if (s->name && is_entry(s->name) && shown)
+			return;
+		if (s->name && is_inner(s->name) && !shown && i + 1 < tr->n)
+			continue;
+		shown = true;
+		put(d, "    ");
+		if (s->name)
+			put(d, "%s+%#lx ", s->name, (unsigned long)s->offset);
+		if (s->module)
+			put(d, "(%s+%#lx)\n", base_name(s->module), (unsigned long)s->address);
+		else
+			put(d, "[%#lx]\n", (unsigned long)s->pc);
+	}
+	if (tr->cut)
+		put(d, "    ...\n");
+}
+
+/* --- one task --- */
+
+static bool parked(const struct weft_task *c)
+{
+	uint8_t state = load_relaxed(&c->state); /* a private copy, here and below */
+
+	return state == WEFT_TASK_PARKED || ((c->flags & TASK_FOREIGN) && wait_is_open(load_relaxed(&c->wait)));
+}
+
+static void put_head(struct dump *d, const struct weft_task *c, unsigned worker)
+{
+	char text[128];
+	struct weft_site site;
+	const struct symbol *s;
+	uint8_t state = load_relaxed(&c->state);
+	bool has_site = c->site && peek_all(&d->tracer.peek, c->site, &site, sizeof site);
+	int64_t deadline = load_relaxed(&c->deadline);
+
+	if (c->flags & TASK_FOREIGN) {
+		put(d, "thread %llu: ", (unsigned long long)c->id);
+	} else {
+		put(d, "task %llu", (unsigned long long)c->id);
+		if (has_site && weft__peek_text(&d->tracer.peek, site.fn, text, sizeof text)) {
+			put(d, " %s", text);
+		} else {
+			s = weft__symbol_find(&d->symbols, (uintptr_t)c->fn);
+			if (s->name)
+				put(d, " %s", s->name);
+			else if (s->module)
+				put(d, " (%s+%#lx)", base_name(s->module), (unsigned long)s->address);
+		}
+		if (c->flags & TASK_NAMED && weft__peek_text(&d->tracer.peek, c->name, text, 32))
+			put(d, " \"%s\"", text);
+		put(d, c->flags & TASK_MAIN ? ", main: " : ": ");
+	}
+	if (parked(c)) {
+		if (!wait_is_open(load_relaxed(&c->wait)))
+			put(d, "woken, about to run; it waited: ");
+		else
+			put(d, "parked, ");
+		put(d, "%s", weft__reason_name((enum task_reason)load_relaxed(&c->reason)));
+		if (!(c->flags & TASK_FOREIGN) && c->parked_at > 0) {
+			put(d, ", for ");
+			put_time(d, d->now - c->parked_at);
+		}
+		if (deadline != WEFT_FOREVER) {
+			put(d, ", ");
+			put_time(d, deadline - d->now);
+			put(d, " left");
+		}
+	} else if (c->flags & TASK_FOREIGN) {
+		put(d, "not in weft");
+	} else if (state == WEFT_TASK_NEW) {
+		put(d, "new, has not run yet");
+	} else if (state == WEFT_TASK_RUNNING && worker) {
+		put(d, "running on worker %u", worker);
+	} else {
+		put(d, state == WEFT_TASK_RUNNING ? "running" : "runnable");
+	}
+	if (load_relaxed(&c->cancel))
+		put(d, ", cancelled");
+	if (has_site && weft__peek_text(&d->tracer.peek, site.file, text, sizeof text))
+		put(d, "; started at %s:%d", text, site.line);
+	put(d, "\n");
+}
+
+static bool copy_record(struct dump *d, const void *rec, struct weft_task *to)
+{
+	return peek_all(&d->tracer.peek, rec, to, sizeof *to);
+}
+
+static bool in_use(const struct weft_task *c)
+{
+	return load_relaxed(&c->state) != TASK_FREE && c->id != 0;
+}
+
+/* Did the task stand still between the two copies? */
+static bool stood_still(const struct weft_task *a, const struct weft_task *b)
+{
+	return a->id == b->id && load_relaxed(&a->wait) == load_relaxed(&b->wait) && load_relaxed(&a->state) == load_relaxed(&b->state) &&
+	       load_relaxed(&b->on_cpu) == 0 && a->ctx.sp == b->ctx.sp && a->ctx.pc == b->ctx.pc && a->ctx.fp == b->ctx.fp;
+}
+
+static int worker_tid(struct worker *w)
+{
+	(void)w;
+	return 0;
+}
+
+/* t runs: whose worker stands on it? */
+static enum found running(struct dump *d, struct weft_task *t, unsigned *worker)
+{
+	struct worker *self = weft__worker();
+	struct runtime *rt = weft__rt;
+	struct weft_task *seen;
+
+	for (unsigned i = 0; i < rt->n; i++) {
+		struct worker *w = &rt->workers[i];
+
+		if (load_relaxed(&w->cur) != t) /* a look */
+			continue;
+		*worker = i + 1;
+		if (w == self) {
+			weft__backtrace_self(&d->tracer, &d->trace);
+			return FOUND_STACK;
+		}
+		if (weft__backtrace_running(&d->tracer, worker_tid(w), &d->trace, &seen))
+			return FOUND_BUSY;
+		return seen == t ? FOUND_STACK : FOUND_MOVED;
+	}
+	return FOUND_MOVED;
+}
+
+/* Copies the record to d->copy, and its stack's trace to d->trace. False: not in use. */
+static bool look(struct dump *d, void *rec, enum found *found, unsigned *worker)
+{
+	struct weft_task *c = &d->copy;
+	struct stack s;
+	struct regs r;
+
+	*found = FOUND_MOVED;
+	*worker = 0;
+	d->trace.n = 0;
+	for (int i = 0; i < LOOKS && *found == FOUND_MOVED; i++) {
+		if (!copy_record(d, rec, c) || !in_use(c))
+			return false;
+		*found = FOUND_NONE;
+		if (c->flags & TASK_FOREIGN || load_relaxed(&c->state) == WEFT_TASK_NEW || load_relaxed(&c->state) == WEFT_TASK_DONE)
+			return true;
+		if (load_relaxed(&c->on_cpu)) {
+			*found = running(d, rec, worker);
+			continue;
+		}
+		*found = FOUND_MOVED;
+		if (!c->stack || !c->ctx.sp || !peek_all(&d->tracer.peek, c->stack, &s, sizeof s))
+			continue;
+		r = (struct regs){ .pc = (uintptr_t)c->ctx.pc, .sp = (uintptr_t)c->ctx.sp, .fp = (uintptr_t)c->ctx.fp };
+		weft__backtrace_walk(&d->tracer, &r, (uintptr_t)s.lo, (uintptr_t)s.hi, &d->trace);
+		if (copy_record(d, rec, &d->again) && stood_still(c, &d->again))
+			*found = FOUND_STACK;
+	}
+	return true;
+}
+
+static void put_task(struct dump *d, enum found found, unsigned worker)
+{
+	if (d->n > sizeof d->out - OUT_TASK)
+		flush(d);
+	put_head(d, &d->copy, worker);
+	switch (found) {
+	case FOUND_NONE:
+		break;
+	case FOUND_STACK:
+		put_trace(d, &d->trace);
+		break;
+	case FOUND_MOVED:
+		put(d, "    (it moved on while we looked)\n");
+		break;
+	case FOUND_BUSY:
+		put(d, "    (its worker did not show its stack)\n");
+		break;
+	}
+}
+
+/* --- folding --- */
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * 0x9e3779b97f4a7c15u;
+	return h ^ h >> 32;
+}
+
+/* The kind of d->copy, counted; NULL when there are too many. */
+static struct kind *kind_of(struct dump *d, enum found found)
+{
+	const struct weft_task *c = &d->copy;
+	uint64_t h = mix(mix(mix((uintptr_t)c->fn, (uintptr_t)c->site), load_relaxed(&c->state)), found);
+	int64_t waited = load_relaxed(&c->state) == WEFT_TASK_PARKED ? d->now - c->parked_at : 0;
+
+	if (parked(c))
+		h = mix(h, load_relaxed(&c->reason) + 1u);
+	if (found == FOUND_STACK) {
+		for (int i = 0; i < d->trace.n; i++)
+			h = mix(h, d->trace.pc[i]);
+	}
+	h |= 1;
+	for (size_t i = 0; i < 16; i++) {
+		struct kind *k = &d->kinds[(h / 2 + i) & (KINDS - 1)];
+
+		if (!k->hash)
+			*k = (struct kind){ .hash = h, .first_id = c->id };
+		if (k->hash == h) {
+			k->count++;
+			if (waited > k->longest)
+				k->longest = waited;
+			return k;
+		}
+	}
+	return NULL;
+}
+
+static void put_folded(struct dump *d)
+{
+	for (size_t i = 0; i < KINDS; i++) {
+		struct kind *k = &d->kinds[i];
+
+		if (k->count <= DUMP_ALIKE)
+			continue;
+		if (d->n > sizeof d->out - OUT_TASK)
+			flush(d);
+		put(d, "(and %zu more like task %llu", k->count - DUMP_ALIKE, (unsigned long long)k->first_id);
+		if (k->longest > 0) {
+			put(d, ", the longest for ");
+			put_time(d, k->longest);
+		}
+		put(d, ")\n");
+	}
+}
+
+/* --- all --- */
+
+static bool count(void *rec, void *arg)
+{
+	struct dump *d = arg;
+	struct weft_task *c = &d->copy;
+
+	if (!copy_record(d, rec, c) || !in_use(c))
+		return true;
+	if (load_relaxed(&c->state) == WEFT_TASK_DONE)
+		d->ended++;
+	else if (c->flags & TASK_FOREIGN)
+		d->threads++;
+	else
+		d->tasks++;
+	return true;
+}
+
+static bool show(void *rec, void *arg)
+{
+	struct dump *d = arg;
+	struct kind *k = NULL;
+	enum found found;
+	unsigned worker;
+
+	if (!look(d, rec, &found, &worker) || load_relaxed(&d->copy.state) == WEFT_TASK_DONE)
+		return true;
+	if (d->tasks > DUMP_FULL_TASKS)
+		k = kind_of(d, found);
+	if (!k || k->count <= DUMP_ALIKE)
+		put_task(d, found, worker);
+	return !d->broken;
+}
+
+static struct dump *begin(int fd)
+{
+	struct dump *d = mmap(NULL, sizeof *d, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (d == MAP_FAILED)
+		return NULL;
+	d->fd = fd;
+	d->now = clock_now();
+	weft__tracer_open(&d->tracer);
+	weft__rec_foreach(count, d);
+	return d;
+}
+
+static void finish(struct dump *d)
+{
+	weft__rec_foreach(show, d);
+	put_folded(d);
+	if (d->ended)
+		put(d, "(%zu more have ended, and are kept by handles that were not joined or detached)\n", d->ended);
+	flush(d);
+	weft__tracer_close(&d->tracer);
+	weft__symbols_close(&d->symbols);
+	munmap(d, sizeof *d);
+}
+
+void weft__dump_all(int fd)
+{
+	int saved = errno;
+	struct dump *d = begin(fd);
+
+	if (!d) {
+		weft__log("no memory to dump the tasks");
+		errno = saved;
+		return;
+	}
+	put(d, "weft: %zu task%s on %u worker%s", d->tasks, d->tasks == 1 ? "" : "s", weft__rt->n, weft__rt->n == 1 ? "" : "s");
+	if (d->threads)
+		put(d, ", %zu thread%s that weft did not make", d->threads, d->threads == 1 ? "" : "s");
+	put(d, "\n");
+	finish(d);
+	errno = saved;
+}
+
+void weft__dump_deadlock(const struct verdict *v)
+{
+	int saved = errno;
+	struct dump *d = begin(STDERR_FILENO);
+
+	if (!d) {
+		weft__log("deadlock: all %zu tasks wait for each other (no memory to show them)", v->tasks);
+		errno = saved;
+		return;
+	}
+	if (v->tasks == 1)
+		put(d, "weft: deadlock: the only task waits for something that no other can do");
+	else
+		put(d, "weft: deadlock: all %zu tasks wait for each other", v->tasks);
+	if (v->foreign)
+		put(d, ", but a thread not made by weft exists; going on");
+	put(d, "\n");
+	finish(d);
+	errno = saved;
+}
+
+void weft__dump_self(void)
+{
+	static struct dump d; /* weft dies once; check.c sees to it */
+	struct worker *w = weft__worker();
+	struct weft_task *t = w ? load_relaxed(&w->cur) : NULL; /* own */
+
+	d.fd = STDERR_FILENO;
+	d.now = clock_now();
+	weft__tracer_open(&d.tracer);
+	weft__backtrace_self(&d.tracer, &d.trace);
+	if (t && copy_record(&d, t, &d.copy))
+		put_head(&d, &d.copy, w->id + 1);
+	else
+		put(&d, w ? "worker %u, on its own stack:\n" : "a thread that runs no task:\n", w ? w->id + 1 : 0);
+	put_trace(&d, &d.trace);
+	flush(&d);
+}

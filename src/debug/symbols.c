@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * symbols.c - names of code addresses: the symbol table of the module's file, else dladdr.
+ */
+#include "debug/symbols.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <link.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* n entries of `size` bytes at `off` of f's file, or NULL if the file is shorter. */
+static const void *part(const struct symbol_file *f, uint64_t off, uint64_t n, uint64_t size)
+{
+	return off <= f->size && size && n <= (f->size - off) / size ? f->bytes + off : NULL;
+}
+
+/* Is the file the one that was loaded? Its notes hold the build id. */
+static bool same_notes(const struct symbol_file *f, const ElfW(Phdr) *ph, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (ph[i].p_type == PT_NOTE && (!part(f, ph[i].p_offset, ph[i].p_filesz, 1) ||
+						memcmp(f->bytes + ph[i].p_offset, (char *)f->bias + ph[i].p_vaddr, ph[i].p_filesz)))
+			return false;
+	}
+	return true;
+}
+
+/* The mapped file is what we can read: notes where it lies. */
+static bool accept(struct symbol_file *f)
+{
+	const ElfW(Ehdr) *eh = part(f, 0, 1, sizeof *eh);
+	const ElfW(Phdr) *ph;
+
+	if (!eh || memcmp(eh->e_ident, ELFMAG, SELFMAG) || eh->e_ident[EI_CLASS] != ELFCLASS64)
+		return false;
+	ph = part(f, eh->e_phoff, eh->e_phnum, sizeof *ph);
+	if (!ph)
+		return false;
+	f->bias = (uintptr_t)f->base;
+	for (unsigned i = 0; i < eh->e_phnum; i++) {
+		if (ph[i].p_type == PT_LOAD) { /* the first one lies at base */
+			f->bias -= ph[i].p_vaddr & ~(uintptr_t)(getauxval(AT_PAGESZ) - 1);
+			return same_notes(f, ph, eh->e_phnum);
+		}
+	}
+	return false;
+}
+
+static void file_open(struct symbol_file *f, const Dl_info *info)
+{
+	bool program = getauxval(AT_PHDR) - (uintptr_t)info->dli_fbase < 4096; /* headers lie in its first page */
+	int fd = open(program ? "/proc/self/exe" : info->dli_fname, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	void *map;
+
+	f->base = info->dli_fbase;
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && st.st_size > 0) {
+		map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+		if (map != MAP_FAILED) {
+			f->bytes = map;
+			f->size = (size_t)st.st_size;
+			if (!accept(f)) {
+				munmap(map, f->size);
+				f->bytes = NULL;
+			}
+		}
+	}
+	close(fd);
+}
+
+static struct symbol_file *file_of(struct symbols *s, const Dl_info *info)
+{
+	for (int i = 0; i < SYMBOL_MODULES; i++) {
+		struct symbol_file *f = &s->file[i];
+
+		if (!f->base)
+			file_open(f, info);
+		if (f->base == info->dli_fbase)
+			return f;
+	}
+	return NULL;
+}
+
+/* The symbol table entry whose function contains `at` (an address of the file). */
+static const char *look_up(const struct symbol_file *f, uintptr_t at, uintptr_t *offset)
+{
+	const ElfW(Ehdr) *eh = (const void *)f->bytes;
+	const ElfW(Shdr) *sh = part(f, eh->e_shoff, eh->e_shnum, sizeof *sh);
+
+	for (unsigned i = 0; sh && i < eh->e_shnum; i++) {
+		const ElfW(Sym) *sym = part(f, sh[i].sh_offset, sh[i].sh_size, 1);
+		const ElfW(Shdr) *str;
+
+		if (sh[i].sh_type != SHT_SYMTAB || !sym || sh[i].sh_link >= eh->e_shnum)
+			continue;
+		str = &sh[sh[i].sh_link];
+		if (!part(f, str->sh_offset, str->sh_size, 1))
+			continue;
+		for (size_t n = sh[i].sh_size / sizeof *sym; n; n--, sym++) {
+			if (ELF64_ST_TYPE(sym->st_info) != STT_FUNC || at < sym->st_value || at - sym->st_value >= (sym->st_size ? sym->st_size : 1) ||
+			    sym->st_shndx == SHN_UNDEF || sym->st_name >= str->sh_size)
+				continue;
+			*offset = at - sym->st_value;
+			return f->bytes + str->sh_offset + sym->st_name;
+		}
+	}
+	return NULL;
+}
+
+const struct symbol *weft__symbol_find(struct symbols *s, uintptr_t pc)
+{
+	struct symbol *out = &s->cache[(pc ^ pc >> 10) % SYMBOL_CACHE];
+	struct symbol_file *f;
+	Dl_info info;
+
+	if (out->pc == pc)
+		return out;
+	*out = (struct symbol){ .pc = pc, .address = pc };
+	if (!dladdr((void *)pc, &info))
+		return out;
+	out->module = info.dli_fname;
+	out->address = pc - (uintptr_t)info.dli_fbase;
+	f = file_of(s, &info);
+	if (f && f->bytes) {
+		out->address = pc - f->bias;
+		out->name = look_up(f, out->address, &out->offset);
+	}
+	if (!out->name && info.dli_sname) {
+		out->name = info.dli_sname;
+		out->offset = pc - (uintptr_t)info.dli_saddr;
+	}
+	return out;
+}
+
+void weft__symbols_close(struct symbols *s)
+{
+	for (int i = 0; i < SYMBOL_MODULES; i++) {
+		if (s->file[i].bytes)
+			munmap((void *)(uintptr_t)s->file[i].bytes, s->file[i].size);
+	}
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * chan.c - channels: make, send, receive, close.
+ *
+ * Both directions are one shape: lock, try (chan.h), and if it would wait: enlist with the channel, unlock, park.  An element goes straight from a
+ * sender's frame into a parked receiver's, and from a parked sender's into the buffer slot that a receiver just emptied, so that order is kept.
+ * Woken by deadline or cancel, a waiter takes itself off the queue: nothing was sent or taken.
+ */
+#include "sync/chan.h"
+
+#include "base/check.h"
+#include "core/runtime.h"
+#include <stdlib.h>
+
+weft_chan *weft_chan_make(size_t elem, size_t cap)
+{
+	struct weft_chan *c;
+	size_t bytes;
+
+	if (elem > UINT16_MAX || cap > UINT32_MAX / 2 || __builtin_mul_overflow(elem, cap, &bytes) || bytes > PTRDIFF_MAX - sizeof *c - CACHELINE)
+		return NULL;
+	c = aligned_alloc(CACHELINE, ROUND_UP(sizeof *c + bytes, CACHELINE));
+	if (!c)
+		return NULL;
+	memset(c, 0, sizeof *c);
+	c->cap = (uint32_t)cap;
+	c->elem = (uint16_t)elem;
+	store_relaxed(&c->refs, 1u); /* not shared yet */
+	return c;
+}
+
+weft_chan *weft_chan_ref(weft_chan *c)
+{
+	add_relaxed(&c->refs, 1u); /* the caller's own reference keeps it */
+	return c;
+}
+
+/* A waiter that is still alive means that somebody is about to use freed memory. */
+static void check_unused(struct list *q, const char *what)
+{
+	for (struct list_node *n = list_first(q); n; n = list_after(q, n)) {
+		struct waiter *w = container_of(n, struct waiter, link);
+
+		if (load_acquire(&w->task->wait) == w->word) /* pairs with the claim */
+			weft__fatal("a channel was freed while task %llu waits to %s on it", (unsigned long long)w->task->id, what);
+	}
+}
+
+void weft_chan_free(weft_chan *c)
+{
+	if (!c || add_acq_rel(&c->refs, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+		return;
+	lock_take(&c->lock, RANK_CHAN);
+	check_unused(&c->sendq, "send");
+	check_unused(&c->recvq, "receive");
+	lock_drop(&c->lock);
+	free(c);
+}
+
+/* A NULL channel: nothing ever happens on it. */
+NOINLINE static int wait_on_nothing(struct self *me, enum task_reason reason, int64_t deadline)
+{
+	uint64_t word;
+
+	if (deadline == WEFT_NOW)
+		return WEFT_EAGAIN;
+	word = wait_begin(me->task, NULL, 0, deadline);
+	return weft__wait_park(me, NULL, 0, word, reason, deadline);
+}
+
+int weft_chan_send_until(weft_chan *c, const void *elem, int64_t deadline)
+{
+	struct self me;
+	struct weft_task *ready;
+	struct waiter w;
+	uint64_t word;
+	int rc = self_enter(&me, &deadline);
+
+	if (unlikely(rc))
+		return rc;
+	if (unlikely(!c))
+		return wait_on_nothing(&me, REASON_CHAN_SEND, deadline);
+	lock_take(&c->lock, RANK_CHAN);
+	rc = chan_do_send(c, elem, &ready);
+	if (rc <= 0) {
+		lock_drop(&c->lock);
+		if (ready)
+			weft__ready(me.worker, ready);
+		return rc;
+	}
+	if (deadline == WEFT_NOW) {
+		lock_drop(&c->lock);
+		return WEFT_EAGAIN;
+	}
+	word = wait_begin(me.task, &w, 1, deadline);
+	waiter_init(&w, me.task, word, &c->lock, RANK_CHAN, c, (void *)elem);
+	list_push_tail(&c->sendq, &w.link);
+	lock_drop(&c->lock);
+	rc = weft__wait_park(&me, &w, 1, word, REASON_CHAN_SEND, deadline);
+	return likely(rc == 0) ? w.status : rc;
+}
+
+int weft_chan_recv_until(weft_chan *c, void *out, int64_t deadline)
+{
+	struct self me;
+	struct weft_task *ready;
+	struct waiter w;
+	uint64_t word;
+	int rc = self_enter(&me, &deadline);
+
+	if (unlikely(rc))
+		return rc;
+	if (unlikely(!c))
+		return wait_on_nothing(&me, REASON_CHAN_RECV, deadline);
+	lock_take(&c->lock, RANK_CHAN);
+	rc = chan_do_recv(c, out, &ready);
+	if (rc <= 0) {
+		lock_drop(&c->lock);
+		if (ready)
+			weft__ready(me.worker, ready);
+		return rc;
+	}
+	if (deadline == WEFT_NOW) {
+		lock_drop(&c->lock);
+		return WEFT_EAGAIN;
+	}
+	word = wait_begin(me.task, &w, 1, deadline);
+	waiter_init(&w, me.task, word, &c->lock, RANK_CHAN, c, out);
+	list_push_tail(&c->recvq, &w.link);
+	lock_drop(&c->lock);
+	rc = weft__wait_park(&me, &w, 1, word, REASON_CHAN_RECV, deadline);
+	if (unlikely(rc))
+		return rc;
+	if (unlikely(w.status == WEFT_ECLOSED) && out)
+		memset(out, 0, c->elem);
+	return w.status;
+}
+
+int weft_chan_send(weft_chan *c, const void *elem)
+{
+	return weft_chan_send_until(c, elem, WEFT_FOREVER);
+}
+
+int weft_chan_recv(weft_chan *c, void *out)
+{
+	return weft_chan_recv_until(c, out, WEFT_FOREVER);
+}
+
+/* For try forms and for callers that are no task: whether the caller has been cancelled. */
+static inline int try_enter(struct worker **w)
+{
+	struct weft_task *t;
+
+	*w = weft__worker();
+	if (!*w)
+		return 0;
+	t = load_relaxed(&(*w)->cur); /* own; NULL on the worker's own stack: timers */
+	if (!t || likely(load_relaxed(&t->cancel) == 0 && t->limit == WEFT_FOREVER))
+		return 0;
+	return weft_ctx_check();
+}
+
+int weft_chan_trysend(weft_chan *c, const void *elem)
+{
+	struct weft_task *ready;
+	struct worker *w;
+	int rc = try_enter(&w);
+
+	if (unlikely(rc))
+		return rc;
+	if (unlikely(!c))
+		return WEFT_EAGAIN;
+	lock_take(&c->lock, RANK_CHAN);
+	rc = chan_do_send(c, elem, &ready);
+	lock_drop(&c->lock);
+	if (ready)
+		weft__ready(w, ready);
+	return rc == CHAN_WAIT ? WEFT_EAGAIN : rc;
+}
+
+int weft_chan_tryrecv(weft_chan *c, void *out)
+{
+	struct weft_task *ready;
+	struct worker *w;
+	int rc = try_enter(&w);
+
+	if (unlikely(rc))
+		return rc;
+	if (unlikely(!c))
+		return WEFT_EAGAIN;
+	lock_take(&c->lock, RANK_CHAN);
+	rc = chan_do_recv(c, out, &ready);
+	lock_drop(&c->lock);
+	if (ready)
+		weft__ready(w, ready);
+	return rc == CHAN_WAIT ? WEFT_EAGAIN : rc;
+}
+
+int weft_chan_close(weft_chan *c)
+{
+	struct inject_node *first = NULL, **last = &first;
+	struct waiter *w;
+
+	if (!c)
+		return WEFT_EINVAL;
+	lock_take(&c->lock, RANK_CHAN);
+	if (c->closed) {
+		lock_drop(&c->lock);
+		return WEFT_ECLOSED;
+	}
+	c->closed = true;
+	while ((w = chan_claim(&c->recvq, WEFT_ECLOSED)) != NULL || (w = chan_claim(&c->sendq, WEFT_ECLOSED)) != NULL) {
+		w->task->next.next = NULL;
+		*last = &w->task->next;
+		last = &w->task->next.next;
+	}
+	lock_drop(&c->lock);
+	weft__ready_list(weft__worker(), first);
+	return 0;
+}
+
+size_t weft_chan_len(weft_chan *c)
+{
+	size_t n;
+
+	if (!c)
+		return 0;
+	lock_take(&c->lock, RANK_CHAN);
+	n = c->len;
+	lock_drop(&c->lock);
+	return n;
+}
+
+size_t weft_chan_cap(weft_chan *c)
+{
+	return c ? c->cap : 0;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * mutex.c - a mutex of 8 bytes for tasks and foreign threads.
+ *
+ *   weft__state  LOCKED    somebody owns it                     weft__owner  record index of the owner while LOCKED
+ *                WAITERS   somebody waits in its lot bucket; set and cleared under the bucket's lock
+ *
+ * Locking and unlocking alone are one read-modify-write each.  An unlock that finds WAITERS takes the bucket's lock: the first waiter is either
+ * handed the mutex (it has waited for MUTEX_FAIR_NS: state stays LOCKED), or the mutex is freed and the waiter woken to try again, in front of the
+ * queue if it is too late.  So a running task may overtake, but not for long.  (An unlock by plain store would lose a waiter that is just enlisting.)
+ */
+#include "base/check.h"
+#include "base/clock.h"
+#include "core/lot.h"
+#include "core/recslab.h"
+#include "core/runtime.h"
+#include "weft/sync.h"
+
+#define LOCKED 1u
+#define WAITERS 2u
+
+#define HANDED 1 /* waiter status: the mutex is yours */
+#define RETRY 2  /* waiter status: it was free a moment ago */
+
+_Static_assert(sizeof(weft_mutex) == 8, "a mutex is 8 bytes");
+
+static inline ATOMIC(uint32_t) *state_of(weft_mutex *m)
+{
+	return (ATOMIC(uint32_t) *)&m->weft__state;
+}
+
+static inline ATOMIC(uint32_t) *owner_of(weft_mutex *m)
+{
+	return (ATOMIC(uint32_t) *)&m->weft__owner;
+}
+
+static inline void set_owner(weft_mutex *m, struct weft_task *t)
+{
+	store_relaxed(owner_of(m), weft__rec_index(t)); /* read by the owner itself, or for reports */
+	san_acquire(m);
+}
+
+static inline bool take_free(weft_mutex *m)
+{
+	uint32_t was = load_relaxed(state_of(m)); /* checked by the compare-and-swap */
+
+	while (!(was & LOCKED)) {
+		if (cas_acquire(state_of(m), &was, was | LOCKED)) /* pairs with the release in unlock */
+			return true;
+	}
+	return false;
+}
+
+struct mutex_waiter {
+	struct waiter w;
+	int64_t since; /* when it first enlisted */
+};
+
+/* Bucket locked: sets WAITERS, unless it takes the mutex. True: taken. */
+static bool take_or_announce(weft_mutex *m)
+{
+	uint32_t was = load_relaxed(state_of(m)); /* checked by the compare-and-swap */
+
+	for (;;) {
+		if (!(was & LOCKED)) {
+			if (cas_acquire(state_of(m), &was, was | LOCKED)) /* as in take_free */
+				return true;
+		} else if ((was & WAITERS) || cas_relaxed(state_of(m), &was, was | WAITERS)) { /* the bucket's lock orders it */
+			return false;
+		}
+	}
+}
+
+NOINLINE static int lock_slow(weft_mutex *m, struct self *me, int64_t deadline)
+{
+	struct lot_bucket *b = lot_bucket(m);
+	struct mutex_waiter mw = { .since = 0 };
+	uint64_t word;
+	bool again = false;
+	int rc;
+
+	if (load_relaxed(owner_of(m)) == weft__rec_index(me->task) && (load_relaxed(state_of(m)) & LOCKED)) /* only the owner itself can match */
+		return WEFT_EDEADLK;
+	for (;;) {
+		lock_take(&b->lock, RANK_LOT);
+		if (take_or_announce(m)) {
+			lock_drop(&b->lock);
+			break;
+		}
+		if (deadline == WEFT_NOW) {
+			lock_drop(&b->lock);
+			return WEFT_EAGAIN;
+		}
+		if (!mw.since)
+			mw.since = clock_now();
+		word = wait_begin(me->task, &mw.w, 1, deadline);
+		waiter_init(&mw.w, me->task, word, &b->lock, RANK_LOT, m, NULL);
+		if (again)
+			list_push_head(&b->waiters, &mw.w.link);
+		else
+			list_push_tail(&b->waiters, &mw.w.link);
+		lock_drop(&b->lock);
+		rc = weft__wait_park(me, &mw.w, 1, word, REASON_MUTEX, deadline);
+		me->worker = weft__worker();
+		if (rc)
+			return rc;
+		if (mw.w.status == HANDED)
+			break;
+		again = true;
+	}
+	set_owner(m, me->task);
+	return 0;
+}
+
+int weft_mutex_lock_until(weft_mutex *m, int64_t deadline)
+{
+	struct self me;
+	uint32_t was = 0;
+	int rc = self_enter(&me, &deadline);
+
+	if (unlikely(rc))
+		return rc;
+	if (likely(cas_acquire(state_of(m), &was, LOCKED))) { /* pairs with the release in unlock */
+		set_owner(m, me.task);
+		return 0;
+	}
+	return lock_slow(m, &me, deadline);
+}
+
+int weft_mutex_lock(weft_mutex *m)
+{
+	return weft_mutex_lock_until(m, WEFT_FOREVER);
+}
+
+int weft_mutex_trylock(weft_mutex *m)
+{
+	struct self me;
+	int64_t deadline = WEFT_NOW;
+	int rc = self_enter(&me, &deadline);
+
+	if (unlikely(rc))
+		return rc;
+	if (!take_free(m))
+		return WEFT_EAGAIN;
+	set_owner(m, me.task);
+	return 0;
+}
+
+NOINLINE static void unlock_slow(weft_mutex *m, struct worker *wk)
+{
+	struct lot_bucket *b = lot_bucket(m);
+	struct weft_task *ready = NULL;
+	struct waiter *w;
+	int64_t now = clock_now();
+
+	lock_take(&b->lock, RANK_LOT);
+	while ((w = weft__lot_next(b, m, NULL)) != NULL) {
+		struct mutex_waiter *mw = container_of(w, struct mutex_waiter, w);
+		struct weft_task *t = w->task;
+		bool hand = now - mw->since >= MUTEX_FAIR_NS;
+
+		list_remove(&w->link);
+		if (hand)
+			store_relaxed(owner_of(m), weft__rec_index(t)); /* under the bucket's lock, before the new owner runs */
+		if (!waiter_claim(w, hand ? HANDED : RETRY)) { /* its deadline passed, or it was cancelled */
+			store_relaxed(owner_of(m), 0u); /* as above */
+			continue;
+		}
+		ready = t;
+		if (hand) {
+			if (!weft__lot_next(b, m, NULL))
+				store_relaxed(state_of(m), LOCKED); /* we own it, and WAITERS changes under this lock only */
+			lock_drop(&b->lock);
+			weft__ready(wk, ready);
+			return;
+		}
+		break;
+	}
+	/* release: pairs with cas_acquire of the next owner */
+	store_release(state_of(m), weft__lot_next(b, m, NULL) ? WAITERS : 0u);
+	lock_drop(&b->lock);
+	if (ready)
+		weft__ready(wk, ready);
+}
+
+void weft_mutex_unlock(weft_mutex *m)
+{
+	struct worker *wk = weft__worker();
+	struct weft_task *t = likely(wk) ? load_relaxed(&wk->cur) : weft__foreign(); /* own */
+	uint32_t was = LOCKED;
+
+	if (unlikely(!(load_relaxed(state_of(m)) & LOCKED))) /* the owner's own, if there is one */
+		weft__fatal("weft_mutex_unlock: the mutex %p is not locked", (void *)m);
+	if (unlikely(!t || load_relaxed(owner_of(m)) != weft__rec_index(t))) { /* only the owner itself can match */
+		struct weft_task *o = weft__rec_at(load_relaxed(owner_of(m)));
+
+		weft__fatal("weft_mutex_unlock: the mutex %p is owned by task %llu, not by the caller (task %llu)", (void *)m,
+			    o ? (unsigned long long)o->id : 0ULL, t ? (unsigned long long)t->id : 0ULL);
+	}
+	store_relaxed(owner_of(m), 0u); /* no record has index 0 */
+	san_release(m);
+	if (likely(cas_release(state_of(m), &was, 0u))) /* pairs with cas_acquire of the next owner */
+		return;
+	unlock_slow(m, wk);
+}

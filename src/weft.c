@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * weft.c - the roof: ties the debug storey to the core, and holds the entry points that need both.
+ */
+#include "base/check.h"
+#include "base/clock.h"
+#include "core/runtime.h"
+#include "debug/dump.h"
+#include "weft/version.h"
+#include <stdio.h>
+#include <uv.h>
+
+static void tie(void)
+{
+	weft__hooks.dump = weft__dump_all;
+	weft__hooks.deadlock = weft__dump_deadlock;
+	weft__fatal_hook = weft__dump_self;
+	weft__overflow_describe = weft__task_describe;
+}
+
+static const weft_opts no_opts;
+
+int weft_run(weft_task_fn *fn, void *arg, const weft_opts *o)
+{
+	int result = 0, rc;
+
+	tie();
+	rc = weft__run(fn, arg, o ? o : &no_opts, false, &result);
+	return rc ? rc : result;
+}
+
+struct main_call {
+	int (*fn)(int, char **);
+	int argc;
+	char **argv;
+};
+
+static int main_task(void *arg)
+{
+	struct main_call *m = arg;
+
+	return m->fn(m->argc, m->argv);
+}
+
+int weft__run_main(int (*fn)(int, char **), int argc, char **argv)
+{
+	struct main_call m = { fn, argc, argv };
+	int result = 0, rc;
+
+	tie();
+	rc = weft__run(main_task, &m, &no_opts, true, &result);
+	if (rc == WEFT_EDEADLK)
+		return 2;
+	if (rc) {
+		weft__log("the runtime could not run: %s", weft_strerror(rc));
+		return 1;
+	}
+	return result;
+}
+
+int weft_dump(int fd)
+{
+	if (!weft__worker()) {
+		if (!weft__rt_enter())
+			return WEFT_ESRCH;
+		weft__dump_all(fd);
+		weft__rt_leave();
+		return 0;
+	}
+	weft__dump_all(fd);
+	return 0;
+}
+
+int64_t weft_now(void)
+{
+	return clock_now();
+}
+
+int64_t weft_in(int64_t ns)
+{
+	return ns <= 0 ? clock_now() : clock_add(clock_now(), ns);
+}
+
+const char *weft_version(void)
+{
+	return WEFT_VERSION;
+}
+
+const char *weft_strerror(int code)
+{
+	switch (code) {
+	case 0:
+		return "success";
+	case WEFT_ECLOSED:
+		return "channel is closed";
+	case WEFT_EDEADLK:
+		return "every task waits for another";
+	case WEFT_EBUSY:
+		return "a runtime is up already";
+	}
+#define CASE(name, text) \
+	case UV_##name:  \
+		return text;
+	switch (code) {
+		UV_ERRNO_MAP(CASE)
+	}
+#undef CASE
+	return "unknown error";
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * failpoint.c - the wrappers behind failpoint.h: count, fail the n-th, else call the real one.
+ *
+ * To wrap one more call: a line here and its name in test/meson.build.
+ */
+#include "failpoint.h"
+
+#include "base/atomic.h"
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+#include <uv.h>
+
+/* armed is written last and read first (release, acquire), so that whoever sees it also sees the other words as set up. */
+static ATOMIC(int) armed;           /* 0 no, 1 one call fails, 2 all from then on */
+static ATOMIC(long) nth;            /* which one; relaxed, ordered by armed */
+static ATOMIC(long) calls;          /* so far; relaxed: a counter */
+static ATOMIC(const char *) failed; /* the first that failed; relaxed: read when the test has stopped its threads */
+
+static void arm(int how, long n)
+{
+	store_relaxed(&armed, 0);
+	store_relaxed(&nth, n);
+	store_relaxed(&calls, 0);
+	store_relaxed(&failed, NULL);
+	store_release(&armed, how); /* pairs with load_acquire in fails */
+}
+
+void failpoint_arm(long n)
+{
+	arm(1, n);
+}
+
+void failpoint_arm_all(long n)
+{
+	arm(2, n);
+}
+
+long failpoint_disarm(void)
+{
+	store_release(&armed, 0);
+	return load_relaxed(&calls);
+}
+
+bool failpoint_fired(void)
+{
+	return load_relaxed(&failed) != NULL;
+}
+
+const char *failpoint_name(void)
+{
+	const char *name = load_relaxed(&failed);
+
+	return name ? name : "";
+}
+
+/* Shall this call fail? */
+static bool fails(const char *name)
+{
+	const char *none = NULL;
+	int how = load_acquire(&armed); /* pairs with store_release in arm */
+	long n, want;
+
+	if (!how)
+		return false;
+	n = add_relaxed(&calls, 1) + 1;
+	want = load_relaxed(&nth);
+	if (want == 0 || (how == 1 ? n != want : n < want))
+		return false;
+	cas_acq_rel(&failed, &none, name);
+	return true;
+}
+
+/* clang-format off */
+/* WRAP(result, name, parameters, arguments, what a failing call does instead) */
+#define WRAP(type, name, params, args, ...) \
+	type __real_##name params;          \
+	type __wrap_##name params;          \
+	type __wrap_##name params           \
+	{                                   \
+		if (fails(#name)) {         \
+			__VA_ARGS__;        \
+		}                           \
+		return __real_##name args;  \
+	}
+#define REFUSE(result, code) \
+	errno = (code);      \
+	return (result)
+
+WRAP(void *, malloc, (size_t n), (n), REFUSE(NULL, ENOMEM))
+WRAP(void *, calloc, (size_t n, size_t m), (n, m), REFUSE(NULL, ENOMEM))
+WRAP(void *, realloc, (void *p, size_t n), (p, n), REFUSE(NULL, ENOMEM))
+WRAP(void *, aligned_alloc, (size_t a, size_t n), (a, n), REFUSE(NULL, ENOMEM))
+WRAP(int, posix_memalign, (void **p, size_t a, size_t n), (p, a, n), return ENOMEM)
+WRAP(char *, strdup, (const char *s), (s), REFUSE(NULL, ENOMEM))
+
+WRAP(void *, mmap, (void *p, size_t n, int prot, int flags, int fd, off_t off), (p, n, prot, flags, fd, off),
+     REFUSE(MAP_FAILED, ENOMEM))
+/* What mmap is called in object files built with _FILE_OFFSET_BITS=64. */
+WRAP(void *, mmap64, (void *p, size_t n, int prot, int flags, int fd, off_t off), (p, n, prot, flags, fd, off),
+     REFUSE(MAP_FAILED, ENOMEM))
+WRAP(int, madvise, (void *p, size_t n, int advice), (p, n, advice), REFUSE(-1, ENOMEM))
+WRAP(int, mprotect, (void *p, size_t n, int prot), (p, n, prot), REFUSE(-1, ENOMEM))
+WRAP(int, sigaltstack, (const stack_t *s, stack_t *old), (s, old), REFUSE(-1, ENOMEM))
+
+WRAP(int, epoll_create1, (int flags), (flags), REFUSE(-1, EMFILE))
+WRAP(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *e), (ep, op, fd, e), REFUSE(-1, ENOMEM))
+WRAP(int, eventfd, (unsigned n, int flags), (n, flags), REFUSE(-1, EMFILE))
+WRAP(int, timerfd_create, (int clock, int flags), (clock, flags), REFUSE(-1, EMFILE))
+WRAP(int, pipe2, (int fd[2], int flags), (fd, flags), REFUSE(-1, EMFILE))
+
+WRAP(int, pthread_create, (pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg), (t, a, fn, arg),
+     return EAGAIN)
+WRAP(int, pthread_key_create, (pthread_key_t *k, void (*fn)(void *)), (k, fn), return EAGAIN)
+
+WRAP(int, uv_loop_init, (uv_loop_t *l), (l), return UV_EMFILE)
+WRAP(int, uv_async_init, (uv_loop_t *l, uv_async_t *a, uv_async_cb cb), (l, a, cb), return UV_EMFILE)
+WRAP(int, uv_timer_init, (uv_loop_t *l, uv_timer_t *t), (l, t), return UV_ENOMEM)
+WRAP(int, uv_timer_start, (uv_timer_t *t, uv_timer_cb cb, uint64_t ms, uint64_t again), (t, cb, ms, again),
+     return UV_EINVAL)
+WRAP(int, uv_poll_init, (uv_loop_t *l, uv_poll_t *p, int fd), (l, p, fd), return UV_ENOMEM)
+WRAP(int, uv_poll_start, (uv_poll_t *p, int events, uv_poll_cb cb), (p, events, cb), return UV_ENOMEM)
+WRAP(int, uv_signal_init, (uv_loop_t *l, uv_signal_t *s), (l, s), return UV_EMFILE)
+WRAP(int, uv_signal_start, (uv_signal_t *s, uv_signal_cb cb, int signum), (s, cb, signum), return UV_ENOMEM)
+
+/* clang-format on */
+
+/* The variable arguments of uv_loop_configure are one int or none for every option there is. */
+int __real_uv_loop_configure(uv_loop_t *l, uv_loop_option option, ...);
+int __wrap_uv_loop_configure(uv_loop_t *l, uv_loop_option option, int value);
+int __wrap_uv_loop_configure(uv_loop_t *l, uv_loop_option option, int value)
+{
+	return fails("uv_loop_configure") ? UV_ENOSYS : __real_uv_loop_configure(l, option, value);
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * wsq.cpp - model of queue/wsq.h: an owner and two thieves, one of whom also robs the other.
+ *
+ * Every item carries a payload that its pusher writes plainly; whoever gets the item reads it.  Nothing is lost,
+ * nothing comes out twice, and no payload is read before it is written.
+ */
+#include "model.h"
+
+#define WSQ_CAP 4
+#include "queue/wsq.h"
+
+#define ITEMS 6
+
+/* What is common: items, payloads, and what came out. */
+struct items {
+	rl::var<int> payload[ITEMS];
+	int got[ITEMS];
+
+	void reset()
+	{
+		for (int i = 0; i < ITEMS; i++)
+			got[i] = 0;
+	}
+
+	void *make(int i)
+	{
+		payload[i]($) = 100 + i;
+		return &payload[i];
+	}
+
+	void take(void *p)
+	{
+		int i;
+
+		if (!p)
+			return;
+		i = (int)((rl::var<int> *)p - payload);
+		RL_ASSERT(payload[i]($) == 100 + i);
+		got[i]++;
+		RL_ASSERT(got[i] == 1);
+	}
+
+	void all_taken(int n)
+	{
+		for (int i = 0; i < n; i++)
+			RL_ASSERT(got[i] == 1);
+	}
+};
+
+static void ring_init(struct wsq *q)
+{
+	wsq_init(q);
+	for (int i = 0; i < WSQ_CAP; i++)
+		store_relaxed(&q->slot[i], (void *)NULL);
+}
+
+/* The owner pushes more than fits, pops, gives up half; thief 1 robs the owner; thief 2 robs thief 1, then the
+ * owner. */
+struct rob_each_other : rl::test_suite<rob_each_other, 3> {
+	struct wsq q[3];
+	struct items items;
+
+	void before()
+	{
+		items.reset();
+		for (int i = 0; i < 3; i++)
+			ring_init(&q[i]);
+	}
+
+	void push(int i)
+	{
+		void *p = items.make(i), *half[WSQ_CAP / 2];
+
+		while (!wsq_push(&q[0], p)) {
+			uint32_t n = wsq_take_half(&q[0], half);
+
+			for (uint32_t k = 0; k < n; k++)
+				items.take(half[k]);
+		}
+	}
+
+	void thread(unsigned id)
+	{
+		uint32_t moved;
+
+		if (id == 0) {
+			push(0);
+			push(1);
+			push(2);
+			push(3);
+			items.take(wsq_pop(&q[0]));
+			push(4);
+			push(5);
+			items.take(wsq_pop(&q[0]));
+		} else if (id == 1) {
+			items.take(wsq_steal(&q[0], &q[1], &moved));
+			items.take(wsq_pop(&q[1]));
+			items.take(wsq_steal(&q[0], &q[1], &moved));
+		} else {
+			items.take(wsq_steal(&q[1], &q[2], &moved));
+			items.take(wsq_steal(&q[0], &q[2], &moved));
+			items.take(wsq_steal(&q[1], &q[2], &moved));
+		}
+	}
+
+	void after()
+	{
+		void *p;
+
+		for (int i = 0; i < 3; i++)
+			while ((p = wsq_pop(&q[i])) != NULL)
+				items.take(p);
+		items.all_taken(ITEMS);
+	}
+};
+
+/* The owner takes back what two thieves want: one or two items, all compare-and-swaps meet. */
+struct last_item : rl::test_suite<last_item, 3> {
+	struct wsq q[3];
+	struct items items;
+
+	void before()
+	{
+		items.reset();
+		for (int i = 0; i < 3; i++)
+			ring_init(&q[i]);
+	}
+
+	void thread(unsigned id)
+	{
+		uint32_t moved;
+
+		if (id == 0) {
+			wsq_push(&q[0], items.make(0));
+			items.take(wsq_pop(&q[0]));
+			wsq_push(&q[0], items.make(1));
+			wsq_push(&q[0], items.make(2));
+			items.take(wsq_pop(&q[0]));
+		} else {
+			items.take(wsq_steal(&q[0], &q[id], &moved));
+			items.take(wsq_steal(&q[0], &q[id], &moved));
+		}
+	}
+
+	void after()
+	{
+		void *p;
+
+		for (int i = 0; i < 3; i++)
+			while ((p = wsq_pop(&q[i])) != NULL)
+				items.take(p);
+		items.all_taken(3);
+	}
+};
+
+static const struct scenario scenarios[] = {
+	{ "thieves rob the owner and each other", rl::simulate<rob_each_other>, 400000, 1 },
+	{ "the last item", rl::simulate<last_item>, 400000, 2 },
+};
+
+static const struct mutation mutations[] = {
+	{ "an item is published without release", "wsq_push", "store_release", "&q->tail" },
+	{ "a thief reads tail without acquire", "wsq_steal", "load_acquire", "&victim->tail" },
+	{ "loot is published without release", "wsq_steal", "store_release", "&own->tail" },
+};
+
+MODEL_MAIN(scenarios, mutations)

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rt.h - brings a runtime up for a test, and looks afterwards whether anything is left of it.
+ *
+ *   run(fn, arg)          fn(arg) is the main task, on tap_workers() workers; it must return 0, and leave nothing behind
+ *   start(fn, arg)        a joinable task; finish(t) joins it and returns its result
+ *   until_parked(t)       lets others run until t waits; until_reason(t, "mutex") until it waits for that
+ *   time_fake(), time_move(ns), time_real()    a clock that stands still until it is moved
+ *
+ * Nobody sleeps here to "wait until something has happened": a state is watched, and others run meanwhile.
+ */
+#ifndef WEFT_TEST_RT_H
+#define WEFT_TEST_RT_H
+
+#include "tap.h"
+
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "core/recslab.h"
+#include "core/runtime.h"
+#include "core/stack.h"
+#include "weft/chan.h"
+#include "weft/ctx.h"
+#include "weft/runtime.h"
+#include "weft/sync.h"
+#include "weft/task.h"
+#include "weft/time.h"
+#include <dirent.h>
+#include <sched.h>
+#include <string.h>
+
+/* --- what is left --- */
+
+struct rt_left {
+	size_t tasks;   /* records of tasks */
+	size_t proxies; /* records of foreign threads */
+};
+
+static inline bool rt__count(void *rec, void *arg)
+{
+	struct weft_task *t = rec;
+	struct rt_left *l = arg;
+
+	if (t->id == 0 || load_acquire(&t->state) == TASK_FREE) /* a record never used, or given back */
+		return true;
+	if (t->flags & TASK_FOREIGN)
+		l->proxies++;
+	else
+		l->tasks++;
+	return true;
+}
+
+static inline struct rt_left rt_left(void)
+{
+	struct rt_left l = {.tasks = 0};
+
+	weft__rec_foreach(rt__count, &l);
+	return l;
+}
+
+/* Open descriptors of this process. */
+static inline int rt_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	if (!d)
+		return 0;
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* No runtime is up: no task, no stack, no foreign thread but the caller has anything of weft's. */
+static inline void nothing_left(void)
+{
+	struct stack_stats st;
+	struct rt_left l = rt_left();
+
+	weft__stack_stats(&st);
+	T_EQ(st.in_use, 0);
+	T_EQ(l.tasks, 0);
+	T_LE(l.proxies, 1);
+}
+
+/* --- up and down --- */
+
+static inline int run_with(weft_task_fn *fn, void *arg, weft_opts o)
+{
+	int fds = rt_fds(), rc;
+
+	if (!o.workers)
+		o.workers = tap_workers();
+	rc = weft_run(fn, arg, &o);
+	nothing_left();
+	T_EQ(rt_fds(), fds);
+	return rc;
+}
+
+static inline void run(weft_task_fn *fn, void *arg)
+{
+	T_EQ(run_with(fn, arg, (weft_opts){.workers = 0}), 0);
+}
+
+/* --- tasks --- */
+
+static inline weft_task *start(weft_task_fn *fn, void *arg)
+{
+	weft_task *t;
+
+	T_EQ(weft_go_opts(&t, fn, arg, NULL), 0);
+	return t;
+}
+
+static inline int finish(weft_task *t)
+{
+	int ret = -1;
+
+	T_EQ(weft_task_join(t, &ret), 0);
+	return ret;
+}
+
+/* Lets others run: other tasks, or from a foreign thread other threads. */
+static inline void let_run(void)
+{
+	if (weft_task_self())
+		weft_task_yield();
+	sched_yield();
+}
+
+static inline void until_state(weft_task *t, enum weft_task_state s)
+{
+	while (weft_task_stateof(t) != s)
+		let_run();
+}
+
+static inline void until_parked(weft_task *t)
+{
+	until_state(t, WEFT_TASK_PARKED);
+}
+
+static inline void until_reason(weft_task *t, const char *reason)
+{
+	while (strcmp(weft_task_reason(t), reason) != 0)
+		let_run();
+}
+
+/* Waits, by letting others run, until a flag or counter has a value. */
+#define until(cond)                \
+	do {                       \
+		while (!(cond))    \
+			let_run(); \
+	} while (0)
+
+/* --- time --- */
+
+static inline void time_fake(void)
+{
+	store_relaxed(&weft__clock_fake, weft__clock_read()); /* ordered by what the test does next */
+}
+
+/* Moves the fake clock and wakes all workers, which sleep by the real one. */
+static inline void time_move(int64_t ns)
+{
+	add_relaxed(&weft__clock_fake, ns); /* as above */
+	for (unsigned i = 0; i < weft__rt->n; i++)
+		weft__sched_notify(weft__rt, i);
+}
+
+static inline void time_real(void)
+{
+	store_relaxed(&weft__clock_fake, CLOCK_REAL); /* as above */
+}
+
+#endif

@@ -1,0 +1,758 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * task.c - tasks: started with arguments and options, joined once, named, numbered, yielding fairly, each with its own errno and stack.
+ */
+#include "rt.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* --- go --- */
+
+struct sums {
+	weft_wg g;
+	ATOMIC(long) sum;
+};
+
+static void add_args(struct sums *s, int a, long b, double c, char d, float e)
+{
+	add_relaxed(&s->sum, a + b + (long)c + d + (long)e);
+	weft_wg_done(&s->g);
+}
+
+static int go_main(void *arg)
+{
+	struct sums s = {.sum = 0};
+	long n = tap_iters(100000);
+
+	(void)arg;
+	weft_wg_add(&s.g, (int)n);
+	for (long i = 0; i < n; i++)
+		T_EQ(weft_go(add_args, &s, (int)i, 2, 3.0, 1, 0.5f), 0);
+	T_EQ(weft_wg_wait(&s.g), 0);
+	T_EQ(load_relaxed(&s.sum), n * (n - 1) / 2 + n * 6);
+	return 0;
+}
+
+/* A hundred thousand tasks with arguments of their own: each runs once. */
+TEST_WORKERS(go_with_arguments)
+{
+	run(go_main, NULL);
+}
+
+/* Starting needs a runtime, and says so. */
+TEST(no_runtime)
+{
+	weft_task *t = (weft_task *)&t;
+	weft_stat st;
+
+	T_EQ(weft_go(abs, 1), WEFT_ESRCH);
+	T_EQ(weft_go_opts(&t, go_main, NULL, NULL), WEFT_ESRCH);
+	T_EQ(t, NULL);
+	T_EQ(weft_block_on(go_main, NULL, NULL), WEFT_ESRCH);
+	T_EQ(weft_stats(&st), WEFT_ESRCH);
+	T_EQ(weft_dump(2), WEFT_ESRCH);
+	T_EQ(weft_timer_make(1), NULL);
+	T_EQ(weft_task_self(), NULL);
+	T_EQ(weft_task_id(NULL), 0);
+	T_EQ(weft_task_name("x"), WEFT_EINVAL);
+	T_EQ(weft_task_park(), WEFT_EINVAL);
+	T_EQ(weft_task_stack_left(), 0);
+	T_EQ(weft_ctx_check(), 0);
+	T_EQ(weft_ctx_enter(weft_ctx_self()), NULL);
+	weft_task_yield();
+	weft_task_detach(NULL);
+	weft_exit(3);
+	weft_trim();
+	T_EQ(weft_task_sleep(WEFT_US), 0);
+	nothing_left();
+}
+
+/* --- join, detach, exit --- */
+
+static int returns(void *arg)
+{
+	return (int)(intptr_t)arg;
+}
+
+static NOINLINE void deep_exit(int depth)
+{
+	char frame[64];
+
+	memset(frame, depth, sizeof frame);
+	__asm__ volatile("" ::"r"(frame) : "memory");
+	if (depth == 0)
+		weft_task_exit(-123456);
+	deep_exit(depth - 1);
+	__asm__ volatile("" ::"r"(frame) : "memory");
+}
+
+static int exits(void *arg)
+{
+	(void)arg;
+	deep_exit(50);
+	T_FAIL("weft_task_exit returned");
+}
+
+static int join_itself(void *arg)
+{
+	weft_task **t = arg;
+	int ret = 5;
+
+	T_EQ(weft_task_join(*t, &ret), WEFT_EDEADLK);
+	T_EQ(ret, 5);
+	return 0;
+}
+
+static int join_main(void *arg)
+{
+	weft_task *t, *many[100];
+
+	(void)arg;
+	T_EQ(finish(start(returns, (void *)INT64_C(-7))), -7);
+	T_EQ(finish(start(returns, (void *)(intptr_t)INT32_MAX)), INT32_MAX);
+	T_EQ(finish(start(exits, NULL)), -123456);
+	T_EQ(weft_task_join(start(returns, NULL), NULL), 0);
+	t = start(returns, (void *)5); /* long ended */
+	until_state(t, WEFT_TASK_DONE);
+	T_EQ(weft_task_cancel(t), WEFT_EALREADY);
+	weft_task_unpark(t);
+	T_EQ(weft_task_join_until(t, NULL, WEFT_NOW), 0);
+	T_EQ(weft_go_opts(&t, join_itself, &t, NULL), 0);
+	T_EQ(finish(t), 0);
+	for (int i = 0; i < 100; i++)
+		many[i] = start(returns, (void *)(intptr_t)i);
+	for (int i = 99; i >= 0; i--)
+		T_EQ(finish(many[i]), i);
+	for (int i = 0; i < 100; i++) {
+		t = start(returns, NULL);
+		if (i % 2)
+			until_state(t, WEFT_TASK_DONE);
+		weft_task_detach(t);
+	}
+	T_EQ(weft_go_opts(&t, NULL, NULL, NULL), WEFT_EINVAL);
+	T_EQ(t, NULL);
+	T_EQ(weft_go_opts(NULL, returns, NULL, NULL), 0);
+	return 0;
+}
+
+/* Join gives the result, of return or exit, however long ago it ended; a handle may be dropped at any time. */
+TEST_WORKERS(join)
+{
+	run(join_main, NULL);
+}
+
+static int join_race_main(void *arg)
+{
+	long n = tap_iters(20000);
+
+	(void)arg;
+	for (long i = 0; i < n; i++) {
+		weft_task *t = start(returns, (void *)i);
+
+		for (long k = 0; k < i % 4; k++)
+			weft_task_yield();
+		T_EQ(finish(t), (int)i);
+	}
+	return 0;
+}
+
+/* Join against the end of the task, at every distance. */
+TEST_WORKERS(join_against_the_end)
+{
+	run(join_race_main, NULL);
+}
+
+static int first_error(void *arg)
+{
+	(void)arg;
+	weft_task_exit(11);
+}
+
+/* The main task may end by exit too. */
+TEST_WORKERS(exit_of_the_main_task)
+{
+	T_EQ(run_with(first_error, NULL, (weft_opts){.workers = 0}), 11);
+}
+
+/* --- names, ids, states --- */
+
+static int named(void *arg)
+{
+	(void)arg;
+	T_OK(weft_task_id(NULL) == weft_task_id(weft_task_self()));
+	T_EQ(weft_task_name("a name of more than thirty-one bytes"), 0);
+	T_STR_EQ(weft_task_self()->name, "a name of more than thirty-one ");
+	T_EQ(weft_task_name(""), 0);
+	T_STR_EQ(weft_task_self()->name, "");
+	T_EQ(weft_task_name(NULL), WEFT_EINVAL);
+	weft_task_park();
+	return 0;
+}
+
+static int names_main(void *arg)
+{
+	char text[] = "text that goes away";
+	weft_task *t;
+
+	(void)arg;
+	T_EQ(weft_go_opts(&t, named, NULL, &(weft_task_opts){.name = text}), 0);
+	memset(text, '!', sizeof text - 1);
+	until_parked(t);
+	weft_task_unpark(t);
+	T_EQ(finish(t), 0);
+	return 0;
+}
+
+/* Names are copied and cut. */
+TEST_WORKERS(names)
+{
+	run(names_main, NULL);
+}
+
+static int id_of(void *arg)
+{
+	*(uint64_t *)arg = weft_task_id(NULL);
+	T_NE(weft_task_id(NULL), 0);
+	return 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+enum { IDS = 5000 };
+
+static uint64_t ids[3 * IDS];
+
+static int ids_main(void *arg)
+{
+	uint64_t *at = arg;
+	weft_task *t[10];
+
+	for (int i = 0; i < IDS; i += 10) {
+		for (int k = 0; k < 10; k++)
+			t[k] = start(id_of, &at[i + k]);
+		for (int k = 0; k < 10; k++)
+			finish(t[k]);
+	}
+	return 0;
+}
+
+/* No id is used twice, not even by another runtime of the process. */
+TEST_WORKERS(ids_are_never_reused)
+{
+	for (int i = 0; i < 3; i++)
+		run(ids_main, ids + (size_t)i * IDS);
+	qsort(ids, 3 * IDS, sizeof ids[0], by_id);
+	for (int i = 1; i < 3 * IDS; i++)
+		T_LT(ids[i - 1], ids[i]);
+}
+
+static int spins_until(void *arg)
+{
+	ATOMIC(int) *flag = arg;
+
+	until(load_acquire(flag));
+	return 0;
+}
+
+static int states_main(void *arg)
+{
+	ATOMIC(int) flag = 0;
+	weft_task *t = start(spins_until, &flag), *p;
+	bool alone = weft__rt->n == 1;
+
+	(void)arg;
+	T_EQ(weft_task_stateof(weft_task_self()), WEFT_TASK_RUNNING);
+	T_STR_EQ(weft_task_reason(weft_task_self()), "");
+	if (alone) {
+		T_EQ(weft_task_stateof(t), WEFT_TASK_NEW);
+		weft_task_yield();
+		T_EQ(weft_task_stateof(t), WEFT_TASK_RUNNABLE);
+	}
+	store_release(&flag, 1);
+	until_state(t, WEFT_TASK_DONE);
+	T_STR_EQ(weft_task_reason(t), "");
+	finish(t);
+	p = start(named, NULL);
+	until_parked(p);
+	T_STR_EQ(weft_task_reason(p), "park");
+	weft_task_unpark(p);
+	if (alone)
+		T_EQ(weft_task_stateof(p), WEFT_TASK_RUNNABLE);
+	finish(p);
+	return 0;
+}
+
+/* The states a task goes through, as others see them. */
+TEST_WORKERS(states)
+{
+	run(states_main, NULL);
+}
+
+/* A woken task is not said to be parked, even if it was woken before it had left its worker. */
+static int napper(void *arg)
+{
+	ATOMIC(int) *stop = arg;
+
+	while (!load_acquire(stop))
+		weft_task_park();
+	return 0;
+}
+
+static int woken_state_main(void *arg)
+{
+	long n = tap_iters(20000);
+	ATOMIC(int) stop = 0;
+	weft_task *t = start(napper, &stop);
+
+	(void)arg;
+	for (long i = 0; i < n; i++) {
+		until_parked(t);
+		weft_task_unpark(t);
+		/* Its wait is closed; until it has run and opened the next it must not look parked. */
+		for (int k = 0; k < 100; k++) {
+			uint64_t before = load_acquire(&t->wait);
+			int state = weft_task_stateof(t);
+
+			if (!wait_is_open(before) && state == WEFT_TASK_PARKED && load_acquire(&t->wait) == before) {
+				/* it may just have opened a wait whose word we have not seen: look again, with the state first */
+				compiler_barrier();
+				for (int look = 0; look < 1000 && load_acquire(&t->wait) == before; look++)
+					sched_yield();
+				if (load_acquire(&t->wait) == before && weft_task_stateof(t) == WEFT_TASK_PARKED)
+					T_FAIL("a task that was woken is said to be parked");
+			}
+		}
+	}
+	store_release(&stop, 1);
+	weft_task_unpark(t);
+	finish(t);
+	return 0;
+}
+
+TEST_WORKERS(a_woken_task_is_not_parked)
+{
+	run(woken_state_main, NULL);
+}
+
+/* --- max_tasks --- */
+
+static int limit_main(void *arg)
+{
+	int limit = (int)(intptr_t)arg;
+	ATOMIC(int) flag = 0;
+	weft_task *t[16], *more = NULL;
+
+	for (int round = 0; round < 20; round++) {
+		for (int i = 0; i < limit - 1; i++) /* the main task is one */
+			T_EQ(weft_go_opts(&t[i], spins_until, &flag, NULL), 0);
+		T_EQ(weft_go_opts(&more, spins_until, &flag, NULL), WEFT_EAGAIN);
+		T_EQ(more, NULL);
+		T_EQ(weft_go(abs, 1), WEFT_EAGAIN);
+		T_EQ(weft_timer_after(WEFT_SEC, free, NULL), NULL);
+		store_release(&flag, 1);
+		for (int i = 0; i < limit - 1; i++)
+			finish(t[i]);
+		store_release(&flag, 0);
+	}
+	return 0;
+}
+
+/* At max_tasks, by option or environment, go says WEFT_EAGAIN, and works again when one has ended. */
+TEST_WORKERS(max_tasks)
+{
+	T_EQ(run_with(limit_main, (void *)10, (weft_opts){.max_tasks = 10}), 0);
+	setenv("WEFT_MAX_TASKS", "7", 1);
+	T_EQ(run_with(limit_main, (void *)7, (weft_opts){.workers = 0}), 0);
+	T_EQ(run_with(limit_main, (void *)5, (weft_opts){.max_tasks = 5}), 0);
+}
+
+/* --- go_opts --- */
+
+static NOINLINE int use_stack(size_t bytes)
+{
+	size_t at = weft_task_stack_left(), used = 0;
+	volatile char *p;
+
+	T_GE(at, bytes - 2048); /* all but some frames and the colour */
+	p = __builtin_alloca(bytes - 4096);
+	for (used = 0; used < bytes - 4096; used += 512)
+		p[bytes - 4096 - 1 - used] = (char)used; /* downwards, as frames go */
+	p[0] = 1;
+	return p[0];
+}
+
+static int uses_stack(void *arg)
+{
+	return use_stack((size_t)arg);
+}
+
+static int stacks_main(void *arg)
+{
+	static const size_t sizes[] = {16 << 10, 20 << 10, 64 << 10, 100000, 192 << 10, 256 << 10, 1 << 20, 8 << 20, 64 << 20};
+	weft_task *t;
+
+	(void)arg;
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+			T_EQ(weft_go_opts(&t, uses_stack, (void *)sizes[i], &(weft_task_opts){.stack = sizes[i]}), 0);
+			T_EQ(finish(t), 1);
+		}
+	}
+	T_EQ(finish(start(uses_stack, (void *)(192 << 10))), 1);
+	return 0;
+}
+
+/* A stack of any size can be used as far as it was asked for. */
+TEST_WORKERS(stack_sizes)
+{
+	run(stacks_main, NULL);
+}
+
+static int big_default_main(void *arg)
+{
+	size_t size = (size_t)arg;
+
+	T_EQ(use_stack(size), 1);
+	T_EQ(finish(start(uses_stack, arg)), 1);
+	return 0;
+}
+
+/* The default size is the runtime's to choose, by option or environment. */
+TEST_WORKERS(default_stack_size)
+{
+	T_EQ(run_with(big_default_main, (void *)(1 << 20), (weft_opts){.stack = 1 << 20}), 0);
+	T_EQ(run_with(big_default_main, (void *)(16 << 10), (weft_opts){.stack = 16 << 10}), 0);
+	setenv("WEFT_STACK", "524288", 1);
+	T_EQ(run_with(big_default_main, (void *)(512 << 10), (weft_opts){.stack = 0}), 0);
+}
+
+static int where_am_i(void *arg)
+{
+	(void)arg;
+	return (int)weft__worker()->id + 1;
+}
+
+static int placement_main(void *arg)
+{
+	int n = tap_workers();
+	weft_task *t;
+
+	(void)arg;
+	for (int round = 0; round < 20; round++) {
+		for (int i = 1; i <= n; i++) {
+			T_EQ(weft_go_opts(&t, where_am_i, NULL, &(weft_task_opts){.worker = i, .now = true}), 0);
+			T_EQ(finish(t), i);
+		}
+	}
+	return 0;
+}
+
+/* A task asked to start on a worker starts there. */
+TEST_WORKERS(placement)
+{
+	run(placement_main, NULL);
+}
+
+static int sets(void *arg)
+{
+	*(int *)arg = 1;
+	return 0;
+}
+
+static int parks_and_sets(void *arg)
+{
+	weft_task_yield();
+	return sets(arg);
+}
+
+static int now_main(void *arg)
+{
+	weft_task *t;
+
+	(void)arg;
+	for (int i = 0; i < 200; i++) {
+		int ran = 0;
+
+		T_EQ(weft_go_opts(&t, sets, &ran, &(weft_task_opts){.now = true}), 0);
+		T_EQ(ran, 1);
+		finish(t);
+		ran = 0;
+		T_EQ(weft_go_opts(&t, parks_and_sets, &ran, &(weft_task_opts){.now = true, .stack = 32 << 10}), 0);
+		finish(t);
+		T_EQ(ran, 1);
+	}
+	return 0;
+}
+
+/* A task started with .now has begun to run when go_opts returns; without one that parks it has ended. */
+TEST_WORKERS(run_at_once)
+{
+	run(now_main, NULL);
+}
+
+static int bad_main(void *arg)
+{
+	static const weft_task_opts bad[] = {
+		{.stack = 1},
+		{.stack = STACK_MIN - 1},
+		{.stack = (size_t)STACK_MAX + 1},
+		{.stack = SIZE_MAX},
+		{.worker = -1},
+		{.worker = 9},
+		{.worker = INT32_MAX},
+		{.worker = INT32_MIN},
+	};
+
+	(void)arg;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		weft_task *t = (weft_task *)&t;
+
+		T_EQ(weft_go_opts(&t, returns, NULL, &bad[i]), WEFT_EINVAL);
+		T_EQ(t, NULL);
+	}
+	return 0;
+}
+
+/* Options that make no sense are refused. */
+TEST_WORKERS(bad_options)
+{
+	run(bad_main, NULL);
+}
+
+/* --- errno --- */
+
+static NOINLINE int errno_now(void)
+{
+	__asm__ volatile("" ::: "memory");
+	return errno;
+}
+
+static NOINLINE void errno_set(int e)
+{
+	__asm__ volatile("" ::: "memory");
+	errno = e;
+}
+
+static int errno_task(void *arg)
+{
+	int mine = (int)(intptr_t)arg;
+	weft_chan *c = weft_chan_make(1, 1);
+
+	T_EQ(errno_now(), 0);
+	for (int i = 0; i < 300; i++) {
+		errno_set(mine);
+		switch (i % 5) {
+		case 0:
+			weft_task_yield();
+			break;
+		case 1:
+			weft_task_sleep(20 * WEFT_US);
+			break;
+		case 2:
+			weft_chan_recv_until(c, NULL, weft_in(10 * WEFT_US));
+			break;
+		case 3:
+			finish(start(returns, (void *)3));
+			break;
+		default:
+			weft_task_park_until(weft_in(5 * WEFT_US));
+		}
+		T_EQ(errno_now(), mine);
+	}
+	weft_chan_free(c);
+	return 0;
+}
+
+static int errno_main(void *arg)
+{
+	weft_task *t[40];
+
+	(void)arg;
+	for (int i = 0; i < 40; i++)
+		t[i] = start(errno_task, (void *)(intptr_t)(i + 1));
+	for (int i = 0; i < 40; i++)
+		finish(t[i]);
+	return 0;
+}
+
+/* Each task has its own errno, 0 at its start, kept across every switch and every change of worker. */
+TEST_WORKERS(errno_is_the_tasks_own)
+{
+	run(errno_main, NULL);
+}
+
+/* --- yield --- */
+
+struct fair {
+	ATOMIC(int) stop, ran;
+	weft_chan *a, *b;
+};
+
+static int yielder(void *arg)
+{
+	struct fair *f = arg;
+
+	while (!load_acquire(&f->stop))
+		weft_task_yield();
+	return 0;
+}
+
+static int runs_once(void *arg)
+{
+	struct fair *f = arg;
+
+	add_relaxed(&f->ran, 1);
+	return 0;
+}
+
+static void *injects(void *arg)
+{
+	weft_task *t;
+
+	for (int i = 0; i < 50; i++) {
+		T_EQ(weft_go_opts(&t, runs_once, arg, NULL), 0);
+		T_EQ(weft_task_join(t, NULL), 0);
+	}
+	return NULL;
+}
+
+static int yield_main(void *arg)
+{
+	struct fair f = {.stop = 0};
+	weft_task *y[16];
+	pthread_t th;
+
+	(void)arg;
+	for (int i = 0; i < 16; i++) /* more than there are workers, so that all are kept busy */
+		y[i] = start(yielder, &f);
+	T_EQ(pthread_create(&th, NULL, injects, &f), 0);
+	for (int i = 0; i < 50; i++) {
+		finish(start(runs_once, &f));        /* local */
+		T_EQ(weft_task_sleep(50 * WEFT_US), 0); /* timers */
+	}
+	until(load_relaxed(&f.ran) == 100); /* injected */
+	store_release(&f.stop, 1);
+	for (int i = 0; i < 16; i++)
+		finish(y[i]);
+	pthread_join(th, NULL);
+	return 0;
+}
+
+/* A loop of yields starves neither local nor injected tasks nor timers. */
+TEST_WORKERS(yield_starves_nobody)
+{
+	run(yield_main, NULL);
+}
+
+static int ping(void *arg)
+{
+	struct fair *f = arg;
+
+	while (weft_chan_recv(f->a, NULL) == 0 && weft_chan_send(f->b, "x") == 0)
+		;
+	return 0;
+}
+
+static int pong(void *arg)
+{
+	struct fair *f = arg;
+
+	while (!load_acquire(&f->stop)) {
+		if (weft_chan_send(f->a, "x") || weft_chan_recv(f->b, NULL))
+			break;
+	}
+	weft_chan_close(f->a);
+	return 0;
+}
+
+static int slot_main(void *arg)
+{
+	struct fair f = {.a = weft_chan_make(1, 0), .b = weft_chan_make(1, 0)};
+	weft_task *t[20], *u[20];
+	int pairs = 2 * tap_workers();
+	pthread_t th;
+
+	(void)arg;
+	for (int i = 0; i < pairs; i++) {
+		t[i] = start(ping, &f);
+		u[i] = start(pong, &f);
+	}
+	T_EQ(pthread_create(&th, NULL, injects, &f), 0);
+	for (int i = 0; i < 50; i++) {
+		finish(start(runs_once, &f));
+		weft_task_yield();
+		T_EQ(weft_task_sleep(20 * WEFT_US), 0);
+	}
+	until(load_relaxed(&f.ran) == 100);
+	store_release(&f.stop, 1);
+	for (int i = 0; i < pairs; i++) {
+		finish(u[i]);
+	}
+	weft_chan_close(f.b);
+	for (int i = 0; i < pairs; i++)
+		finish(t[i]);
+	pthread_join(th, NULL);
+	weft_chan_free(f.a);
+	weft_chan_free(f.b);
+	return 0;
+}
+
+/* Pairs that wake each other through the slot starve nobody. */
+TEST_WORKERS(ping_pong_starves_nobody)
+{
+	run(slot_main, NULL);
+}
+
+static int places(void *arg)
+{
+	struct fair *f = arg;
+
+	while (!load_acquire(&f->stop)) {
+		for (int i = 1; i <= tap_workers(); i++)
+			T_EQ(weft_go_opts(NULL, runs_once, f, &(weft_task_opts){.worker = i}), 0);
+		for (int i = 0; i < 61; i++)
+			weft_task_yield();
+	}
+	return 0;
+}
+
+static void *injects_and_says(void *arg)
+{
+	struct fair *f = arg;
+	weft_task *t;
+
+	for (int i = 0; i < 50; i++) {
+		T_EQ(weft_go_opts(&t, returns, NULL, NULL), 0);
+		T_EQ(weft_task_join(t, NULL), 0);
+	}
+	store_release(&f->stop, 1);
+	return NULL;
+}
+
+static int inbox_fair_main(void *arg)
+{
+	struct fair f = {.stop = 0};
+	weft_task *t[16];
+	pthread_t th;
+
+	(void)arg;
+	for (int i = 0; i < 2 * tap_workers(); i++)
+		t[i] = start(places, &f);
+	T_EQ(pthread_create(&th, NULL, injects_and_says, &f), 0);
+	for (int i = 0; i < 2 * tap_workers(); i++)
+		finish(t[i]);
+	pthread_join(th, NULL);
+	return 0;
+}
+
+/* Tasks that are placed on workers without end do not starve those that come from other threads. */
+TEST_WORKERS(placed_tasks_starve_nobody)
+{
+	run(inbox_fair_main, NULL);
+}
