@@ -81,8 +81,7 @@ static int bench_compare(const void *a, const void *b)
 }
 
 /* One answer: the samples of one measurement, which it sorts. */
-static inline void bench_report(const struct bench *b, const char *name, const char *variant, const char *unit,
-				double *s, int n)
+static inline void bench_report(const struct bench *b, const char *name, const char *variant, const char *unit, double *s, int n)
 {
 	const char *commit = getenv("WEFT_BENCH_COMMIT");
 
@@ -90,14 +89,12 @@ static inline void bench_report(const struct bench *b, const char *name, const c
 	printf("{\"name\": \"%s\", \"variant\": \"%s\", \"workers\": %d, \"unit\": \"%s\", \"median\": %.4g, \"min\": "
 	       "%.4g, \"max\": %.4g, "
 	       "\"runs\": %d, \"commit\": \"%s\"}\n",
-	       name, variant, b->workers, unit, n % 2 ? s[n / 2] : (s[n / 2 - 1] + s[n / 2]) / 2, s[0], s[n - 1], n,
-	       commit ? commit : "");
+	       name, variant, b->workers, unit, n % 2 ? s[n / 2] : (s[n / 2 - 1] + s[n / 2]) / 2, s[0], s[n - 1], n, commit ? commit : "");
 	fflush(stdout);
 }
 
 /* Calibrate, run, report nanoseconds an operation. */
-static inline void bench_measure(const struct bench *b, const char *name, const char *variant, bench_work *work,
-				 void *arg)
+static inline void bench_measure(const struct bench *b, const char *name, const char *variant, bench_work *work, void *arg)
 {
 	double target = b->quick ? 60e6 : 250e6;
 	double s[BENCH_RUNS_MAX];

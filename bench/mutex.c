@@ -42,8 +42,7 @@ static int64_t contended(uint64_t n, void *arg)
 		MUST(go(contender, &m, &counter, each, &g));
 	MUST(wg_wait(&g));
 	if (counter != each * TASKS) {
-		fprintf(stderr, "bench: %llu instead of %llu\n", (unsigned long long)counter,
-			(unsigned long long)each * TASKS);
+		fprintf(stderr, "bench: %llu instead of %llu\n", (unsigned long long)counter, (unsigned long long)each * TASKS);
 		exit(1);
 	}
 	return bench_scale(bench_now() - start, n, each * TASKS);

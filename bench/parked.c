@@ -94,6 +94,7 @@ static int body(void *arg)
 	double warm[BENCH_RUNS_MAX], finish[BENCH_RUNS_MAX], resident, tables, cold, plain, unused[2];
 	int64_t t_create, t_finish;
 
+	(void)floor_of_create(); /* a virtual machine's memory has its own first touch */
 	plain = floor_of_create();
 	if (plain > 0)
 		bench_report(b, "P15", "plain C loop: guard and first touch", "ns", &plain, 1);
@@ -103,8 +104,7 @@ static int body(void *arg)
 			cold = (double)t_create / MILLION;
 			bench_report(b, "P15", "create", "ns", &cold, 1);
 			if (plain > 0)
-				bench_report(b, "P15", "create, against the plain C loop", "ratio",
-					     &(double){cold / plain}, 1);
+				bench_report(b, "P15", "create, against the plain C loop", "ratio", &(double){cold / plain}, 1);
 			bench_report(b, "P15", "resident, each", "B", &resident, 1);
 			bench_report(b, "P15", "page tables, each", "B", &tables, 1);
 		} else {

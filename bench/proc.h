@@ -65,8 +65,7 @@ static inline double proc_cpu(void)
 	struct rusage ru;
 
 	getrusage(RUSAGE_SELF, &ru);
-	return 1e6 * (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
-	       (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec);
+	return 1e6 * (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) + (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec);
 }
 
 #endif

@@ -65,9 +65,8 @@ static int64_t none_ready(uint64_t n, void *arg)
 	start = bench_now();
 	for (uint64_t i = 0; i < n; i++) {
 		chan_case k[] = {
-			CASE_RECV(c[0], &v), CASE_RECV(c[1], &v), CASE_RECV(c[2], &v),
-			CASE_RECV(c[3], &v), CASE_RECV(c[4], &v), CASE_RECV(c[5], &v),
-			CASE_RECV(c[6], &v), CASE_RECV(c[7], &v), CASE_DEFAULT(),
+			CASE_RECV(c[0], &v), CASE_RECV(c[1], &v), CASE_RECV(c[2], &v), CASE_RECV(c[3], &v), CASE_RECV(c[4], &v),
+			CASE_RECV(c[5], &v), CASE_RECV(c[6], &v), CASE_RECV(c[7], &v), CASE_DEFAULT(),
 		};
 
 		MUST(chan_select(k, 9));

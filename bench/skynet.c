@@ -2,8 +2,8 @@
  *
  * skynet.c - P12: how long does a tree of tasks take, ten to a node, a million leaves, each sending its number up?
  *
- * Default order: children are queued. Run at once: a child runs before its parent starts the next one, so that the tree
- * is walked in depth and few tasks are alive at a time.
+ * Default order: children are queued, and run when their parent waits for them. Run at once: a child runs before its
+ * parent starts the next one, and the parent queues behind everything that is ready.
  */
 #include "bench.h"
 

@@ -25,8 +25,12 @@ static void wait_for(chan *answers, int64_t ns)
 	chan_case k[] = {CASE_RECV(answers, &answer), CASE_AFTER(ns)};
 
 	switch (chan_select(k, 2)) {
-	case 0: printf("answer %d\n", answer); break;
-	case 1: printf("timeout\n"); break;
+	case 0:
+		printf("answer %d\n", answer);
+		break;
+	case 1:
+		printf("timeout\n");
+		break;
 	}
 }
 

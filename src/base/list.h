@@ -44,6 +44,17 @@ static inline void list_push_tail(struct list *l, struct list_node *n)
 	l->head.prev = n;
 }
 
+/* The same for a list that list_init has prepared. */
+static inline void list_append(struct list *l, struct list_node *n)
+{
+	struct list_node *last = l->head.prev;
+
+	n->next = &l->head;
+	n->prev = last;
+	last->next = n;
+	l->head.prev = n;
+}
+
 static inline void list_push_head(struct list *l, struct list_node *n)
 {
 	if (unlikely(l->head.next == NULL))

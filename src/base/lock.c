@@ -8,6 +8,14 @@
 #include "base/config.h"
 #include "base/futex.h"
 
+bool weft__lock_careful = true;
+
+__attribute__((constructor(102))) static void choose(void) /* after sanitizer.c has looked */
+{
+	weft__asym_init();
+	weft__lock_careful = !weft__asym_on || (!BUILT_WITH_TSAN && (weft__san & SAN_TSAN));
+}
+
 void weft__lock_slow(struct lock *l)
 {
 	for (int i = 0; i < LOCK_SPINS; i++) {

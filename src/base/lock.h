@@ -45,7 +45,11 @@ void weft__lock_slow(struct lock *l);
 void weft__lock_wake(struct lock *l);
 #define lock_note_taken(l, rank) ((void)0)
 #define lock_note_freed(l) ((void)0)
+#define weft__lock_careful 1
+#define compiler_barrier() ((void)0)
 #else
+/* Unlocking must tell TSan, or pass a real fence: one look on the fast path instead of two. Written once, before any second thread. */
+extern bool weft__lock_careful;
 void weft__lock_slow(struct lock *l);
 void weft__lock_wake(struct lock *l);
 #ifdef WEFT_DEBUG
@@ -85,9 +89,12 @@ static inline bool lock_try(struct lock *l, enum lock_rank rank)
 static inline void lock_drop(struct lock *l)
 {
 	lock_note_freed(l);
-	san_release(l);
+	if (unlikely(weft__lock_careful))
+		san_release(l);
 	store_release(&l->held, 0u); /* pairs with cas_acquire(held) in lock_take */
-	asym_light();                /* pairs with asym_heavy in weft__lock_slow */
+	compiler_barrier();
+	if (unlikely(weft__lock_careful))
+		asym_light(); /* pairs with asym_heavy in weft__lock_slow; but for this case it is the compiler barrier above */
 	if (unlikely(load_relaxed(&l->waiters)))
 		weft__lock_wake(l);
 }

@@ -27,7 +27,7 @@
  * X that goes to sleep changes the word, passes asym_heavy(), and then looks.  So if the waker read the word before X's
  * change, X's look sees W (or that it has been taken).  Now the waker read one of:
  *
- *   searching > 0   A searcher X had not changed the word yet.  If X finds nothing it changes it, looks again, and sees W.
+ *   searching > 0   A searcher X had not changed the word yet.  If X finds nothing it changes it, looks again, sees W.
  *                   If it finds other work it gives up its place by a read-modify-write of the same word: either others
  *                   still search, and the same holds of the last of them; or it was the last, and wakes a sleeper Y,
  *                   which will search, and look again before it sleeps; or nobody sleeps, and then see below.
@@ -44,7 +44,7 @@
  * search; the fence on the waker's side is asymmetric.
  *
  * Model: test/model/idle.cpp, test/model/idle.pml.  Not here: the sleep itself (core/parker.h), the search
- * (core/steal).
+ * (core/worker.c).
  */
 #ifndef WEFT_CORE_IDLE_H
 #define WEFT_CORE_IDLE_H

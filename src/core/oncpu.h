@@ -16,7 +16,8 @@
  * an old value: the flag was set before the task opened its wait (or queued itself), the claim acquired that, and the
  * queue handed it on.
  *
- * Model: test/model/oncpu.cpp.  Not here: the switch (arch/), what else settling does (core/worker.c).
+ * Models: test/model/oncpu.cpp, test/model/oncpu.pml.  Not here: the switch (arch/), what else settling does
+ * (core/sched.c).
  */
 #ifndef WEFT_CORE_ONCPU_H
 #define WEFT_CORE_ONCPU_H

@@ -111,6 +111,7 @@ static int workers_make(struct runtime *rt)
 
 		w->rt = rt;
 		w->id = i;
+		w->alone = rt->n == 1;
 		w->coarse_now = now;
 		store_relaxed(&w->countdown, TICK_SLOW); /* not shared yet */
 		rng_seed(&w->rng, rt->seed, i + 1);

@@ -42,6 +42,7 @@ struct worker {
 	struct weft_task *records[RECORD_CACHE]; /* free records; owner */
 	uint64_t id_next, id_end;     /* task ids taken in advance; owner */
 	unsigned id;                  /* 0 .. n-1 */
+	bool alone;                   /* there is no other worker; constant while running */
 
 	/* read by others */
 	CACHE_ALIGNED ATOMIC(uint32_t) tick; /* schedules so far; written by the owner (relaxed), watched by thieves and the monitor */

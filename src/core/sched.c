@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * sched.c - makes tasks runnable, picks the next one, and switches to it.
- *
- * One door out: a task leaves its worker in sched_switch(), called by park, yield, run-now and exit, and by nothing else.  The context that arrives next
- * settles the one that left (settle): clears its on_cpu, or recycles it when it has ended.  Settling is all that is done after a switch.
+ * sched.c - what a scheduler does besides the hot half in sched.h: publish, pick slowly, start, end, fire timers.
  *
  * Order of work on a worker: the LIFO slot (a task just woken, whose data is in this core's cache), then the ring.  Every TICK_SLOW schedules,
  * or when the monitor says so, the slow pick looks first at due timers, the injection queue and the inbox; the loop is polled on the worker's own
@@ -11,10 +8,8 @@
  *
  * Every scheduling choice is one function: next task (weft__sched_pick), victim (worker.c: steal), whom to wake (core/idle.h).
  */
-#include "core/runtime.h"
+#include "core/sched.h"
 
-#include "arch/switch.h"
-#include "base/check.h"
 #include "base/clock.h"
 #include "base/futex.h"
 
@@ -28,30 +23,21 @@ void weft__sched_notify(struct runtime *rt, unsigned id)
 		weft__loop_kick(w->loop);
 }
 
-NOINLINE static void wake_picked(struct runtime *rt, int id)
+NOINLINE void weft__sched_wake_picked(struct runtime *rt, int id)
 {
 	weft__monitor_poke(rt);
 	weft__sched_notify(rt, (unsigned)id);
 }
 
-/* After work was put where any worker finds it. */
-static inline void wake_one(struct runtime *rt)
-{
-	int id = idle_wake(&rt->idle);
-
-	if (unlikely(id >= 0))
-		wake_picked(rt, id);
-}
-
 void weft__sched_wake(struct runtime *rt)
 {
-	wake_one(rt);
+	sched_wake_one(rt);
 }
 
 void weft__sched_inject(struct runtime *rt, struct weft_task *t)
 {
 	injectq_push(&rt->inject, &t->next);
-	wake_one(rt);
+	sched_wake_one(rt);
 }
 
 /* A claimed task goes back to its runtime from a thread that is no worker of it. */
@@ -65,7 +51,7 @@ NOINLINE static void ready_from_outside(struct weft_task *t)
 }
 
 /* The ring is full: its older half goes to the injection queue, where all find it. */
-NOINLINE static void overflow(struct worker *w, struct weft_task *t)
+NOINLINE void weft__sched_overflow(struct worker *w, struct weft_task *t)
 {
 	void *half[RUNQ_CAP / 2];
 	uint32_t n;
@@ -81,31 +67,10 @@ NOINLINE static void overflow(struct worker *w, struct weft_task *t)
 	}
 }
 
-static inline void push_tail(struct worker *w, struct weft_task *t)
-{
-	if (unlikely(!wsq_push(&w->runq, t)))
-		overflow(w, t);
-}
-
 void weft__sched_push(struct worker *w, struct weft_task *t)
 {
-	push_tail(w, t);
-	wake_one(w->rt);
-}
-
-static inline void push_slot(struct worker *w, struct weft_task *t)
-{
-	if (w->slot_runs >= SLOT_RUN_MAX) {
-		push_tail(w, t);
-		return;
-	}
-	if (load_relaxed(&w->slot) == NULL) { /* only the owner fills it, so it stays empty */
-		store_release(&w->slot, t);   /* pairs with the thief's swap in worker.c */
-		return;
-	}
-	t = swap_acq_rel(&w->slot, t); /* a thief may be taking the old one */
-	if (t)
-		push_tail(w, t);
+	sched_push_tail(w, t);
+	sched_wake_one(w->rt);
 }
 
 NOINLINE static void ready_foreign(struct weft_task *t)
@@ -124,8 +89,9 @@ void weft__ready(struct worker *w, struct weft_task *t)
 	}
 	if (likely(w != NULL)) {
 		task_set_state(t, WEFT_TASK_RUNNABLE);
-		push_slot(w, t);
-		wake_one(w->rt);
+		sched_push_slot(w, t);
+		if (!w->alone)
+			sched_wake_one(w->rt);
 	} else {
 		ready_from_outside(t);
 	}
@@ -149,16 +115,7 @@ void weft__ready_list(struct worker *w, struct inject_node *n)
 
 /* --- picking --- */
 
-static inline struct weft_task *take_slot(struct worker *w)
-{
-	struct weft_task *t = load_relaxed(&w->slot); /* our own store, or a thief's NULL */
-
-	if (t)
-		t = swap_acquire(&w->slot, NULL); /* a thief may have been faster */
-	return t;
-}
-
-NOINLINE static struct weft_task *pick_slow(struct worker *w)
+NOINLINE struct weft_task *weft__sched_pick_slow(struct worker *w)
 {
 	struct runtime *rt = w->rt;
 	struct weft_task *t;
@@ -171,7 +128,7 @@ NOINLINE static struct weft_task *pick_slow(struct worker *w)
 	if (injectq_len(&rt->stackless)) {
 		t = task_of_next(injectq_pop(&rt->stackless));
 		if (t)
-			push_tail(w, t);
+			sched_push_tail(w, t);
 	}
 	t = task_of_next(injectq_pop(&w->inbox));
 	if (!t)
@@ -181,100 +138,16 @@ NOINLINE static struct weft_task *pick_slow(struct worker *w)
 	return t;
 }
 
-static inline struct weft_task *pick(struct worker *w)
-{
-	struct weft_task *t;
-	int32_t left = load_relaxed(&w->countdown) - 1; /* owner, or the monitor's 0 */
-
-	store_relaxed(&w->countdown, left);
-	if (unlikely(left <= 0)) {
-		t = pick_slow(w);
-		if (t || load_relaxed(&w->rt->stopping))
-			return t;
-	}
-	t = take_slot(w);
-	if (t) {
-		w->slot_runs++;
-		return t;
-	}
-	w->slot_runs = 0;
-	return (struct weft_task *)wsq_pop(&w->runq);
-}
-
 struct weft_task *weft__sched_pick(struct worker *w)
 {
-	return pick(w);
+	return sched_pick(w);
 }
 
-/* --- switching --- */
-
-static inline void settle(struct worker *w)
-{
-	struct weft_task *p = w->prev;
-
-	if (!p)
-		return;
-	w->prev = NULL;
-	if (unlikely(load_relaxed(&p->state) == WEFT_TASK_DONE)) /* only the task itself ever stores DONE */
-		weft__task_settle_done(w, p);
-	else
-		oncpu_clear(&p->on_cpu);
-}
-
-/* Accounts for t getting the worker. */
-static inline void enter(struct worker *w, struct weft_task *t)
-{
-	store_relaxed(&w->tick, load_relaxed(&w->tick) + 1); /* own word */
-	oncpu_set(&t->on_cpu);
-	task_set_state(t, WEFT_TASK_RUNNING);
-	store_relaxed(&w->cur, t); /* own word; the monitor and dumps look at it */
-}
-
-/* Leaves t for `next` (bound, and nobody stands on it), or for the worker's own stack when it is NULL. Returns when t has been taken again. */
-static ALWAYS_INLINE void leave(struct worker *w, struct weft_task *t, struct weft_task *next, int for_good)
-{
-	DCHECK(load_relaxed(&w->cur) == t);
-	DCHECK(w->prev == NULL);
-#ifdef WEFT_DEBUG
-	CHECK_EQ(weft__locks_held(), 0); /* law 8 */
-#endif
-	t->saved_errno = *w->errno_at;
-	w->prev = t;
-	if (likely(next != NULL)) {
-		enter(w, next);
-		w = (struct worker *)switch_context(&t->ctx, &t->stack->san, &next->ctx, &next->stack->san, w, for_good);
-	} else {
-		store_relaxed(&w->cur, NULL); /* as in enter */
-		w = (struct worker *)switch_context(&t->ctx, &t->stack->san, &w->ctx, &w->san, w, for_good);
-	}
-	settle(w);
-	*w->errno_at = t->saved_errno;
-	san_acquire(t);
-}
-
-/* Makes what was picked fit to be switched to from a task's stack. NULL: go by the worker's own stack; if w->taken is set, for that task. */
-static inline struct weft_task *fit(struct worker *w, struct weft_task *next)
-{
-	while (next && unlikely(next->ctx.sp == NULL) && !weft__task_bind(w, next))
-		next = pick(w);
-	if (next && unlikely(oncpu_busy(&next->on_cpu))) { /* law 5: never wait while standing on a task */
-		w->taken = next;
-		return NULL;
-	}
-	return next;
-}
+/* --- leaving --- */
 
 NOINLINE void weft__sched_park(struct worker *w, struct weft_task *t)
 {
-	struct weft_task *next;
-
-	task_set_state(t, WEFT_TASK_PARKED);
-	next = pick(w);
-	if (unlikely(next == t)) { /* woken before it left: it never does */
-		enter(w, t);
-		return;
-	}
-	leave(w, t, fit(w, next), 0);
+	sched_park(w, t);
 }
 
 NOINLINE void weft__sched_yield(struct worker *w, struct weft_task *t)
@@ -282,40 +155,41 @@ NOINLINE void weft__sched_yield(struct worker *w, struct weft_task *t)
 	struct weft_task *next;
 
 	task_set_state(t, WEFT_TASK_RUNNABLE);
-	push_tail(w, t);
-	wake_one(w->rt);
-	next = pick(w);
-	if (next == t) {
-		enter(w, t);
-		return;
-	}
-	leave(w, t, fit(w, next), 0);
+	sched_push_tail(w, t);
+	if (!w->alone)
+		sched_wake_one(w->rt);
+	next = sched_pick(w);
+	if (unlikely(next == t))
+		sched_enter(w, t);
+	else
+		sched_leave(w, t, sched_fit(w, next), 0);
 }
 
 NOINLINE void weft__sched_run_now(struct worker *w, struct weft_task *t, struct weft_task *fresh)
 {
 	task_set_state(t, WEFT_TASK_RUNNABLE);
-	push_tail(w, t);
-	wake_one(w->rt);
-	leave(w, t, fresh, 0);
+	sched_push_tail(w, t);
+	sched_wake_one(w->rt);
+	sched_leave(w, t, fresh, 0);
 }
 
 NOINLINE void weft__sched_exit(struct worker *w, struct weft_task *t)
 {
-	leave(w, t, fit(w, pick(w)), 1);
+	sched_leave(w, t, sched_fit(w, sched_pick(w)), 1);
 	__builtin_unreachable();
 }
 
 NOINLINE void weft__sched_resume(struct worker *w, struct weft_task *t)
 {
-	enter(w, t);
+	w->prev = NULL; /* nobody to settle: the worker's own stack does not end */
+	sched_enter(w, t);
 	switch_context(&w->ctx, &w->san, &t->ctx, &t->stack->san, w, 0);
-	settle(w);
+	sched_settle(w);
 }
 
 void weft__sched_arrived(struct worker *w)
 {
-	settle(w);
+	sched_settle(w);
 }
 
 /* --- timers --- */

@@ -49,8 +49,8 @@
 #define BATCH 64            /* stacks a decay moves while it holds the lock */
 #define SLICE_NS (10 * MS)  /* a decay's work per call */
 
-#define CHUNK_SLABS SMALL(256, 2) /* blocks in one mapping of the arena */
-#define CHUNKS 4096
+#define CHUNK_SLABS SMALL(256, 8) /* blocks in one mapping of the arena */
+#define CHUNKS SMALL(4096, 65536)
 #define BLOCK_SIZE ROUND_UP(sizeof(struct stack_slab), (size_t)4096)
 #define DIR_SIZE ROUND_UP(sizeof(struct chunk), (size_t)4096)
 

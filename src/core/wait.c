@@ -12,7 +12,7 @@
  *
  * A foreign thread opens waits in its proxy record and sleeps on a futex; it watches its own deadline.
  */
-#include "core/runtime.h"
+#include "core/sched.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -127,7 +127,7 @@ NOINLINE static int foreign_sleep(struct weft_task *t, struct waiter *w, int n, 
 	return outcome(t, w, n);
 }
 
-int weft__wait_park(struct self *me, struct waiter *w, int n, uint64_t word, enum task_reason reason, int64_t deadline)
+NOINLINE int weft__wait_park(struct self *me, struct waiter *w, int n, uint64_t word, enum task_reason reason, int64_t deadline)
 {
 	struct weft_task *t = me->task;
 	struct worker *wk = me->worker;
@@ -141,7 +141,7 @@ int weft__wait_park(struct self *me, struct waiter *w, int n, uint64_t word, enu
 	if (deadline != WEFT_FOREVER)
 		arm(wk, t, deadline);
 	t->parked_at = wk->coarse_now;
-	weft__sched_park(wk, t);
+	sched_park(wk, t);
 	if (likely(load_acquire(&t->wait) == (word & ~(WAIT_SEQ_ONE - 1)))) /* WOKEN; pairs with the claim */
 		return 0;
 	return outcome(t, w, n);

@@ -123,31 +123,54 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* Frames every task has below its own function; there the walk has said all. */
+/* Frames every task has below its own function. */
 static bool is_entry(const char *name)
 {
 	return strcmp(name, "weft__go_call_args") == 0 || strcmp(name, "task_entry") == 0 || strcmp(name, "weft__arch_entry") == 0;
 }
 
-/* Frames every parked task has on top: what it called is below them. */
+/* Ours: the frames between a public call and the switch, or the dump. (weft__user_main is what WEFT_MAIN makes of the program's main.) */
 static bool is_inner(const char *name)
 {
-	return strncmp(name, "weft__sched_", 12) == 0 || strncmp(name, "weft__wait_", 11) == 0;
+	return strncmp(name, "weft__", 6) == 0 && strcmp(name, "weft__user_main") != 0 && !is_entry(name);
 }
 
-static void put_trace(struct dump *d, const struct trace *tr)
+/* A return address may be the first byte of the next function: what is looked up is the call before it. */
+static const struct symbol *symbol_of(struct dump *d, int i)
 {
-	bool shown = false;
+	return weft__symbol_find(&d->symbols, d->trace.pc[i] - !(i == 0 && d->trace.exact));
+}
+
+/* Cuts d->trace to what is worth reading: without weft's own frames at both ends, where their names are known. */
+static void trim_trace(struct dump *d)
+{
+	struct trace *tr = &d->trace;
+	int from = 0;
 
 	for (int i = 0; i < tr->n; i++) {
-		/* a return address may be the first byte of the next function: look up the call before it */
-		const struct symbol *s = weft__symbol_find(&d->symbols, tr->pc[i] - !(i == 0 && tr->exact));
+		const char *name = symbol_of(d, i)->name;
 
-		if (s->name && is_entry(s->name) && shown)
-			return;
-		if (s->name && is_inner(s->name) && !shown && i + 1 < tr->n)
+		if (!name)
 			continue;
-		shown = true;
+		if (is_inner(name)) {
+			from = i + 1;
+		} else if (is_entry(name) && i > from) {
+			tr->n = i;
+			tr->cut = false;
+		}
+	}
+	if (from && from < tr->n) {
+		tr->n -= from;
+		tr->exact = false;
+		memmove(tr->pc, tr->pc + from, (size_t)tr->n * sizeof tr->pc[0]);
+	}
+}
+
+static void put_trace(struct dump *d)
+{
+	for (int i = 0; i < d->trace.n; i++) {
+		const struct symbol *s = symbol_of(d, i);
+
 		put(d, "    ");
 		if (s->name)
 			put(d, "%s+%#lx ", s->name, (unsigned long)s->offset);
@@ -156,7 +179,7 @@ static void put_trace(struct dump *d, const struct trace *tr)
 		else
 			put(d, "[%#lx]\n", (unsigned long)s->pc);
 	}
-	if (tr->cut)
+	if (d->trace.cut)
 		put(d, "    ...\n");
 }
 
@@ -181,7 +204,7 @@ static void put_head(struct dump *d, const struct weft_task *c, unsigned worker)
 	if (c->flags & TASK_FOREIGN) {
 		put(d, "thread %llu: ", (unsigned long long)c->id);
 	} else {
-		put(d, "task %llu", (unsigned long long)c->id);
+		put(d, c->flags & TASK_MAIN ? "task %llu, main," : "task %llu", (unsigned long long)c->id);
 		if (has_site && weft__peek_text(&d->tracer.peek, site.fn, text, sizeof text)) {
 			put(d, " %s", text);
 		} else {
@@ -193,7 +216,7 @@ static void put_head(struct dump *d, const struct weft_task *c, unsigned worker)
 		}
 		if (c->flags & TASK_NAMED && weft__peek_text(&d->tracer.peek, c->name, text, 32))
 			put(d, " \"%s\"", text);
-		put(d, c->flags & TASK_MAIN ? ", main: " : ": ");
+		put(d, ": ");
 	}
 	if (parked(c)) {
 		if (!wait_is_open(load_relaxed(&c->wait)))
@@ -313,7 +336,7 @@ static void put_task(struct dump *d, enum found found, unsigned worker)
 	case FOUND_NONE:
 		break;
 	case FOUND_STACK:
-		put_trace(d, &d->trace);
+		put_trace(d);
 		break;
 	case FOUND_MOVED:
 		put(d, "    (it moved on while we looked)\n");
@@ -406,6 +429,8 @@ static bool show(void *rec, void *arg)
 
 	if (!look(d, rec, &found, &worker) || load_relaxed(&d->copy.state) == WEFT_TASK_DONE)
 		return true;
+	if (found == FOUND_STACK)
+		trim_trace(d);
 	if (d->tasks > DUMP_FULL_TASKS)
 		k = kind_of(d, found);
 	if (!k || k->count <= DUMP_ALIKE)
@@ -491,6 +516,7 @@ void weft__dump_self(void)
 		put_head(&d, &d.copy, w->id + 1);
 	else
 		put(&d, w ? "worker %u, on its own stack:\n" : "a thread that runs no task:\n", w ? w->id + 1 : 0);
-	put_trace(&d, &d.trace);
+	trim_trace(&d);
+	put_trace(&d);
 	flush(&d);
 }

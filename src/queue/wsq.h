@@ -6,9 +6,10 @@
  *   tail   next index to fill; stored by the owner only
  *   slot   [head, tail) modulo WSQ_CAP hold the items, oldest first; written by the owner only
  *
- * Indices count up for ever and wrap at 2^32.  An item belongs to whoever moved head past it.  A thief copies the items
- * before it moves head, so its copies count only if the compare-and-swap succeeds; slots are atomic because the owner
- * may refill one while a thief that is too late still reads it.
+ * Indices count up for ever and wrap at 2^32 (a thief that is held up while exactly 2^32 items pass would be fooled; as
+ * in Go, that is accepted).  An item belongs to whoever moved head past it.  A thief copies the items before it moves
+ * head, so its copies count only if the compare-and-swap succeeds; slots are atomic because the owner may refill one
+ * while a thief that is too late still reads it.
  *
  * Progress: push is wait-free and has no locked instruction; pop and steal are lock-free (a failed compare-and-swap is
  * another's success). FIFO for the owner and for thieves.
@@ -17,7 +18,7 @@
  * `runnext` here; a thief keeps the oldest of its loot to run and queues the rest, so that order is kept; it takes no
  * more than fits its own ring; head is read relaxed where the compare-and-swap checks it anyway.
  *
- * Model: test/model/wsq.cpp.  Not here: where what does not fit goes (core/injectq.h), whom to rob.
+ * Models: test/model/wsq.cpp, test/model/wsq.pml.  Not here: where the overflow goes (core/injectq.h), whom to rob.
  */
 #ifndef WEFT_QUEUE_WSQ_H
 #define WEFT_QUEUE_WSQ_H
@@ -61,8 +62,7 @@ static inline bool wsq_empty(struct wsq *q)
 static inline bool wsq_push(struct wsq *q, void *item)
 {
 	uint32_t t = load_relaxed(&q->tail); /* ours */
-	/* pairs with cas_release in wsq_steal: the thief has read the slot we refill */
-	uint32_t h = load_acquire(&q->head);
+	uint32_t h = load_acquire(&q->head); /* pairs with cas_release in wsq_steal: the slot we refill has been read */
 
 	if (t - h >= WSQ_CAP)
 		return false;
@@ -87,6 +87,18 @@ static inline void *wsq_pop(struct wsq *q)
 	}
 }
 
+/* Owner of a ring that has no thieves at all: the same without a locked instruction. */
+static inline void *wsq_pop_alone(struct wsq *q)
+{
+	uint32_t t = load_relaxed(&q->tail); /* ours */
+	uint32_t h = load_relaxed(&q->head); /* ours too */
+
+	if (t == h)
+		return NULL;
+	store_relaxed(&q->head, h + 1); /* others only read it, as a hint */
+	return load_relaxed(&q->slot[h % WSQ_CAP]);
+}
+
 /* Owner of a full ring. Takes half of it, oldest first, into out[WSQ_CAP / 2] and returns how many: WSQ_CAP / 2, or 0
  * when a thief made room meanwhile. */
 static inline uint32_t wsq_take_half(struct wsq *q, void **out)
@@ -107,10 +119,10 @@ static inline uint32_t wsq_take_half(struct wsq *q, void **out)
  * take. */
 static inline void *wsq_steal(struct wsq *victim, struct wsq *own, uint32_t *moved)
 {
-	uint32_t own_t = load_relaxed(&own->tail);                    /* ours */
-	/* pairs with cas_release below, by those who rob us */
-	uint32_t room = WSQ_CAP - (own_t - load_acquire(&own->head));
-	uint32_t h = load_relaxed(&victim->head);                     /* checked by the compare-and-swap */
+	uint32_t own_t = load_relaxed(&own->tail); /* ours */
+	uint32_t own_h = load_acquire(&own->head); /* pairs with cas_release below, by those who rob us */
+	uint32_t room = WSQ_CAP - (own_t - own_h);
+	uint32_t h = load_relaxed(&victim->head); /* checked by the compare-and-swap */
 	uint32_t t, n, i;
 	void *first;
 
@@ -131,12 +143,10 @@ static inline void *wsq_steal(struct wsq *victim, struct wsq *own, uint32_t *mov
 			n = room + 1;
 		/* ordered by the acquire; counts only if head has not moved */
 		first = load_relaxed(&victim->slot[h % WSQ_CAP]);
-		for (i = 1; i < n; i++)
+		for (i = 1; i < n; i++) /* relaxed likewise; our slots are not visible before the store of tail below */
 			store_relaxed(&own->slot[(own_t + i - 1) % WSQ_CAP],
-				      /* not visible before the store below */
 				      load_relaxed(&victim->slot[(h + i) % WSQ_CAP]));
-		/* release: our reads of the slots come before the owner's refill; pairs with load_acquire(head) in
-		 * wsq_push */
+		/* our reads of the slots come before the owner's refill; pairs with load_acquire(head) in wsq_push */
 		if (cas_release(&victim->head, &h, h + n))
 			break;
 	}

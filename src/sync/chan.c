@@ -25,6 +25,8 @@ weft_chan *weft_chan_make(size_t elem, size_t cap)
 	memset(c, 0, sizeof *c);
 	c->cap = (uint32_t)cap;
 	c->elem = (uint16_t)elem;
+	list_init(&c->sendq);
+	list_init(&c->recvq);
 	store_relaxed(&c->refs, 1u); /* not shared yet */
 	return c;
 }
@@ -94,7 +96,7 @@ int weft_chan_send_until(weft_chan *c, const void *elem, int64_t deadline)
 	}
 	word = wait_begin(me.task, &w, 1, deadline);
 	waiter_init(&w, me.task, word, &c->lock, RANK_CHAN, c, (void *)elem);
-	list_push_tail(&c->sendq, &w.link);
+	list_append(&c->sendq, &w.link);
 	lock_drop(&c->lock);
 	rc = weft__wait_park(&me, &w, 1, word, REASON_CHAN_SEND, deadline);
 	return likely(rc == 0) ? w.status : rc;
@@ -126,7 +128,7 @@ int weft_chan_recv_until(weft_chan *c, void *out, int64_t deadline)
 	}
 	word = wait_begin(me.task, &w, 1, deadline);
 	waiter_init(&w, me.task, word, &c->lock, RANK_CHAN, c, out);
-	list_push_tail(&c->recvq, &w.link);
+	list_append(&c->recvq, &w.link);
 	lock_drop(&c->lock);
 	rc = weft__wait_park(&me, &w, 1, word, REASON_CHAN_RECV, deadline);
 	if (unlikely(rc))

@@ -52,9 +52,10 @@ static inline struct waiter *chan_claim(struct list *q, int status)
 {
 	struct list_node *n;
 
-	while ((n = list_pop_head(q)) != NULL) {
+	while ((n = q->head.next) != &q->head) {
 		struct waiter *w = container_of(n, struct waiter, link);
 
+		list_remove(n);
 		if (likely(waiter_claim(w, status)))
 			return w;
 	}
@@ -90,7 +91,7 @@ static inline int chan_do_send(struct weft_chan *c, const void *elem, struct wef
 	*ready = NULL;
 	if (unlikely(c->closed))
 		return WEFT_ECLOSED;
-	if (!list_empty(&c->recvq) && (w = chan_claim(&c->recvq, 0)) != NULL) {
+	if ((w = chan_claim(&c->recvq, 0)) != NULL) {
 		if (w->slot)
 			elem_copy(w->slot, elem, c->elem);
 		*ready = w->task;
@@ -110,13 +111,13 @@ static inline int chan_do_recv(struct weft_chan *c, void *out, struct weft_task 
 	*ready = NULL;
 	if (c->len) {
 		chan_buf_get(c, out);
-		if (!list_empty(&c->sendq) && (w = chan_claim(&c->sendq, 0)) != NULL) { /* its element takes the room at the tail */
+		if ((w = chan_claim(&c->sendq, 0)) != NULL) { /* its element takes the room at the tail */
 			chan_buf_put(c, w->slot);
 			*ready = w->task;
 		}
 		return 0;
 	}
-	if (!list_empty(&c->sendq) && (w = chan_claim(&c->sendq, 0)) != NULL) {
+	if ((w = chan_claim(&c->sendq, 0)) != NULL) {
 		if (out)
 			elem_copy(out, w->slot, c->elem);
 		*ready = w->task;

@@ -4,7 +4,7 @@
  * workers as pieces of work.
  *
  * A worker takes one piece and never comes back, so work that is left while the others sleep shows as an invalid end
- * state.  A worker decides freely whether it searches before it sleeps; the limit on searchers is no part of the protocol.
+ * state.  A worker decides freely whether it searches before it sleeps; the limit on searchers is no part of it.
  *
  * MUTATION 1: nobody looks a second time
  * MUTATION 2: sleep is announced before the search ends

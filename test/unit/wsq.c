@@ -298,7 +298,7 @@ TEST(stress_random)
 	uint64_t seed;
 
 	for (seed = 1; seed <= 4; seed++)
-		stress(seed, tap_iters(200000));
+		stress(seed, tap_iters(500000));
 }
 
 /* However busily new items come and go, an old one is next after all that came before it. */

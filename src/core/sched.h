@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sched.h - the hot half of the scheduler: make a task runnable, pick the next one, leave for it.
+ *
+ * Included by sched.c and wait.c only, so that a park is one function: the wait, the pick and the switch.
+ *
+ * One door out (law 1): a task leaves its worker in sched_leave(), and nowhere else.  The context that arrives next settles the one that left
+ * (sched_settle): clears its on_cpu, or recycles it when it has ended.  Settling is all that is done after a switch.
+ *
+ * A worker that is alone (one worker in all) has no thieves: its ring and slot are then nobody else's, and need no locked instruction.
+ */
+#ifndef WEFT_CORE_SCHED_H
+#define WEFT_CORE_SCHED_H
+
+#include "core/runtime.h"
+
+#include "arch/switch.h"
+#include "base/check.h"
+
+void weft__sched_wake_picked(struct runtime *rt, int id);
+void weft__sched_overflow(struct worker *w, struct weft_task *t);
+struct weft_task *weft__sched_pick_slow(struct worker *w);
+
+/* After work was put where any worker finds it. */
+static inline void sched_wake_one(struct runtime *rt)
+{
+	int id = idle_wake(&rt->idle);
+
+	if (unlikely(id >= 0))
+		weft__sched_wake_picked(rt, id);
+}
+
+static inline void sched_push_tail(struct worker *w, struct weft_task *t)
+{
+	if (unlikely(!wsq_push(&w->runq, t)))
+		weft__sched_overflow(w, t);
+}
+
+/* The slot, or the tail when the slot has run too often in a row. */
+static inline void sched_push_slot(struct worker *w, struct weft_task *t)
+{
+	if (unlikely(w->slot_runs >= SLOT_RUN_MAX)) {
+		sched_push_tail(w, t);
+		return;
+	}
+	if (load_relaxed(&w->slot) == NULL) { /* only the owner fills it, so it stays empty */
+		store_release(&w->slot, t);   /* pairs with the thief's swap in worker.c */
+		return;
+	}
+	t = swap_acq_rel(&w->slot, t); /* a thief may be taking the old one */
+	if (t)
+		sched_push_tail(w, t);
+}
+
+static inline struct weft_task *sched_pick(struct worker *w)
+{
+	struct weft_task *t;
+	int32_t left = load_relaxed(&w->countdown) - 1; /* owner, or the monitor's 0 */
+
+	store_relaxed(&w->countdown, left);
+	if (unlikely(left <= 0)) {
+		t = weft__sched_pick_slow(w);
+		if (t || load_relaxed(&w->rt->stopping)) /* pick_slow has acquired it */
+			return t;
+	}
+	t = load_relaxed(&w->slot); /* our own store, or a thief's NULL */
+	if (t) {
+		if (w->alone)
+			store_relaxed(&w->slot, NULL); /* nobody else's */
+		else
+			t = swap_acquire(&w->slot, NULL); /* a thief may have been faster */
+		if (t) {
+			w->slot_runs++;
+			return t;
+		}
+	}
+	w->slot_runs = 0;
+	return (struct weft_task *)(w->alone ? wsq_pop_alone(&w->runq) : wsq_pop(&w->runq));
+}
+
+/* First thing in every context that arrives on w. */
+static ALWAYS_INLINE void sched_settle(struct worker *w)
+{
+	struct weft_task *p = w->prev;
+
+	if (unlikely(!p))
+		return; /* the worker's own stack left */
+	if (unlikely(load_relaxed(&p->state) == WEFT_TASK_DONE)) /* only the task itself ever stores DONE */
+		weft__task_settle_done(w, p);
+	else
+		oncpu_clear(&p->on_cpu);
+}
+
+/* Accounts for t getting the worker. */
+static inline void sched_enter(struct worker *w, struct weft_task *t)
+{
+	store_relaxed(&w->tick, load_relaxed(&w->tick) + 1); /* own word */
+	oncpu_set(&t->on_cpu);
+	task_set_state(t, WEFT_TASK_RUNNING);
+	store_relaxed(&w->cur, t); /* own word; the monitor and dumps look at it */
+}
+
+/* Leaves t for `next` (bound, and nobody stands on it), or for the worker's own stack when it is NULL. Returns when t has been taken again. */
+static ALWAYS_INLINE void sched_leave(struct worker *w, struct weft_task *t, struct weft_task *next, int for_good)
+{
+	struct context *to = &w->ctx;
+	struct san_fiber *from_san = NULL, *to_san = NULL;
+
+	DCHECK(load_relaxed(&w->cur) == t);
+#ifdef WEFT_DEBUG
+	CHECK_EQ(weft__locks_held(), 0); /* law 8 */
+#endif
+	t->saved_errno = *w->errno_at;
+	w->prev = t;
+	if (likely(next != NULL)) {
+		sched_enter(w, next);
+		to = &next->ctx;
+	} else {
+		store_relaxed(&w->cur, NULL); /* as in sched_enter */
+	}
+	if (unlikely(weft__san)) { /* the stack's own cache line stays untouched otherwise */
+		from_san = &t->stack->san;
+		to_san = next ? &next->stack->san : &w->san;
+	}
+	w = (struct worker *)switch_context(&t->ctx, from_san, to, to_san, w, for_good);
+	sched_settle(w);
+	*w->errno_at = t->saved_errno;
+	san_acquire(t);
+}
+
+/* Makes what was picked fit to be switched to from a task's stack. NULL: go by the worker's own stack; if w->taken is set, for that task. */
+static inline struct weft_task *sched_fit(struct worker *w, struct weft_task *next)
+{
+	while (next && unlikely(next->ctx.sp == NULL) && !weft__task_bind(w, next))
+		next = sched_pick(w);
+	if (next && unlikely(oncpu_busy(&next->on_cpu))) { /* law 5: never wait while standing on a task */
+		w->taken = next;
+		return NULL;
+	}
+	return next;
+}
+
+/* Parks t, which has opened a wait. Returns when it was made runnable and taken. */
+static ALWAYS_INLINE void sched_park(struct worker *w, struct weft_task *t)
+{
+	struct weft_task *next;
+
+	task_set_state(t, WEFT_TASK_PARKED);
+	next = sched_pick(w);
+	if (unlikely(next == t)) /* woken before it left: it never does */
+		sched_enter(w, t);
+	else
+		sched_leave(w, t, sched_fit(w, next), 0);
+}
+
+#endif

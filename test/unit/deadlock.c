@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * deadlock.c - is it noticed when every task waits for another, is the report worth reading, and is nothing else called a deadlock?
+ */
+#include "base/atomic.h"
+#include "base/compiler.h"
+#include "tap.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <weft.h>
+
+static ATOMIC(int) flag;
+static volatile int sink; /* written after calls, so that none is a tail call */
+
+/* --- hearing the report --- */
+
+static int saved_stderr = -1, heard = -1;
+
+static void hear(void)
+{
+	heard = memfd_create("stderr", 0);
+	saved_stderr = dup(STDERR_FILENO);
+	T_OK(heard >= 0 && saved_stderr >= 0 && dup2(heard, STDERR_FILENO) >= 0);
+}
+
+static char *heard_text(void)
+{
+	off_t n = lseek(heard, 0, SEEK_END);
+	char *text = malloc((size_t)n + 1);
+
+	dup2(saved_stderr, STDERR_FILENO);
+	close(saved_stderr);
+	T_OK(text && pread(heard, text, (size_t)n, 0) == n);
+	text[n] = 0;
+	close(heard);
+	tap_note("%s", text);
+	return text;
+}
+
+static char *run(weft_task_fn *fn, int expect)
+{
+	int rc;
+
+	hear();
+	rc = weft_run(fn, NULL, NULL);
+	sink = rc;
+	if (rc != expect)
+		free(heard_text());
+	T_EQ(rc, expect);
+	return heard_text();
+}
+
+/* Ends in a deadlock whose report says all of what. */
+static void deadlocks(weft_task_fn *fn, const char *const *what)
+{
+	char *text = run(fn, WEFT_EDEADLK);
+
+	T_STR_HAS(text, "weft: deadlock: ");
+	for (; *what; what++)
+		T_STR_HAS(text, *what);
+	free(text);
+}
+
+#define DEADLOCKS(fn, ...) deadlocks(fn, (const char *const[]){ __VA_ARGS__, NULL })
+
+/* Returns 0 and says nothing. */
+static void goes_well(weft_task_fn *fn)
+{
+	char *text = run(fn, 0);
+
+	T_STR_EQ(text, "");
+	free(text);
+}
+
+/* --- deadlocks --- */
+
+static int recv_main(void *arg)
+{
+	chan *c = chan_make(sizeof(int), 0);
+	int x;
+
+	(void)arg;
+	chan_recv(c, &x);
+	sink++;
+	return 0;
+}
+
+TEST_WORKERS(receive_from_a_channel_that_nobody_sends_to)
+{
+	DEADLOCKS(recv_main, ", main, recv_main: parked, chan receive", "recv_main+");
+}
+
+TEST_WORKERS(deadlock_after_a_deadlock_is_noticed_again)
+{
+	DEADLOCKS(recv_main, "recv_main+");
+	DEADLOCKS(recv_main, "recv_main+");
+}
+
+static void hand_on(chan *from, chan *to)
+{
+	int x;
+
+	chan_recv(from, &x);
+	chan_send(to, &x);
+}
+
+static int ring_main(void *arg)
+{
+	chan *c[10];
+	int x;
+
+	(void)arg;
+	for (int i = 0; i < 10; i++)
+		c[i] = chan_make(sizeof(int), 0);
+	for (int i = 0; i < 9; i++)
+		T_EQ(go(hand_on, c[i], c[i + 1]), 0);
+	chan_recv(c[9], &x);
+	sink++;
+	return 0;
+}
+
+TEST_WORKERS(ring_of_tasks_each_waiting_for_the_one_before)
+{
+	char *text = run(ring_main, WEFT_EDEADLK), *at = text;
+	int n = 0;
+
+	T_STR_HAS(text, "weft: deadlock: all 10 tasks wait for each other\n");
+	while ((at = strstr(at, " hand_on: parked, chan receive"))) {
+		T_OK(strstr(at, "; started at ") && strstr(at, "; started at ") < strchr(at, '\n'));
+		at++;
+		n++;
+	}
+	T_EQ(n, 9);
+	free(text);
+}
+
+static weft_mutex m1, m2;
+
+static void lock_both(weft_mutex *first, weft_mutex *second)
+{
+	weft_mutex_lock(first);
+	add_acq_rel(&flag, 1);
+	while (load_acquire(&flag) < 2)
+		task_yield();
+	weft_mutex_lock(second);
+	weft_mutex_unlock(second);
+	weft_mutex_unlock(first);
+}
+
+static int mutex_main(void *arg)
+{
+	(void)arg;
+	T_EQ(go(lock_both, &m1, &m2), 0);
+	lock_both(&m2, &m1);
+	sink++;
+	return 0;
+}
+
+TEST_WORKERS(two_tasks_that_lock_in_opposite_order)
+{
+	DEADLOCKS(mutex_main, "all 2 tasks", " lock_both: parked, mutex", ", main, mutex_main: parked, mutex", "lock_both+");
+}
+
+static weft_task *joins[2];
+
+static int joiner(void *arg)
+{
+	while (!load_acquire(&flag))
+		task_yield();
+	task_join(joins[!(arg == &joins[1])], NULL);
+	sink++;
+	return 0;
+}
+
+static int join_main(void *arg)
+{
+	(void)arg;
+	T_EQ(go_opts(&joins[0], joiner, &joins[0], &(weft_task_opts){ .name = "left" }), 0);
+	T_EQ(go_opts(&joins[1], joiner, &joins[1], &(weft_task_opts){ .name = "right" }), 0);
+	store_release(&flag, 1);
+	weft_task_park();
+	sink++;
+	return 0;
+}
+
+TEST_WORKERS(two_tasks_that_join_each_other)
+{
+	DEADLOCKS(join_main, "all 3 tasks", "joiner \"left\": parked, join", "joiner \"right\": parked, join", ": parked, park");
+}
+
+static int wg_main(void *arg)
+{
+	static weft_wg g;
+
+	(void)arg;
+	weft_wg_add(&g, 1);
+	weft_wg_wait(&g);
+	sink++;
+	return 0;
+}
+
+TEST_WORKERS(wait_group_that_nobody_counts_down)
+{
+	DEADLOCKS(wg_main, "wg_main: parked, wait group");
+}
+
+static int select_main(void *arg)
+{
+	(void)arg;
+	chan_select(NULL, 0);
+	sink++;
+	return 0;
+}
+
+TEST_WORKERS(select_without_cases)
+{
+	DEADLOCKS(select_main, "select_main: parked, select");
+}
+
+static int park_main(void *arg)
+{
+	(void)arg;
+	weft_task_park();
+	sink++;
+	return 0;
+}
+
+TEST_WORKERS(park_that_nobody_ends)
+{
+	DEADLOCKS(park_main, "park_main: parked, park");
+}
+
+static int sleep_for_ever_main(void *arg)
+{
+	(void)arg;
+	weft_task_sleep(INT64_MAX);
+	sink++;
+	return 0;
+}
+
+TEST_WORKERS(sleep_without_end)
+{
+	DEADLOCKS(sleep_for_ever_main, "sleep_for_ever_main: parked, sleep");
+}
+
+static void passes_by(chan *c, int x)
+{
+	chan_send(c, &x);
+}
+
+static int later_main(void *arg)
+{
+	chan *c = chan_make(sizeof(int), 4);
+	int x;
+
+	(void)arg;
+	for (int i = 0; i < 10000; i++) {
+		T_EQ(go(passes_by, c, i), 0);
+		if (i % 100 == 99) {
+			for (int k = 0; k < 100; k++)
+				T_EQ(chan_recv(c, &x), 0);
+		}
+	}
+	task_sleep(1 * MS);
+	chan_recv(c, &x);
+	sink++;
+	return 0;
+}
+
+TEST_WORKERS(deadlock_after_many_tasks_have_come_and_gone)
+{
+	DEADLOCKS(later_main, ", main, later_main: parked, chan receive");
+}
+
+static int program(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return recv_main(NULL);
+}
+
+TEST_WORKERS(weft_main_exits_with_2)
+{
+	char *text;
+	int rc;
+
+	hear();
+	rc = weft__run_main(program, 0, NULL);
+	text = heard_text();
+	T_EQ(rc, 2);
+	T_STR_HAS(text, "weft: deadlock: ");
+	T_STR_HAS(text, "parked, chan receive");
+	free(text);
+}
+
+/* --- no deadlocks --- */
+
+static int sleeping_main(void *arg)
+{
+	(void)arg;
+	return weft_task_sleep(50 * MS);
+}
+
+TEST_WORKERS(sleeping_task_is_no_deadlock)
+{
+	goes_well(sleeping_main);
+}
+
+static int until_main(void *arg)
+{
+	chan *c = chan_make(sizeof(int), 0);
+	int x;
+
+	(void)arg;
+	T_EQ(chan_recv_until(c, &x, weft_in(50 * MS)), WEFT_ETIMEDOUT);
+	chan_free(c);
+	return 0;
+}
+
+TEST_WORKERS(wait_with_a_deadline_is_no_deadlock)
+{
+	goes_well(until_main);
+}
+
+static void wakes(void *arg)
+{
+	weft_task_unpark(arg);
+}
+
+static int timer_main(void *arg)
+{
+	weft_timer *t = weft_timer_after(50 * MS, wakes, weft_task_self());
+
+	(void)arg;
+	T_OK(t != NULL);
+	T_EQ(weft_task_park(), 0);
+	weft_timer_free(t);
+	return 0;
+}
+
+TEST_WORKERS(pending_timer_is_no_deadlock)
+{
+	goes_well(timer_main);
+}
+
+static void late(chan *c)
+{
+	int x = 1;
+
+	task_sleep(30 * MS);
+	chan_send(c, &x);
+}
+
+static int one_sleeps_main(void *arg)
+{
+	chan *c = chan_make(sizeof(int), 0);
+	int x;
+
+	(void)arg;
+	T_EQ(go(late, c), 0);
+	T_EQ(chan_recv(c, &x), 0);
+	chan_free(c);
+	return 0;
+}
+
+TEST_WORKERS(task_that_sleeps_is_hope_for_the_others)
+{
+	goes_well(one_sleeps_main);
+}
+
+static void *sends_later(void *arg)
+{
+	int x = 7;
+
+	usleep(300000);
+	T_EQ(chan_send(arg, &x), 0);
+	return NULL;
+}
+
+static int foreign_main(void *arg)
+{
+	chan *c = chan_make(sizeof(int), 0);
+	pthread_t thread;
+	int x = 0;
+
+	(void)arg;
+	T_EQ(pthread_create(&thread, NULL, sends_later, c), 0);
+	T_EQ(chan_recv(c, &x), 0);
+	T_EQ(x, 7);
+	T_EQ(pthread_join(thread, NULL), 0);
+	chan_free(c);
+	return 0;
+}
+
+TEST_WORKERS(foreign_thread_is_hope_so_it_is_said_once_and_goes_on)
+{
+	char *text = run(foreign_main, 0), *at = strstr(text, "weft: deadlock: ");
+
+	T_OK(at != NULL);
+	T_STR_HAS(text, "a thread not made by weft exists; going on");
+	T_STR_HAS(text, "foreign_main: parked, chan receive");
+	T_OK(strstr(at + 1, "weft: deadlock: ") == NULL);
+	free(text);
+}
+
+static void *exits_later(void *arg)
+{
+	(void)arg;
+	usleep(200000);
+	weft_exit(5);
+	return NULL;
+}
+
+static pthread_t exiter;
+
+static int unchecked_main(void *arg)
+{
+	(void)arg;
+	T_EQ(pthread_create(&exiter, NULL, exits_later, NULL), 0);
+	weft_task_park();
+	sink++;
+	return 0;
+}
+
+TEST_WORKERS(nothing_is_said_when_not_asked_to_look)
+{
+	char *text;
+	int rc;
+
+	hear();
+	rc = weft_run(unchecked_main, NULL, &(weft_opts){ .no_deadlock = true });
+	text = heard_text();
+	T_EQ(rc, 5);
+	T_STR_EQ(text, "");
+	free(text);
+	pthread_join(exiter, NULL);
+}
+
+/* Everyone waits for a moment again and again, but somebody always goes on. */
+static int busy_main(void *arg)
+{
+	chan *there = chan_make(sizeof(int), 0), *back = chan_make(sizeof(int), 0);
+	int x = 0;
+
+	(void)arg;
+	for (long i = 0; i < tap_iters(20000); i++) {
+		T_EQ(go(hand_on, there, back), 0);
+		T_EQ(chan_send(there, &x), 0);
+		T_EQ(chan_recv(back, &x), 0);
+	}
+	chan_free(there);
+	chan_free(back);
+	return 0;
+}
+
+TEST_WORKERS(waiting_for_each_other_for_a_moment_is_no_deadlock)
+{
+	goes_well(busy_main);
+}
