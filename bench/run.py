@@ -266,7 +266,7 @@ class Runner:
         runs = runs or (3 if self.quick else 6 if self.peers else 5)
         rounds = row.rounds or rounds or (3 if self.peers and not self.quick else 1)
         merged = collections.OrderedDict()
-        for workers in workers or row.workers:
+        for workers in row.workers if workers is None else workers:
             if workers > len(self.cpus):
                 say('%s with %d workers: left out: only %d cores' % (name, workers, len(self.cpus)))
                 continue
@@ -434,6 +434,7 @@ def main():
     p.add_argument('--readme', nargs='?', const='', metavar='FILE',
                    help="write README.md's figures from a results file and measure nothing")
     p.add_argument('--show', metavar='FILE', help='print the table of a results file and measure nothing')
+    p.add_argument('--workers', type=int, default=0, help='only what is measured with so many workers')
     p.add_argument('--runs', type=int, default=0, help='runs of each measurement')
     p.add_argument('--build', default=os.path.join(ROOT, 'build', 'bench'),
                    help='release build with -Dbench=true (build/bench)')
@@ -461,7 +462,7 @@ def main():
     for name in rows:
         if sys.stderr.isatty():
             print('\r%-40s\r' % ('%s %s ...' % (name, ROWS[name].program)), end='', file=sys.stderr, flush=True)
-        new = runner.row(name, runs=args.runs)
+        new = runner.row(name, runs=args.runs, workers=[w for w in ROWS[name].workers if args.workers in (0, w)])
         answers += new
         for a in new if lines else ():
             print(json.dumps(a), file=lines, flush=True)

@@ -4,7 +4,7 @@
 
 summary.py FILE...   each FILE is one of meson's testlog*.json, whose TAP subtests are counted one by one (a program that
 crashes or runs out of time without a failed subtest counts as one failure), or a tally: lines 'passed failed skipped name'.
-Options: --tally prints the three numbers only; --failed also lists what failed.
+Options: --tally prints the three numbers only; --failed also lists what failed, with its diagnostics.
 
 Exit status: 0 if something passed and nothing failed.
 """
@@ -12,8 +12,20 @@ import json
 import re
 import sys
 
+SHOWN = 60  # lines of diagnostics of a failed test
 BAD = ('FAIL', 'ERROR', 'TIMEOUT', 'INTERRUPT', 'UNEXPECTEDPASS')
 SUBTEST = re.compile(r'^(not )?ok\b([^\n#]*)(#\s*(SKIP|TODO)\b)?', re.M | re.I)
+
+
+def diagnostics(rest):
+    """The comment lines right after a failed subtest's own, each on a new indented line."""
+    lines = []
+    for line in rest.splitlines()[1:]:
+        if not line.startswith('#'):
+            break
+        lines.append('\n    ' + line)
+    cut = len(lines) - SHOWN
+    return ''.join(lines[:SHOWN] + (['\n    # (%d lines more)' % cut] if cut > 0 else []))
 
 
 def count_program(d):
@@ -26,7 +38,7 @@ def count_program(d):
             skipped += 1
         elif m.group(1) and kind != 'TODO':
             failed += 1
-            names.append('%s: %s' % (d['name'], m.group(2).strip()))
+            names.append('%s: %s%s' % (d['name'], m.group(2).strip(), diagnostics(d['stdout'][m.end():])))
         else:
             passed += 1
     bad = d['result'] in BAD
@@ -40,7 +52,8 @@ def count_program(d):
     elif bad and not failed:
         failed = 1
     if bad and not names:
-        names.append('%s: %s' % (d['name'], d['result']))
+        said = ((d.get('stdout') or '') + (d.get('stderr') or '')).splitlines()[-SHOWN:]
+        names.append('%s: %s%s' % (d['name'], d['result'], ''.join('\n    | ' + line for line in said)))
     return passed, failed, skipped, names
 
 

@@ -12,8 +12,7 @@
  * Ranks (debug builds): a thread may only take a lock of a higher rank than all it holds, but locks of rank RANK_CHAN may be
  * taken several at a time, in address order (select), and of RANK_CTX from a context to those below it.  Parking asserts that none is held.
  *
- * Every lock and every claim of the runtime goes through this file and base/claim.h, so that eliding them while one thread is alone in weft is a
- * change of these two files.
+ * Locks that are taken on the paths of tasks are elided while one worker is alone in weft: lock_take_solo, base/solo.h.
  */
 #ifndef WEFT_BASE_LOCK_H
 #define WEFT_BASE_LOCK_H
@@ -21,6 +20,7 @@
 #include "base/asym.h"
 #include "base/atomic.h"
 #include "base/sanitizer.h"
+#include "base/solo.h"
 #include <stdint.h>
 
 enum lock_rank {
@@ -69,6 +69,26 @@ static inline void lock_take(struct lock *l, enum lock_rank rank)
 	uint32_t was = 0;
 
 	if (unlikely(!cas_acquire(&l->held, &was, 1u))) /* pairs with store_release(held) in lock_drop */
+		weft__lock_slow(l);
+	san_acquire(l);
+	lock_note_taken(l, rank);
+}
+
+/* lock_take for locks that the monitor thread never takes: elided while one worker is alone (base/solo.h). Dropped as usual. */
+static inline void lock_take_solo(struct lock *l, enum lock_rank rank)
+{
+	uint32_t was = 0;
+	bool free;
+
+	if (solo_elides()) {
+		free = load_relaxed(&l->held) == 0; /* nobody else is in weft */
+		if (likely(free))
+			store_relaxed(&l->held, 1u); /* a thread that comes later finds it held */
+		solo_elided();
+	} else {
+		free = cas_acquire(&l->held, &was, 1u); /* as in lock_take */
+	}
+	if (unlikely(!free))
 		weft__lock_slow(l);
 	san_acquire(l);
 	lock_note_taken(l, rank);

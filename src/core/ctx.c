@@ -168,9 +168,11 @@ int weft_ctx_cancel(weft_ctx *c, int reason)
 {
 	struct claims cl = { .first = NULL };
 	struct marking m = { .top = c };
+	struct worker *w;
 
 	if (!c || c == &root || (reason != WEFT_REASON_CANCELED && reason < WEFT_REASON_USER))
 		return WEFT_EINVAL;
+	w = weft__worker(); /* before anything is claimed: see base/solo.h */
 	cl.last = &cl.first;
 	m.reason = reason;
 	walk(c, mark, &m);
@@ -178,12 +180,13 @@ int weft_ctx_cancel(weft_ctx *c, int reason)
 		return WEFT_EALREADY;
 	asym_heavy(); /* pairs with asym_light in weft__wait_park */
 	walk(c, claim_all, &cl);
-	weft__ready_list(weft__worker(), cl.first);
+	weft__ready_list(w, cl.first);
 	return 0;
 }
 
 int weft_task_cancel(weft_task *t)
 {
+	struct worker *w = weft__worker(); /* before anything is claimed: see base/solo.h */
 	struct claims cl = { .first = NULL };
 	uint32_t was = load_relaxed(&t->cancel); /* checked by the compare-and-swap */
 
@@ -196,7 +199,7 @@ int weft_task_cancel(weft_task *t)
 	cl.last = &cl.first;
 	asym_heavy(); /* pairs with asym_light in weft__wait_park */
 	claim(t, &cl);
-	weft__ready_list(weft__worker(), cl.first);
+	weft__ready_list(w, cl.first);
 	return 0;
 }
 

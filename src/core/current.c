@@ -12,8 +12,12 @@ static __thread struct worker *this_worker;
 
 NOINLINE struct worker *weft__worker(void)
 {
+	struct worker *w = this_worker;
+
 	__asm__ volatile("" ::: "memory"); /* neither pure nor const: no two calls are merged */
-	return this_worker;
+	if (unlikely(!w))
+		weft__solo_end(); /* a thread that is no worker is about to use weft */
+	return w;
 }
 
 NOINLINE void weft__worker_set(struct worker *w)

@@ -30,7 +30,7 @@ int weft__lot_wait(void *key, bool (*still)(void *arg), void *arg, enum task_rea
 
 	if (rc)
 		return rc;
-	lock_take(&b->lock, RANK_LOT);
+	lock_take_solo(&b->lock, RANK_LOT);
 	if (!still(arg)) {
 		lock_drop(&b->lock);
 		return 0;
@@ -39,11 +39,11 @@ int weft__lot_wait(void *key, bool (*still)(void *arg), void *arg, enum task_rea
 		lock_drop(&b->lock);
 		return WEFT_EAGAIN;
 	}
-	word = wait_begin(me.task, &w, 1, deadline);
+	word = wait_begin(me.task, &w, 1, reason, deadline);
 	waiter_init(&w, me.task, word, &b->lock, RANK_LOT, key, NULL);
 	list_push_tail(&b->waiters, &w.link);
 	lock_drop(&b->lock);
-	rc = weft__wait_park(&me, &w, 1, word, reason, deadline);
+	rc = weft__wait_park(me.worker, me.task, &w, 1, word, deadline);
 	return rc ? rc : w.status;
 }
 
@@ -69,7 +69,7 @@ void weft__lot_wake_all(struct worker *wk, void *key, int status)
 	struct lot_bucket *b = lot_bucket(key);
 	struct inject_node *claimed;
 
-	lock_take(&b->lock, RANK_LOT);
+	lock_take_solo(&b->lock, RANK_LOT);
 	claimed = weft__lot_claim_all(b, key, status);
 	lock_drop(&b->lock);
 	weft__ready_list(wk, claimed);

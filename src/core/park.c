@@ -32,14 +32,14 @@ int weft_task_park_until(int64_t deadline)
 		return 0;
 	if (deadline == WEFT_NOW)
 		return WEFT_EAGAIN;
-	word = wait_begin(me.task, NULL, 0, deadline);
+	word = wait_begin(me.task, NULL, 0, REASON_PARK, deadline);
 	seen = PERMIT_NONE;
 	if (!cas_acq_rel(&me.task->permit, &seen, word) && /* pairs with cas_acq_rel in unpark */
 	    wait_claim(&me.task->wait, word, WAIT_WOKEN)) {
 		(void)swap_acquire(&me.task->permit, PERMIT_NONE); /* it came meanwhile */
 		return 0;
 	}
-	rc = weft__wait_park(&me, NULL, 0, word, REASON_PARK, deadline);
+	rc = weft__wait_park(me.worker, me.task, NULL, 0, word, deadline);
 	if (rc) {
 		seen = word;
 		(void)cas_acq_rel(&me.task->permit, &seen, PERMIT_NONE); /* unless an unpark has it: then it leaves the permit */
@@ -54,6 +54,7 @@ int weft_task_park(void)
 
 void weft_task_unpark(weft_task *t)
 {
+	struct worker *w = weft__worker(); /* before anything is claimed: see base/solo.h */
 	uint64_t seen = load_relaxed(&t->permit); /* checked by the compare-and-swap */
 
 	for (;;) {
@@ -64,7 +65,7 @@ void weft_task_unpark(weft_task *t)
 			}
 		} else if (cas_acq_rel(&t->permit, &seen, PERMIT_NONE)) {
 			if (wait_claim(&t->wait, seen, WAIT_WOKEN)) {
-				weft__ready(weft__worker(), t);
+				weft__ready(w, t);
 				return;
 			}
 			seen = PERMIT_NONE;
@@ -85,8 +86,8 @@ int weft_task_sleep_until(int64_t deadline)
 		weft_task_yield();
 		return 0;
 	}
-	word = wait_begin(me.task, NULL, 0, effective);
-	rc = weft__wait_park(&me, NULL, 0, word, REASON_SLEEP, effective);
+	word = wait_begin(me.task, NULL, 0, REASON_SLEEP, effective);
+	rc = weft__wait_park(me.worker, me.task, NULL, 0, word, effective);
 	return rc == WEFT_ETIMEDOUT && effective == deadline ? 0 : rc;
 }
 

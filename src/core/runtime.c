@@ -230,7 +230,7 @@ void weft_exit(int result)
 	if (!t)
 		weft__fatal("weft_exit was called from a worker's own stack");
 	for (;;) { /* nobody is resumed any more */
-		wait_begin(t, NULL, 0, WEFT_FOREVER);
+		wait_begin(t, NULL, 0, REASON_NONE, WEFT_FOREVER);
 		store_relaxed(&w->countdown, 0); /* own */
 		weft__sched_park(w, t);
 		w = weft__worker();
@@ -428,12 +428,15 @@ int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process
 	rc = weft__task_start_main(rt, w, fn, arg);
 	if (rc)
 		goto leave_seat;
+	if (w->alone)
+		weft__solo_begin();
 	weft__rt_publish(rt);
 	rc = threads_start(rt);
 	if (rc)
 		weft__runtime_stop(rt, rc);
 	weft__worker_main(w);
 	down(rt);
+	weft__solo_over();
 	*result = rt->result;
 	if (!rc && rt->result == WEFT_EDEADLK && rt->deadlock_reported)
 		rc = WEFT_EDEADLK;

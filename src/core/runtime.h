@@ -181,6 +181,9 @@ extern struct debug_hooks weft__hooks;
 static ALWAYS_INLINE int self_enter(struct self *me, int64_t *deadline)
 {
 	struct worker *w = weft__worker();
+	struct self slow;
+	int64_t d;
+	int rc;
 
 	me->worker = w;
 	if (likely(w != NULL)) {
@@ -191,7 +194,12 @@ static ALWAYS_INLINE int self_enter(struct self *me, int64_t *deadline)
 		if (likely(t != NULL && load_relaxed(&t->cancel) == 0 && t->limit == WEFT_FOREVER))
 			return 0;
 	}
-	return weft__self_enter_slow(me, deadline);
+	slow = *me; /* copies, so that the caller's stay in registers */
+	d = *deadline;
+	rc = weft__self_enter_slow(&slow, &d);
+	*me = slow;
+	*deadline = d;
+	return rc;
 }
 
 #endif

@@ -118,7 +118,7 @@ void weft__ready_list(struct worker *w, struct inject_node *n)
 NOINLINE struct weft_task *weft__sched_pick_slow(struct worker *w)
 {
 	struct runtime *rt = w->rt;
-	struct weft_task *t;
+	struct weft_task *t, *shared;
 
 	store_relaxed(&w->countdown, TICK_SLOW); /* a nudge of the monitor that comes just now is repeated */
 	if (load_acquire(&rt->stopping))         /* pairs with store_release in weft__runtime_stop */
@@ -131,8 +131,11 @@ NOINLINE struct weft_task *weft__sched_pick_slow(struct worker *w)
 			sched_push_tail(w, t);
 	}
 	t = task_of_next(injectq_pop(&w->inbox));
-	if (!t)
-		t = task_of_next(injectq_pop(&rt->inject));
+	shared = task_of_next(injectq_pop(&rt->inject));
+	if (t && shared)
+		sched_push_tail(w, shared); /* one of each: neither queue starves the other */
+	else if (!t)
+		t = shared;
 	if (t)
 		w->slot_runs = 0;
 	return t;

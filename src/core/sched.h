@@ -52,6 +52,24 @@ static inline void sched_push_slot(struct worker *w, struct weft_task *t)
 		sched_push_tail(w, t);
 }
 
+/* Fetches the stack of the task after this one, and the record of the one after that, which next time says where its stack is. A worker alone
+ * only: elsewhere a thief may be running them. */
+static inline void sched_prefetch(struct worker *w)
+{
+	uint32_t h = load_relaxed(&w->runq.head), n = load_relaxed(&w->runq.tail) - h; /* ours */
+
+	if (n >= 2) {
+		struct weft_task *next = (struct weft_task *)load_relaxed(&w->runq.slot[h % WSQ_CAP]);            /* ours */
+		struct weft_task *after = (struct weft_task *)load_relaxed(&w->runq.slot[(h + 1) % WSQ_CAP]); /* ours */
+		char *sp = (char *)next->ctx.sp;
+
+		__builtin_prefetch(sp);
+		__builtin_prefetch(sp + CACHELINE);
+		__builtin_prefetch(sp + 2 * CACHELINE);
+		__builtin_prefetch(after);
+	}
+}
+
 static inline struct weft_task *sched_pick(struct worker *w)
 {
 	struct weft_task *t;
@@ -75,7 +93,11 @@ static inline struct weft_task *sched_pick(struct worker *w)
 		}
 	}
 	w->slot_runs = 0;
-	return (struct weft_task *)(w->alone ? wsq_pop_alone(&w->runq) : wsq_pop(&w->runq));
+	if (!w->alone)
+		return (struct weft_task *)wsq_pop(&w->runq);
+	t = (struct weft_task *)wsq_pop_alone(&w->runq);
+	sched_prefetch(w);
+	return t;
 }
 
 /* First thing in every context that arrives on w. */

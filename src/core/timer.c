@@ -203,7 +203,7 @@ static NOINLINE int run_slow(struct wheel *w, int64_t now, wheel_fire *fire, voi
 	unsigned level, slot;
 	int fired = 0;
 
-	lock_take(&w->lock, RANK_WHEEL);
+	lock_take_solo(&w->lock, RANK_WHEEL);
 	while (slot_first(w, &level, &slot)) {
 		uint64_t begin = slot_begin(w, level, slot);
 

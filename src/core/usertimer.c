@@ -62,7 +62,7 @@ static void link_node(struct runtime *rt, weft_timer *t)
 	bool first;
 
 	add_relaxed(&t->refs, 1u); /* the caller's own keeps it */
-	lock_take(&at->wheel.lock, RANK_WHEEL);
+	lock_take_solo(&at->wheel.lock, RANK_WHEEL);
 	first = weft__wheel_add(&at->wheel, &t->node, t->when);
 	lock_drop(&at->wheel.lock);
 	if (first && !w)
@@ -77,7 +77,7 @@ static bool unlink_node(weft_timer *t)
 
 	if (!wheel)
 		return false;
-	lock_take(&wheel->lock, RANK_WHEEL);
+	lock_take_solo(&wheel->lock, RANK_WHEEL);
 	linked = list_linked(&t->node.link);
 	if (linked)
 		weft__wheel_remove(wheel, &t->node);
@@ -111,9 +111,9 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 		struct wheel *wheel;
 		struct weft_task *task = NULL;
 
-		lock_take(&t->lock, RANK_TIMER);
+		lock_take_solo(&t->lock, RANK_TIMER);
 		wheel = load_relaxed(&t->node.wheel); /* as in unlink_node */
-		lock_take(&wheel->lock, RANK_WHEEL);
+		lock_take_solo(&wheel->lock, RANK_WHEEL);
 		t->in_flight = false;
 		lock_drop(&wheel->lock);
 		if (t->armed && t->due_generation == load_relaxed(&t->generation)) { /* under lock */
@@ -147,7 +147,7 @@ void weft__usertimer_drop(struct timer_node *n)
 {
 	weft_timer *t = container_of(n, struct weft_timer, node);
 
-	lock_take(&t->lock, RANK_TIMER);
+	lock_take_solo(&t->lock, RANK_TIMER);
 	t->armed = false;
 	t->task = NULL; /* freed with the runtime's other records; its reference was never taken */
 	store_relaxed(&t->node.wheel, NULL); /* under lock */
@@ -193,7 +193,7 @@ static weft_timer *timer_new(int64_t ns, int64_t period, bool with_chan, void (*
 		t->chan = weft_chan_make(sizeof(int64_t), 1);
 	rc = with_chan && !t->chan ? WEFT_ENOMEM : 0;
 	if (!rc) {
-		lock_take(&t->lock, RANK_TIMER);
+		lock_take_solo(&t->lock, RANK_TIMER);
 		rc = arm(weft__rt, t, ns, false);
 		lock_drop(&t->lock);
 	}
@@ -249,7 +249,7 @@ int weft_timer_stop(weft_timer *t)
 
 	if (!w && !weft__rt_enter())
 		return 0; /* no runtime: nothing can fire */
-	lock_take(&t->lock, RANK_TIMER);
+	lock_take_solo(&t->lock, RANK_TIMER);
 	was = disarm(t, &in_flight);
 	task = t->task;
 	t->task = NULL;
@@ -271,7 +271,7 @@ int weft_timer_reset(weft_timer *t, int64_t ns)
 		return WEFT_EINVAL;
 	if (foreign && !weft__rt_enter())
 		return WEFT_ESRCH;
-	lock_take(&t->lock, RANK_TIMER);
+	lock_take_solo(&t->lock, RANK_TIMER);
 	was = disarm(t, &in_flight);
 	if (t->period)
 		t->period = ns;

@@ -45,7 +45,7 @@ void weft__wait_withdraw(struct waiter *w, int n)
 	for (int i = 0; i < n; i++) {
 		if (!w[i].lock)
 			continue; /* a case that was never listed */
-		lock_take(w[i].lock, (enum lock_rank)w[i].kind);
+		lock_take_solo(w[i].lock, (enum lock_rank)w[i].kind);
 		if (list_linked(&w[i].link))
 			list_remove(&w[i].link);
 		lock_drop(w[i].lock);
@@ -61,7 +61,7 @@ static void arm(struct worker *w, struct weft_task *t, int64_t deadline)
 	if (old && old != own) {
 		bool stands = false;
 
-		lock_take(&old->lock, RANK_WHEEL);
+		lock_take_solo(&old->lock, RANK_WHEEL);
 		if (list_linked(&t->timer.link)) {
 			stands = t->timer.when <= deadline;
 			if (!stands)
@@ -71,7 +71,7 @@ static void arm(struct worker *w, struct weft_task *t, int64_t deadline)
 		if (stands)
 			return;
 	}
-	lock_take(&own->lock, RANK_WHEEL);
+	lock_take_solo(&own->lock, RANK_WHEEL);
 	if (list_linked(&t->timer.link)) {
 		if (t->timer.when <= deadline)
 			goto out;
@@ -86,7 +86,7 @@ void weft__wait_disarm(struct weft_task *t)
 {
 	struct wheel *wheel = load_relaxed(&t->timer.wheel); /* written by the task only */
 
-	lock_take(&wheel->lock, RANK_WHEEL);
+	lock_take_solo(&wheel->lock, RANK_WHEEL);
 	if (list_linked(&t->timer.link))
 		weft__wheel_remove(wheel, &t->timer);
 	lock_drop(&wheel->lock);
@@ -127,12 +127,8 @@ NOINLINE static int foreign_sleep(struct weft_task *t, struct waiter *w, int n, 
 	return outcome(t, w, n);
 }
 
-NOINLINE int weft__wait_park(struct self *me, struct waiter *w, int n, uint64_t word, enum task_reason reason, int64_t deadline)
+NOINLINE int weft__wait_park(struct worker *wk, struct weft_task *t, struct waiter *w, int n, uint64_t word, int64_t deadline)
 {
-	struct weft_task *t = me->task;
-	struct worker *wk = me->worker;
-
-	store_relaxed(&t->reason, (uint8_t)reason); /* for readers */
 	if (unlikely(!wk))
 		return foreign_sleep(t, w, n, word, deadline);
 	asym_light(); /* pairs with asym_heavy in cancel.c */

@@ -4,13 +4,13 @@
  *
  * A blocking call is written like this, whatever it waits for:
  *
- *	struct self me = self_enter(&rc, &deadline);      who am I; cancelled or past the context's deadline: rc, and nothing happens
+ *	rc = self_enter(&me, &deadline)                   who am I; cancelled or past the context's deadline: rc, and nothing happens
  *	lock the source; if it can go on at once, do it, unlock, return
  *	if (deadline == WEFT_NOW) unlock, return WEFT_EAGAIN
- *	struct waiter w; wait_prepare(&me, &w, 1, deadline) opens the wait; put w on the source's list; unlock
- *	rc = weft__wait_park(&me, &w, REASON_X, deadline);
- *	rc == 0: somebody claimed w, did what was asked, and left w.status; me.task->waiters is the waiter that was claimed
- *	else: timed out or cancelled: weft__wait_withdraw(&w, 1) has taken it off the list again: nothing happened
+ *	struct waiter w; word = wait_begin(...) opens the wait; waiter_init(&w, ... word ...); put w on the source's list; unlock
+ *	rc = weft__wait_park(...)
+ *	rc == 0: somebody claimed w, did what was asked, and left w.status; of several waiters, the task says which was claimed
+ *	else: timed out or cancelled: w has been taken off the list again: nothing happened
  *
  * and the other side, under the source's lock:
  *
@@ -62,8 +62,9 @@ static inline bool waiter_claim(struct waiter *w, int32_t status)
 
 /* Opens the caller's wait with a deadline (WEFT_FOREVER: none). w: its waiters, for dumps and shutdown (NULL: none).
  * Returns the open word, to be stored in the waiters before they are listed. */
-static inline uint64_t wait_begin(struct weft_task *t, struct waiter *w, int n, int64_t deadline)
+static inline uint64_t wait_begin(struct weft_task *t, struct waiter *w, int n, enum task_reason reason, int64_t deadline)
 {
+	store_relaxed(&t->reason, (uint8_t)reason); /* for readers */
 	t->waiters = w;
 	if (unlikely(t->flags & TASK_FOREIGN))
 		store_relaxed(&t->futex, 1u); /* made visible by the release store in wait_open */
@@ -92,10 +93,10 @@ static inline void waiter_init(struct waiter *w, struct weft_task *t, uint64_t w
 int weft__self_enter_slow(struct self *me, int64_t *deadline);
 struct worker *weft__worker(void);
 
-/* Parks the caller on the wait it has opened. w: the first of its n waiters, NULL and 0 when it is on no list.
- * Returns 0 (claimed by a source; me->task->waiters says which), WEFT_ETIMEDOUT or WEFT_ECANCELED (then all waiters are off their lists again).
- * me is void afterwards but for me->task. */
-int weft__wait_park(struct self *me, struct waiter *w, int n, uint64_t word, enum task_reason reason, int64_t deadline);
+/* Parks the caller (wk: NULL for a foreign thread) on the wait it has opened. w: the first of its n waiters, NULL and 0 when it is on no list.
+ * Returns 0 (claimed by a source; t->waiters says which), WEFT_ETIMEDOUT or WEFT_ECANCELED (then all waiters are off their lists again).
+ * wk is void afterwards: the task may be on another worker. */
+int weft__wait_park(struct worker *wk, struct weft_task *t, struct waiter *w, int n, uint64_t word, int64_t deadline);
 
 /* Takes n waiters off their lists, each under its source's lock; those already off stay off. */
 void weft__wait_withdraw(struct waiter *w, int n);

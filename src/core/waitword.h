@@ -18,6 +18,7 @@
 #define WEFT_CORE_WAITWORD_H
 
 #include "base/atomic.h"
+#include "base/solo.h"
 #ifndef WEFT_MODEL
 #include <stdint.h>
 #endif
@@ -61,9 +62,17 @@ static inline uint64_t wait_open(ATOMIC(uint64_t) *w, enum wait_state how)
  * acq_rel: what the winner then reads of the waiter was written before the wait was opened, and the task sees what happened before. */
 static inline bool wait_claim(ATOMIC(uint64_t) *w, uint64_t word, enum wait_state why)
 {
-	uint64_t expected = word;
+	uint64_t expected = word, claimed = (word & ~(WAIT_SEQ_ONE - 1)) | (uint64_t)why;
+	bool won;
 
-	return cas_acq_rel(w, &expected, (word & ~(WAIT_SEQ_ONE - 1)) | (uint64_t)why);
+	if (solo_elides()) {
+		won = load_relaxed(w) == word; /* nobody else is in weft */
+		if (won)
+			store_relaxed(w, claimed);
+		solo_elided();
+		return won;
+	}
+	return cas_acq_rel(w, &expected, claimed);
 }
 
 #endif

@@ -71,14 +71,15 @@ static struct weft_task *visit_slots(struct worker *w, bool take, bool *seen)
 	for (unsigned i = 0; i < rt->n; i++) {
 		struct worker *v = &rt->workers[i];
 		uint32_t tick = load_relaxed(&v->tick);                                /* a hint: stale means one more look later */
-		bool keeps = load_relaxed(&v->slot) != NULL || injectq_len(&v->inbox); /* a hint */
+		bool placed = injectq_len(&v->inbox) && load_relaxed(&v->cur);         /* a hint; one that stands on no task is about to look itself */
+		bool keeps = load_relaxed(&v->slot) != NULL || placed;                 /* a hint */
 		struct weft_task *t;
 
 		if (v == w)
 			continue;
 		if (take && keeps && w->watched[i] == tick) {
 			t = rob_slot(w, v);
-			if (!t)
+			if (!t && placed)
 				t = task_of_next(injectq_pop(&v->inbox));
 			if (t)
 				return t;

@@ -52,7 +52,8 @@ void weft_chan_free(weft_chan *c)
 {
 	if (!c || add_acq_rel(&c->refs, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
 		return;
-	lock_take(&c->lock, RANK_CHAN);
+	(void)weft__worker(); /* see base/solo.h */
+	lock_take_solo(&c->lock, RANK_CHAN);
 	check_unused(&c->sendq, "send");
 	check_unused(&c->recvq, "receive");
 	lock_drop(&c->lock);
@@ -60,17 +61,17 @@ void weft_chan_free(weft_chan *c)
 }
 
 /* A NULL channel: nothing ever happens on it. */
-NOINLINE static int wait_on_nothing(struct self *me, enum task_reason reason, int64_t deadline)
+NOINLINE static int wait_on_nothing(struct worker *wk, struct weft_task *t, enum task_reason reason, int64_t deadline)
 {
 	uint64_t word;
 
 	if (deadline == WEFT_NOW)
 		return WEFT_EAGAIN;
-	word = wait_begin(me->task, NULL, 0, deadline);
-	return weft__wait_park(me, NULL, 0, word, reason, deadline);
+	word = wait_begin(t, NULL, 0, reason, deadline);
+	return weft__wait_park(wk, t, NULL, 0, word, deadline);
 }
 
-int weft_chan_send_until(weft_chan *c, const void *elem, int64_t deadline)
+static ALWAYS_INLINE int chan_send(weft_chan *c, const void *elem, int64_t deadline)
 {
 	struct self me;
 	struct weft_task *ready;
@@ -81,8 +82,8 @@ int weft_chan_send_until(weft_chan *c, const void *elem, int64_t deadline)
 	if (unlikely(rc))
 		return rc;
 	if (unlikely(!c))
-		return wait_on_nothing(&me, REASON_CHAN_SEND, deadline);
-	lock_take(&c->lock, RANK_CHAN);
+		return wait_on_nothing(me.worker, me.task, REASON_CHAN_SEND, deadline);
+	lock_take_solo(&c->lock, RANK_CHAN);
 	rc = chan_do_send(c, elem, &ready);
 	if (rc <= 0) {
 		lock_drop(&c->lock);
@@ -94,15 +95,15 @@ int weft_chan_send_until(weft_chan *c, const void *elem, int64_t deadline)
 		lock_drop(&c->lock);
 		return WEFT_EAGAIN;
 	}
-	word = wait_begin(me.task, &w, 1, deadline);
+	word = wait_begin(me.task, &w, 1, REASON_CHAN_SEND, deadline);
 	waiter_init(&w, me.task, word, &c->lock, RANK_CHAN, c, (void *)elem);
 	list_append(&c->sendq, &w.link);
 	lock_drop(&c->lock);
-	rc = weft__wait_park(&me, &w, 1, word, REASON_CHAN_SEND, deadline);
+	rc = weft__wait_park(me.worker, me.task, &w, 1, word, deadline);
 	return likely(rc == 0) ? w.status : rc;
 }
 
-int weft_chan_recv_until(weft_chan *c, void *out, int64_t deadline)
+static ALWAYS_INLINE int chan_recv(weft_chan *c, void *out, int64_t deadline)
 {
 	struct self me;
 	struct weft_task *ready;
@@ -113,8 +114,8 @@ int weft_chan_recv_until(weft_chan *c, void *out, int64_t deadline)
 	if (unlikely(rc))
 		return rc;
 	if (unlikely(!c))
-		return wait_on_nothing(&me, REASON_CHAN_RECV, deadline);
-	lock_take(&c->lock, RANK_CHAN);
+		return wait_on_nothing(me.worker, me.task, REASON_CHAN_RECV, deadline);
+	lock_take_solo(&c->lock, RANK_CHAN);
 	rc = chan_do_recv(c, out, &ready);
 	if (rc <= 0) {
 		lock_drop(&c->lock);
@@ -126,11 +127,11 @@ int weft_chan_recv_until(weft_chan *c, void *out, int64_t deadline)
 		lock_drop(&c->lock);
 		return WEFT_EAGAIN;
 	}
-	word = wait_begin(me.task, &w, 1, deadline);
+	word = wait_begin(me.task, &w, 1, REASON_CHAN_RECV, deadline);
 	waiter_init(&w, me.task, word, &c->lock, RANK_CHAN, c, out);
 	list_append(&c->recvq, &w.link);
 	lock_drop(&c->lock);
-	rc = weft__wait_park(&me, &w, 1, word, REASON_CHAN_RECV, deadline);
+	rc = weft__wait_park(me.worker, me.task, &w, 1, word, deadline);
 	if (unlikely(rc))
 		return rc;
 	if (unlikely(w.status == WEFT_ECLOSED) && out)
@@ -140,12 +141,22 @@ int weft_chan_recv_until(weft_chan *c, void *out, int64_t deadline)
 
 int weft_chan_send(weft_chan *c, const void *elem)
 {
-	return weft_chan_send_until(c, elem, WEFT_FOREVER);
+	return chan_send(c, elem, WEFT_FOREVER);
+}
+
+int weft_chan_send_until(weft_chan *c, const void *elem, int64_t deadline)
+{
+	return chan_send(c, elem, deadline);
 }
 
 int weft_chan_recv(weft_chan *c, void *out)
 {
-	return weft_chan_recv_until(c, out, WEFT_FOREVER);
+	return chan_recv(c, out, WEFT_FOREVER);
+}
+
+int weft_chan_recv_until(weft_chan *c, void *out, int64_t deadline)
+{
+	return chan_recv(c, out, deadline);
 }
 
 /* For try forms and for callers that are no task: whether the caller has been cancelled. */
@@ -172,7 +183,7 @@ int weft_chan_trysend(weft_chan *c, const void *elem)
 		return rc;
 	if (unlikely(!c))
 		return WEFT_EAGAIN;
-	lock_take(&c->lock, RANK_CHAN);
+	lock_take_solo(&c->lock, RANK_CHAN);
 	rc = chan_do_send(c, elem, &ready);
 	lock_drop(&c->lock);
 	if (ready)
@@ -190,7 +201,7 @@ int weft_chan_tryrecv(weft_chan *c, void *out)
 		return rc;
 	if (unlikely(!c))
 		return WEFT_EAGAIN;
-	lock_take(&c->lock, RANK_CHAN);
+	lock_take_solo(&c->lock, RANK_CHAN);
 	rc = chan_do_recv(c, out, &ready);
 	lock_drop(&c->lock);
 	if (ready)
@@ -201,11 +212,12 @@ int weft_chan_tryrecv(weft_chan *c, void *out)
 int weft_chan_close(weft_chan *c)
 {
 	struct inject_node *first = NULL, **last = &first;
+	struct worker *wk = weft__worker(); /* before anything is locked: see base/solo.h */
 	struct waiter *w;
 
 	if (!c)
 		return WEFT_EINVAL;
-	lock_take(&c->lock, RANK_CHAN);
+	lock_take_solo(&c->lock, RANK_CHAN);
 	if (c->closed) {
 		lock_drop(&c->lock);
 		return WEFT_ECLOSED;
@@ -217,7 +229,7 @@ int weft_chan_close(weft_chan *c)
 		last = &w->task->next.next;
 	}
 	lock_drop(&c->lock);
-	weft__ready_list(weft__worker(), first);
+	weft__ready_list(wk, first);
 	return 0;
 }
 
@@ -227,7 +239,8 @@ size_t weft_chan_len(weft_chan *c)
 
 	if (!c)
 		return 0;
-	lock_take(&c->lock, RANK_CHAN);
+	(void)weft__worker(); /* see base/solo.h */
+	lock_take_solo(&c->lock, RANK_CHAN);
 	n = c->len;
 	lock_drop(&c->lock);
 	return n;

@@ -82,7 +82,7 @@ NOINLINE static int lock_slow(weft_mutex *m, struct self *me, int64_t deadline)
 	if (load_relaxed(owner_of(m)) == weft__rec_index(me->task) && (load_relaxed(state_of(m)) & LOCKED)) /* only the owner itself can match */
 		return WEFT_EDEADLK;
 	for (;;) {
-		lock_take(&b->lock, RANK_LOT);
+		lock_take_solo(&b->lock, RANK_LOT);
 		if (take_or_announce(m)) {
 			lock_drop(&b->lock);
 			break;
@@ -93,14 +93,14 @@ NOINLINE static int lock_slow(weft_mutex *m, struct self *me, int64_t deadline)
 		}
 		if (!mw.since)
 			mw.since = clock_now();
-		word = wait_begin(me->task, &mw.w, 1, deadline);
+		word = wait_begin(me->task, &mw.w, 1, REASON_MUTEX, deadline);
 		waiter_init(&mw.w, me->task, word, &b->lock, RANK_LOT, m, NULL);
 		if (again)
 			list_push_head(&b->waiters, &mw.w.link);
 		else
 			list_push_tail(&b->waiters, &mw.w.link);
 		lock_drop(&b->lock);
-		rc = weft__wait_park(me, &mw.w, 1, word, REASON_MUTEX, deadline);
+		rc = weft__wait_park(me->worker, me->task, &mw.w, 1, word, deadline);
 		me->worker = weft__worker();
 		if (rc)
 			return rc;
@@ -153,7 +153,7 @@ NOINLINE static void unlock_slow(weft_mutex *m, struct worker *wk)
 	struct waiter *w;
 	int64_t now = clock_now();
 
-	lock_take(&b->lock, RANK_LOT);
+	lock_take_solo(&b->lock, RANK_LOT);
 	while ((w = weft__lot_next(b, m, NULL)) != NULL) {
 		struct mutex_waiter *mw = container_of(w, struct mutex_waiter, w);
 		struct weft_task *t = w->task;

@@ -26,7 +26,7 @@ struct scratch {
 static void lock_all(struct scratch *s)
 {
 	for (int i = 0; i < s->nchans; i++)
-		lock_take(&s->chans[i]->lock, RANK_CHAN);
+		lock_take_solo(&s->chans[i]->lock, RANK_CHAN);
 }
 
 static void unlock_all(struct scratch *s)
@@ -118,7 +118,7 @@ static int select_with(struct self *me, struct weft_case *cases, int n, struct s
 			weft__ready(me->worker, ready);
 		return fired >= 0 ? fired : WEFT_EAGAIN;
 	}
-	word = wait_begin(t, s->waiters, live, deadline);
+	word = wait_begin(t, s->waiters, live, REASON_SELECT, deadline);
 	for (int i = 0; i < live; i++) {
 		struct weft_case *c = &cases[s->order[i]];
 		struct waiter *w = &s->waiters[i];
@@ -128,7 +128,7 @@ static int select_with(struct self *me, struct weft_case *cases, int n, struct s
 		list_append(c->kind == WEFT_CASE_SEND ? &c->chan->sendq : &c->chan->recvq, &w->link);
 	}
 	unlock_all(s);
-	rc = weft__wait_park(me, s->waiters, live, word, REASON_SELECT, deadline);
+	rc = weft__wait_park(me->worker, t, s->waiters, live, word, deadline);
 	if (rc)
 		return rc; /* all withdrawn */
 	won = t->waiters;

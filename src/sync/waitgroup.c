@@ -30,16 +30,17 @@ static inline int32_t count(uint64_t state)
 NOINLINE static void wake(weft_wg *g)
 {
 	struct lot_bucket *b = lot_bucket(g);
+	struct worker *w = weft__worker(); /* before anything is locked: see base/solo.h */
 	struct inject_node *claimed;
 	uint64_t was;
 
-	lock_take(&b->lock, RANK_LOT);
+	lock_take_solo(&b->lock, RANK_LOT);
 	was = load_relaxed(state_of(g)); /* checked by the compare-and-swap */
 	while ((was & WAITERS) && !cas_acq_rel(state_of(g), &was, was & ~WAITERS)) /* the bucket's lock orders it */
 		;
 	claimed = weft__lot_claim_all(b, g, 0);
 	lock_drop(&b->lock);
-	weft__ready_list(weft__worker(), claimed);
+	weft__ready_list(w, claimed);
 }
 
 void weft_wg_add(weft_wg *g, int n)

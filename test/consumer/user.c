@@ -19,11 +19,13 @@ static void work(chan *out, int n)
 
 	for (int i = 1; i <= n; i++) {
 		sum += i;
-		task_yield();
-	}
 #ifdef BUG_RACE
-	racy += n;
+		racy++;
+		task_sleep(50 * US); /* and go on on another worker, sooner or later */
+#else
+		task_yield();
 #endif
+	}
 #ifdef BUG_HEAP
 	if (n == TASKS) {
 		char *p = malloc(10);

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * gdb.c - debug/gdb/weft-gdb.py: does gdb list the tasks and show their stacks, in a live process and in a core file?
+ *
+ * gdb runs this very program with --in-process, up to stop_here.
+ */
+#include "base/compiler.h"
+#include "tap.h"
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <weft.h>
+
+static volatile int sink, stop; /* sink: written after calls, so that none is a tail call */
+
+/* --- the program gdb looks at --- */
+
+NOINLINE static void waits_for_gdb(chan *c)
+{
+	int x;
+
+	chan_recv(c, &x);
+	sink++;
+}
+
+static int named(void *arg)
+{
+	waits_for_gdb(arg);
+	sink++;
+	return 0;
+}
+
+static volatile int spinning;
+
+NOINLINE static void spins_for_gdb(void)
+{
+	while (!stop)
+		spinning = 1;
+	sink++;
+}
+
+NOINLINE static void stop_here(void)
+{
+	sink++;
+}
+
+static int look_at_main(void *arg)
+{
+	chan *c = chan_make(sizeof(int), 0);
+
+	(void)arg;
+	T_EQ(go_opts(NULL, named, c, &(weft_task_opts){ .name = "conn 7" }), 0);
+	T_EQ(go(waits_for_gdb, c), 0);
+	T_EQ(go(spins_for_gdb), 0);
+	while (!spinning)
+		task_sleep(1 * MS);
+	task_sleep(20 * MS);
+	stop_here();
+	stop = 1;
+	return 0;
+}
+
+TEST(program_to_look_at)
+{
+	T_EQ(weft_run(look_at_main, NULL, &(weft_opts){ .workers = 2 }), 0);
+}
+
+/* --- gdb --- */
+
+static char script[PATH_MAX], dir[PATH_MAX], out[1 << 18];
+
+/* Runs gdb with these arguments: its output is in `out`. */
+static void gdb(const char *args)
+{
+	char command[8 * PATH_MAX];
+	FILE *f;
+	size_t n;
+
+	snprintf(command, sizeof command,
+		 "exec gdb -nx -batch -iex 'set debuginfod enabled off' -iex 'set pagination off' -iex 'source %s' %s </dev/null 2>&1", script, args);
+	f = popen(command, "r");
+	T_OK(f != NULL);
+	n = fread(out, 1, sizeof out - 1, f);
+	out[n] = 0;
+	pclose(f);
+	fputs(out, stderr);
+}
+
+/* Looks at the live process; leaves a core file too if asked. */
+static void look(bool core)
+{
+	char self[PATH_MAX], args[4 * PATH_MAX];
+	char *slash;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+	T_GT(n, 0);
+	self[n] = 0;
+	if (tap_slow() > 1)
+		tap_skip("gdb does not look at slow programs");
+	if (system("gdb -nx -batch -ex 'python print(1)' >/dev/null 2>&1") != 0)
+		tap_skip("there is no gdb with Python");
+	snprintf(script, sizeof script, "%s", __FILE__);
+	slash = strrchr(script, '/');
+	T_OK(slash != NULL);
+	snprintf(slash, (size_t)(script + sizeof script - slash), "/../../src/debug/gdb/weft-gdb.py");
+	if (access(script, R_OK))
+		tap_skip("%s is not there: run from the build directory", script);
+	tap_limit(120);
+	snprintf(dir, sizeof dir, "/tmp/weft-gdb-XXXXXX");
+	T_OK(mkdtemp(dir) != NULL);
+	if (core)
+		setenv("WEFT_NO_GUARD_MADVISE", "1", 1); /* gdb, unlike the kernel, writes no memory that has a guard in the middle */
+	snprintf(args, sizeof args,
+		 "-ex 'break stop_here' -ex run -ex 'info weft-tasks' -ex 'echo \\n-all-\\n' -ex 'task all bt' -ex 'echo \\n-own-\\n' -ex 'bt 1' "
+		 "%s%s%s -ex kill --args %s --in-process program_to_look_at",
+		 core ? "-ex 'generate-core-file " : "", core ? dir : "", core ? "/core'" : "", self);
+	gdb(args);
+	if (strstr(out, "Operation not permitted") || strstr(out, "Could not trace"))
+		tap_skip("gdb may not trace programs here");
+}
+
+static void clean_up(void)
+{
+	char path[PATH_MAX + 8];
+
+	snprintf(path, sizeof path, "%s/core", dir);
+	unlink(path);
+	rmdir(dir);
+}
+
+/* The tasks as gdb must show them. */
+static void check_tasks(const char *text)
+{
+	T_STR_HAS(text, "named \"conn 7\"");
+	T_STR_HAS(text, "waits_for_gdb");
+	T_STR_HAS(text, "parked, chan recv");
+	T_STR_HAS(text, "gdb.c:");
+	T_STR_HAS(text, "running on worker ");
+}
+
+static void check_stacks(const char *text)
+{
+	const char *at = strstr(text, "named \"conn 7\"");
+
+	T_OK(at != NULL);
+	T_STR_HAS(at, "in weft_chan_recv");
+	T_STR_HAS(at, "in waits_for_gdb (");
+	T_STR_HAS(at, "in named (");
+	T_STR_HAS(text, "spins_for_gdb (");
+	T_STR_HAS(text, "look_at_main (");
+}
+
+TEST(live_process)
+{
+	const char *all, *own;
+
+	look(false);
+	all = strstr(out, "\n-all-\n");
+	own = strstr(out, "\n-own-\n");
+	T_OK(all && own);
+	check_tasks(out);
+	check_stacks(all);
+	T_STR_HAS(own, "#0  stop_here ("); /* what was selected is selected again */
+	clean_up();
+}
+
+TEST(core_file)
+{
+	char args[4 * PATH_MAX], self[PATH_MAX];
+	ssize_t n;
+
+	look(true);
+	n = readlink("/proc/self/exe", self, sizeof self - 1);
+	T_GT(n, 0);
+	self[n] = 0;
+	snprintf(args, sizeof args, "-ex 'info tasks' -ex 'echo \\n-all-\\n' -ex 'weft-task all bt' -ex 'task 2 frame function waits_for_gdb' %s %s/core", self, dir);
+	gdb(args);
+	check_tasks(out);
+	T_OK(strstr(out, "\n-all-\n") != NULL);
+	check_stacks(strstr(out, "\n-all-\n"));
+	clean_up();
+}
