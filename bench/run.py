@@ -21,6 +21,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -159,10 +160,11 @@ def machine(build):
         pass
     compiler = 'unknown'
     try:
-        with open(os.path.join(build, 'meson-info', 'intro-compilers.json'), encoding='utf-8') as f:
-            c = json.load(f)['host']['c']
-            compiler = '%s %s' % (c['id'], c['version'])
-    except (OSError, KeyError, ValueError):
+        with open(os.path.join(build, 'compile_commands.json'), encoding='utf-8') as f:
+            words = shlex.split(json.load(f)[0]['command'])
+        cc = words[1] if words[0] == 'ccache' else words[0]
+        compiler = (output_of(cc, '--version').splitlines() or [compiler])[0]
+    except (OSError, LookupError, ValueError):
         pass
     return {'machine': {'cpu': cpu or platform.machine(), 'arch': platform.machine(),
                         'cores': len(os.sched_getaffinity(0)), 'kernel': platform.release(), 'compiler': compiler,

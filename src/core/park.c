@@ -37,6 +37,7 @@ int weft_task_park_until(int64_t deadline)
 	if (!cas_acq_rel(&me.task->permit, &seen, word) && /* pairs with cas_acq_rel in unpark */
 	    wait_claim(&me.task->wait, word, WAIT_WOKEN)) {
 		(void)swap_acquire(&me.task->permit, PERMIT_NONE); /* it came meanwhile */
+		task_set_state(me.task, WEFT_TASK_RUNNING);
 		return 0;
 	}
 	rc = weft__wait_park(me.worker, me.task, NULL, 0, word, deadline);
@@ -83,6 +84,8 @@ int weft_task_sleep_until(int64_t deadline)
 	if (rc)
 		return rc;
 	if (effective <= clock_now()) {
+		if (effective < deadline)
+			return WEFT_ETIMEDOUT; /* the context's */
 		weft_task_yield();
 		return 0;
 	}

@@ -4,8 +4,9 @@
  *
  * Up:    options - records - workers with their loops - signal mask, overflow handler - main task - publish - threads, monitor - worker 1 is the caller.
  * Down:  1 somebody decides the result and sets `stopping`     2 each worker leaves its loop at its next schedule
- *        3 threads joined, monitor stopped                     4 tasks that are left are abandoned: waits closed, waiters withdrawn, stacks put back
- *        5 unpublished: no foreign thread is inside any more   6 wheels emptied, loops closed, caches drained
+ *        3 threads joined, monitor stopped                     4 tasks that wait are called off: waits closed, waiters withdrawn
+ *        5 unpublished: no foreign thread is inside any more   6 wheels emptied, tasks that are left abandoned: stacks and records put back
+ *        7 caches drained, loops closed
  */
 #include "core/runtime.h"
 
@@ -237,27 +238,43 @@ void weft_exit(int result)
 	}
 }
 
+/* Is it a task that has not ended? */
+static bool alive(struct weft_task *t, uint8_t state)
+{
+	return state != TASK_FREE && state != WEFT_TASK_DONE && !(t->flags & TASK_FOREIGN) && t->id != 0;
+}
+
 /* Step 4 for one record. */
+static bool call_off(void *rec, void *arg)
+{
+	struct weft_task *t = rec;
+	uint8_t state = load_acquire(&t->state); /* all workers are gone; foreign threads may still be waking some */
+	uint64_t word;
+
+	(void)arg;
+	if (!alive(t, state) || state != WEFT_TASK_PARKED)
+		return true;
+	word = load_acquire(&t->wait); /* pairs with store_release in wait_open */
+	if (wait_is_open(word) && wait_claim(&t->wait, word, WAIT_CANCELED)) {
+		if (t->waiters)
+			weft__wait_withdraw(t->waiters, (int)t->nwaiters);
+		task_set_state(t, WEFT_TASK_RUNNABLE);
+	} else {
+		while (load_acquire(&t->state) == WEFT_TASK_PARKED) /* claimed by a foreign thread that is about to queue it */
+			sched_yield();
+	}
+	return true;
+}
+
+/* Step 6 for one record. Nobody else touches it any more. */
 static bool abandon(void *rec, void *arg)
 {
 	struct weft_task *t = rec;
 	struct runtime *rt = arg;
-	uint8_t state = load_acquire(&t->state); /* all workers are gone; foreign threads may still be waking some */
 	struct stack *s;
-	uint64_t word;
 
-	if (state == TASK_FREE || (t->flags & TASK_FOREIGN) || state == WEFT_TASK_DONE || t->id == 0)
+	if (!alive(t, load_acquire(&t->state)))
 		return true;
-	if (state == WEFT_TASK_PARKED) {
-		word = load_acquire(&t->wait); /* pairs with store_release in wait_open */
-		if (wait_is_open(word) && wait_claim(&t->wait, word, WAIT_CANCELED)) {
-			if (t->waiters)
-				weft__wait_withdraw(t->waiters, (int)t->nwaiters);
-		} else {
-			while (load_acquire(&t->state) == WEFT_TASK_PARKED) /* claimed by a foreign thread that is about to queue it */
-				sched_yield();
-		}
-	}
 	s = t->stack;
 	t->stack = NULL;
 	if (s) {
@@ -295,18 +312,18 @@ static void down(struct runtime *rt)
 
 	threads_join(rt);
 	weft__monitor_stop(rt);
-	weft__rec_foreach(abandon, rt);
+	weft__rec_foreach(call_off, rt);
 	weft__rt_unpublish();
 	list_init(&users);
-	for (unsigned i = 0; i < rt->n; i++) {
-		struct worker *w = &rt->workers[i];
-
-		weft__wheel_run(&w->wheel, INT64_MAX - 1, drop_timer, &users);
-		weft__stack_cache_drain(&w->stacks);
-		weft__records_drain(w);
-	}
+	for (unsigned i = 0; i < rt->n; i++)
+		weft__wheel_run(&rt->workers[i].wheel, INT64_MAX - 1, drop_timer, &users);
 	while ((n = list_pop_head(&users)) != NULL)
 		weft__usertimer_drop(container_of(n, struct timer_node, link));
+	weft__rec_foreach(abandon, rt); /* those included that foreign threads have started or woken meanwhile */
+	for (unsigned i = 0; i < rt->n; i++) {
+		weft__stack_cache_drain(&rt->workers[i].stacks);
+		weft__records_drain(&rt->workers[i]);
+	}
 }
 
 /* --- nothing can go on --- */

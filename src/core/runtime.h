@@ -147,6 +147,10 @@ void weft__task_describe(struct weft_task *t, char *buf, size_t n);     /* one l
 void weft__ctx_task_start(struct weft_task *t, weft_ctx *c);
 void weft__ctx_task_end(struct weft_task *t);
 
+/* --- sync/chan.c: what user timers need of a channel. They are served on any task's stack: it does not matter whether that task is cancelled --- */
+int weft__chan_put(weft_chan *c, const void *elem); /* as weft_chan_trysend */
+int weft__chan_take(weft_chan *c, void *out);       /* as weft_chan_tryrecv */
+
 /* --- usertimer.c --- */
 int64_t weft__usertimer_due(struct timer_node *n, int64_t now, struct list *fired);
 int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now);

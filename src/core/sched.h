@@ -167,7 +167,6 @@ static ALWAYS_INLINE void sched_park(struct worker *w, struct weft_task *t)
 {
 	struct weft_task *next;
 
-	task_set_state(t, WEFT_TASK_PARKED);
 	next = sched_pick(w);
 	if (unlikely(next == t)) /* woken before it left: it never does */
 		sched_enter(w, t);

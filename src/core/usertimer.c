@@ -85,6 +85,8 @@ static bool unlink_node(weft_timer *t)
 	lock_drop(&wheel->lock);
 	if (linked)
 		add_relaxed(&t->refs, (uint32_t)-1); /* the caller's own keeps it */
+	if (!in_flight)
+		store_relaxed(&t->node.wheel, NULL); /* under lock: in no wheel, and the wheel may go */
 	return in_flight;
 }
 
@@ -116,9 +118,10 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 		lock_take_solo(&wheel->lock, RANK_WHEEL);
 		t->in_flight = false;
 		lock_drop(&wheel->lock);
+		store_relaxed(&t->node.wheel, NULL); /* as in unlink_node */
 		if (t->armed && t->due_generation == load_relaxed(&t->generation)) { /* under lock */
 			if (t->chan) {
-				(void)weft_chan_trysend(t->chan, &now); /* full: the tick is dropped */
+				(void)weft__chan_put(t->chan, &now); /* full: the tick is dropped */
 			} else {
 				task = t->task;
 				t->task = NULL;
@@ -235,7 +238,7 @@ static int disarm(weft_timer *t, bool *in_flight)
 	t->armed = false;
 	store_relaxed(&t->generation, load_relaxed(&t->generation) + 1); /* under lock; step 1 reads it under the wheel's lock, taken next */
 	*in_flight = unlink_node(t);
-	if (t->chan && weft_chan_tryrecv(t->chan, NULL) == 0)
+	if (t->chan && weft__chan_take(t->chan, NULL) == 0)
 		was = 1;
 	return was;
 }

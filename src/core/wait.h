@@ -65,6 +65,7 @@ static inline bool waiter_claim(struct waiter *w, int32_t status)
 static inline uint64_t wait_begin(struct weft_task *t, struct waiter *w, int n, enum task_reason reason, int64_t deadline)
 {
 	store_relaxed(&t->reason, (uint8_t)reason); /* for readers */
+	task_set_state(t, WEFT_TASK_PARKED);        /* before anybody can claim the wait and say RUNNABLE */
 	t->waiters = w;
 	if (unlikely(t->flags & TASK_FOREIGN))
 		store_relaxed(&t->futex, 1u); /* made visible by the release store in wait_open */

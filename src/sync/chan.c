@@ -159,7 +159,7 @@ int weft_chan_recv_until(weft_chan *c, void *out, int64_t deadline)
 	return chan_recv(c, out, deadline);
 }
 
-/* For try forms and for callers that are no task: whether the caller has been cancelled. */
+/* For try forms: whether the caller has been cancelled. */
 static inline int try_enter(struct worker **w)
 {
 	struct weft_task *t;
@@ -167,22 +167,17 @@ static inline int try_enter(struct worker **w)
 	*w = weft__worker();
 	if (!*w)
 		return 0;
-	t = load_relaxed(&(*w)->cur); /* own; NULL on the worker's own stack: timers */
+	t = load_relaxed(&(*w)->cur); /* own */
 	if (!t || likely(load_relaxed(&t->cancel) == 0 && t->limit == WEFT_FOREVER))
 		return 0;
 	return weft_ctx_check();
 }
 
-int weft_chan_trysend(weft_chan *c, const void *elem)
+static inline int trysend(struct worker *w, weft_chan *c, const void *elem)
 {
 	struct weft_task *ready;
-	struct worker *w;
-	int rc = try_enter(&w);
+	int rc;
 
-	if (unlikely(rc))
-		return rc;
-	if (unlikely(!c))
-		return WEFT_EAGAIN;
 	lock_take_solo(&c->lock, RANK_CHAN);
 	rc = chan_do_send(c, elem, &ready);
 	lock_drop(&c->lock);
@@ -191,22 +186,47 @@ int weft_chan_trysend(weft_chan *c, const void *elem)
 	return rc == CHAN_WAIT ? WEFT_EAGAIN : rc;
 }
 
-int weft_chan_tryrecv(weft_chan *c, void *out)
+static inline int tryrecv(struct worker *w, weft_chan *c, void *out)
 {
 	struct weft_task *ready;
-	struct worker *w;
-	int rc = try_enter(&w);
+	int rc;
 
-	if (unlikely(rc))
-		return rc;
-	if (unlikely(!c))
-		return WEFT_EAGAIN;
 	lock_take_solo(&c->lock, RANK_CHAN);
 	rc = chan_do_recv(c, out, &ready);
 	lock_drop(&c->lock);
 	if (ready)
 		weft__ready(w, ready);
 	return rc == CHAN_WAIT ? WEFT_EAGAIN : rc;
+}
+
+int weft_chan_trysend(weft_chan *c, const void *elem)
+{
+	struct worker *w;
+	int rc = try_enter(&w);
+
+	if (unlikely(rc))
+		return rc;
+	return likely(c) ? trysend(w, c, elem) : WEFT_EAGAIN;
+}
+
+int weft_chan_tryrecv(weft_chan *c, void *out)
+{
+	struct worker *w;
+	int rc = try_enter(&w);
+
+	if (unlikely(rc))
+		return rc;
+	return likely(c) ? tryrecv(w, c, out) : WEFT_EAGAIN;
+}
+
+int weft__chan_put(weft_chan *c, const void *elem)
+{
+	return trysend(weft__worker(), c, elem);
+}
+
+int weft__chan_take(weft_chan *c, void *out)
+{
+	return tryrecv(weft__worker(), c, out);
 }
 
 int weft_chan_close(weft_chan *c)
