@@ -67,6 +67,9 @@ long tap_iters(long n);
 /* Gives this test `seconds` (times tap_slow()) from its start instead of the default. Call it before the default has passed. */
 void tap_limit(int seconds);
 
+/* This test leaves memory behind on purpose (tasks that never run again own it): no leak check at its end. */
+void tap_leaky(void);
+
 /* Ends the test as skipped. Any thread, any stack. */
 void tap_skip(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 

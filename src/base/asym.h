@@ -7,7 +7,7 @@
  * membarrier(PRIVATE_EXPEDITED) the light side is a compiler barrier and the heavy one the system call; where it does not,
  * both are full fences.  In the models both are full fences, which is what the pair amounts to.
  *
- * Pairs in the tree: cancel against park (core/cancel.c, core/wait.c), ready against sleep (core/sched.h, core/worker.c), unlock
+ * Pairs in the tree: cancel against park (core/ctx.c, core/wait.c), ready against sleep (core/idle.h), a task against the monitor
  * against a sleeping locker (base/lock.h).
  */
 #ifndef WEFT_BASE_ASYM_H

@@ -26,6 +26,10 @@
 #define RUNQ_CAP SMALL(256, 4)                   /* tasks in a worker's ring; a power of two */
 #define SLOT_RUN_MAX 8                           /* runs out of the LIFO slot in a row before a wake goes to the tail */
 #define TICK_SLOW 61                             /* every so many schedules: injection queue, due timers, loop */
+#ifndef PREFETCH_STACK
+#define PREFETCH_STACK 2                         /* how many tasks ahead of its turn a stack is fetched into the cache */
+#define PREFETCH_RECORD 4                        /* the same of a record */
+#endif
 #define SEARCH_ROUNDS 4                          /* times a searching worker asks every victim */
 #define SLOT_WATCH_NS (50 * US)                  /* how long a searcher watches a full slot whose owner does not move */
 
@@ -34,7 +38,12 @@
 #define ID_BLOCK SMALL(1024, 4)                  /* task ids a worker takes at a time */
 
 #define STACK_GUARD (64 * 1024)                  /* bytes below every stack that fault when touched */
-#define STACK_DEFAULT (192 * 1024)               /* usable bytes; with the guard a slot reserves 256 KiB */
+#if defined(__aarch64__)
+#define STACK_SKEW (64 * 1024)                   /* the largest page there is */
+#else
+#define STACK_SKEW 4096                          /* one page more from stack to stack: their tops fall into different sets of the TLB */
+#endif
+#define STACK_DEFAULT (192 * 1024)               /* usable bytes at least; with guard and skew a slot reserves a little over 256 KiB */
 #define STACK_MIN (16 * 1024)
 #define STACK_MAX (1024 * 1024 * 1024LL)
 #define STACK_SLAB_SLOTS SMALL(64, 4)            /* stacks of the default size in one mapping */

@@ -8,38 +8,22 @@
 #include "base/config.h"
 #include "base/futex.h"
 
-bool weft__lock_careful = true;
-
-__attribute__((constructor(102))) static void choose(void) /* after sanitizer.c has looked */
-{
-	weft__asym_init();
-	weft__lock_careful = !weft__asym_on || (!BUILT_WITH_TSAN && (weft__san & SAN_TSAN));
-}
-
 void weft__lock_slow(struct lock *l)
 {
 	for (int i = 0; i < LOCK_SPINS; i++) {
-		uint32_t was = 0;
+		uint32_t was = LOCK_FREE;
 
-		if (load_relaxed(&l->held) == 0 && cas_acquire(&l->held, &was, 1u)) /* pairs with lock_drop */
+		if (load_relaxed(&l->word) == LOCK_FREE && cas_acquire(&l->word, &was, LOCK_HELD)) /* pairs with swap_release in lock_drop */
 			return;
 		cpu_relax();
 	}
-	add_relaxed(&l->waiters, 1u); /* made visible to the unlocker by asym_heavy */
-	asym_heavy();                 /* pairs with asym_light in lock_drop */
-	for (;;) {
-		uint32_t was = 0;
-
-		if (cas_acquire(&l->held, &was, 1u))
-			break;
-		weft__futex_wait(&l->held, 1u, INT64_MAX);
-	}
-	add_relaxed(&l->waiters, (uint32_t)-1); /* too late seen: one futile futex wake */
+	while (swap_acquire(&l->word, LOCK_WAITED) != LOCK_FREE) /* the same; having slept, we cannot know whether others still do */
+		weft__futex_wait(&l->word, LOCK_WAITED, INT64_MAX);
 }
 
 void weft__lock_wake(struct lock *l)
 {
-	weft__futex_wake(&l->held, 1);
+	weft__futex_wake(&l->word, 1);
 }
 
 #ifdef WEFT_DEBUG

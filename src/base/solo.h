@@ -16,8 +16,9 @@
  * asym_heavy is a membarrier, so one of the two sees the other, and what the sections stored is visible to the second thread when it goes on.
  * Without membarrier, and where TSan watches, it is never turned on.
  *
- * Every thread that is no worker passes weft__solo_end() before it touches anything that is elided: it is called by weft__worker(), the one reader of
- * "who am I".  The monitor thread takes no elided lock and makes no claim.
+ * The first thread that ever uses weft is its owner; a runtime with one worker is elided only if it runs on that thread, which may of course use weft
+ * before and after it too.  Every other thread passes weft__solo_end() before it touches anything that is elided: weft__worker(), the one reader of "who
+ * am I", sees to it.  The monitor thread takes no elided lock and makes no claim.
  */
 #ifndef WEFT_BASE_SOLO_H
 #define WEFT_BASE_SOLO_H
@@ -88,15 +89,16 @@ extern struct solo weft__solo;
 #define solo_elides() solo_enter(&weft__solo)
 #define solo_elided() solo_leave(&weft__solo)
 
-bool weft__solo_begin(void);   /* a runtime with one worker, before its first task; whether it is on */
-void weft__solo_over(void);    /* the same, after its last */
-void weft__solo_end_slow(void);
+/* self: an address that only the calling thread has. */
+bool weft__solo_begin(uintptr_t self); /* a runtime with one worker, before its first task; whether it is on */
+void weft__solo_over(void);            /* the same, after its last */
+void weft__solo_end_slow(uintptr_t self);
 
 /* Called by every thread that is no worker before it uses anything that may be elided. */
-static inline void weft__solo_end(void)
+static inline void weft__solo_end(uintptr_t self)
 {
 	if (unlikely(load_acquire(&weft__solo.state) != SOLO_NEVER)) /* pairs with the compare-and-swaps to NEVER */
-		weft__solo_end_slow();
+		weft__solo_end_slow(self);
 }
 #endif
 

@@ -16,8 +16,14 @@ NOINLINE struct worker *weft__worker(void)
 
 	__asm__ volatile("" ::: "memory"); /* neither pure nor const: no two calls are merged */
 	if (unlikely(!w))
-		weft__solo_end(); /* a thread that is no worker is about to use weft */
+		weft__solo_end((uintptr_t)&this_worker); /* a thread that is no worker is about to use weft */
 	return w;
+}
+
+NOINLINE uintptr_t weft__thread(void)
+{
+	__asm__ volatile("" ::: "memory");
+	return (uintptr_t)&this_worker;
 }
 
 NOINLINE void weft__worker_set(struct worker *w)

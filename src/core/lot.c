@@ -32,17 +32,17 @@ int weft__lot_wait(void *key, bool (*still)(void *arg), void *arg, enum task_rea
 		return rc;
 	lock_take_solo(&b->lock, RANK_LOT);
 	if (!still(arg)) {
-		lock_drop(&b->lock);
+		lock_drop_solo(&b->lock);
 		return 0;
 	}
 	if (deadline == WEFT_NOW) {
-		lock_drop(&b->lock);
+		lock_drop_solo(&b->lock);
 		return WEFT_EAGAIN;
 	}
 	word = wait_begin(me.task, &w, 1, reason, deadline);
 	waiter_init(&w, me.task, word, &b->lock, RANK_LOT, key, NULL);
 	list_push_tail(&b->waiters, &w.link);
-	lock_drop(&b->lock);
+	lock_drop_solo(&b->lock);
 	rc = weft__wait_park(me.worker, me.task, &w, 1, word, deadline);
 	return rc ? rc : w.status;
 }
@@ -55,7 +55,7 @@ struct inject_node *weft__lot_claim_all(struct lot_bucket *b, void *key, int sta
 	for (w = weft__lot_next(b, key, NULL); w; w = next) {
 		next = weft__lot_next(b, key, w);
 		list_remove(&w->link);
-		if (waiter_claim(w, status)) {
+		if (waiter_claim(w, status, false)) {
 			w->task->next.next = NULL;
 			*last = &w->task->next;
 			last = &w->task->next.next;
@@ -71,6 +71,6 @@ void weft__lot_wake_all(struct worker *wk, void *key, int status)
 
 	lock_take_solo(&b->lock, RANK_LOT);
 	claimed = weft__lot_claim_all(b, key, status);
-	lock_drop(&b->lock);
+	lock_drop_solo(&b->lock);
 	weft__ready_list(wk, claimed);
 }

@@ -5,7 +5,7 @@
  * While any worker runs it looks every MONITOR_NS:
  *   - nudges every worker that stands on a task (its next schedule is a slow one: timers, injection queue);
  *   - a worker that has stood on one task since the last look is stuck: if it keeps work to itself (slot, inbox, ring, due timers), or shared
- *     work waits, a sleeping worker is woken to search;
+ *     work waits, a sleeping worker is woken to search, or if none sleeps a busy one asked to help at its next slow schedule;
  *   - retries tasks that wait for a stack; lets unused stacks and records decay.
  * It runs no task.  When all workers have slept for MONITOR_IDLE_NS and nothing is left to decay it sleeps itself, until a worker leaves idleness
  * (weft__monitor_poke: one relaxed load).  It is also the one thread of weft that does not block signals: SIGQUIT prints all tasks, if
@@ -67,8 +67,10 @@ static void look_after_workers(struct runtime *rt, uint32_t *ticks)
 	}
 	if (injectq_len(&rt->stackless) && (n = injectq_pop(&rt->stackless)) != NULL)
 		weft__sched_inject(rt, task_of_next(n));
-	else if (help)
+	else if (help && idle_sleepers(&rt->idle))
 		weft__sched_wake(rt);
+	else if (help)
+		store_relaxed(&rt->help_wanted, true); /* a hint, repeated at the next look */
 }
 
 /* Sleeps until somebody runs. Returns at once if somebody does. */

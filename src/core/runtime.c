@@ -446,7 +446,7 @@ int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process
 	if (rc)
 		goto leave_seat;
 	if (w->alone)
-		weft__solo_begin();
+		weft__solo_begin(weft__thread());
 	weft__rt_publish(rt);
 	rc = threads_start(rt);
 	if (rc)

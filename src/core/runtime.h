@@ -89,6 +89,7 @@ struct runtime {
 	ATOMIC(uint32_t) monitor_tick; /* futex of its timed wait; 1: stop waiting */
 	ATOMIC(bool) monitor_stop;
 	uint32_t *monitor_ticks;       /* ticks it saw last, by worker; monitor only */
+	ATOMIC(bool) help_wanted;      /* a worker is stuck with work, and none sleeps: a busy one shall take some; set by the monitor, cleared by who does */
 	ATOMIC(uint32_t) dump_wanted;  /* set by the SIGQUIT handler */
 	bool quit_installed;           /* SIGQUIT is ours */
 	sigset_t caller_mask;          /* signal mask of the thread that called weft_run */
@@ -107,6 +108,7 @@ void weft__rt_unpublish(void); /* returns when no foreign thread is inside */
 /* --- current.c: the one reader of thread-local storage --- */
 struct worker *weft__worker(void);       /* NULL on a foreign thread. Never keep it across a park */
 void weft__worker_set(struct worker *w);
+uintptr_t weft__thread(void);            /* a number that only the calling thread has */
 struct weft_task *weft__foreign(void);   /* this thread's proxy record, made on first use; NULL: no memory */
 
 /* --- sched.c --- */
@@ -126,6 +128,7 @@ int weft__sched_timers(struct worker *w, struct wheel *wheel, int64_t now); /* f
 
 /* --- worker.c --- */
 void weft__worker_main(struct worker *w); /* until the runtime stops */
+void weft__worker_help(struct worker *w); /* takes from workers that are stuck, though w has work of its own */
 
 /* --- task.c --- */
 #define TASK_FREE 255 /* state of a record in no use */

@@ -125,6 +125,8 @@ NOINLINE struct weft_task *weft__sched_pick_slow(struct worker *w)
 		return NULL;
 	w->coarse_now = clock_now();
 	weft__sched_timers(w, &w->wheel, w->coarse_now);
+	if (unlikely(load_relaxed(&rt->help_wanted))) /* a hint of the monitor */
+		weft__worker_help(w);
 	if (injectq_len(&rt->stackless)) {
 		t = task_of_next(injectq_pop(&rt->stackless));
 		if (t)

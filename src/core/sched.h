@@ -52,21 +52,21 @@ static inline void sched_push_slot(struct worker *w, struct weft_task *t)
 		sched_push_tail(w, t);
 }
 
-/* Fetches the stack of the task after this one, and the record of the one after that, which next time says where its stack is. A worker alone
- * only: elsewhere a thief may be running them. */
-static inline void sched_prefetch(struct worker *w)
+/* Fetches what the tasks to come will touch first: the stack of one a little way ahead, and the record, which says where the stack is, of
+ * one further ahead. A worker alone only: elsewhere a thief may be running them. */
+static ALWAYS_INLINE void sched_prefetch(struct worker *w)
 {
 	uint32_t h = load_relaxed(&w->runq.head), n = load_relaxed(&w->runq.tail) - h; /* ours */
 
-	if (n >= 2) {
-		struct weft_task *next = (struct weft_task *)load_relaxed(&w->runq.slot[h % WSQ_CAP]);            /* ours */
-		struct weft_task *after = (struct weft_task *)load_relaxed(&w->runq.slot[(h + 1) % WSQ_CAP]); /* ours */
-		char *sp = (char *)next->ctx.sp;
+	if (n > PREFETCH_RECORD) {
+		struct weft_task *near = (struct weft_task *)load_relaxed(&w->runq.slot[(h + PREFETCH_STACK) % WSQ_CAP]);   /* ours */
+		struct weft_task *far = (struct weft_task *)load_relaxed(&w->runq.slot[(h + PREFETCH_RECORD) % WSQ_CAP]); /* ours */
+		char *sp = (char *)near->ctx.sp;
 
+		__builtin_prefetch(far);
 		__builtin_prefetch(sp);
 		__builtin_prefetch(sp + CACHELINE);
 		__builtin_prefetch(sp + 2 * CACHELINE);
-		__builtin_prefetch(after);
 	}
 }
 

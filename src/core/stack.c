@@ -118,9 +118,15 @@ static uint64_t all_slots(const struct stack_slab *b)
 	return b->slots == 64 ? ~(uint64_t)0 : ((uint64_t)1 << b->slots) - 1;
 }
 
+/* From one slot to the next.  A page more than the class, so that the tops of neighbouring stacks fall into different sets of the TLB. */
+static inline size_t slot_stride(unsigned class)
+{
+	return ((size_t)1 << class) + STACK_SKEW;
+}
+
 static size_t slab_size(unsigned class, unsigned slots)
 {
-	return (size_t)slots << class;
+	return slots * slot_stride(class);
 }
 
 static unsigned slots_in(unsigned class)
@@ -195,8 +201,8 @@ struct stack *weft__stack_find(const void *addr, bool *in_guard)
 		unsigned class = WORD_CLASS(w);
 
 		if (class && off < slab_size(class, WORD_SLOTS(w))) {
-			*in_guard = (off & (((uintptr_t)1 << class) - 1)) < STACK_GUARD;
-			return &block_at(c, i)->stack[off >> class];
+			*in_guard = off % slot_stride(class) < STACK_GUARD;
+			return &block_at(c, i)->stack[off / slot_stride(class)];
 		}
 	}
 	return NULL;
@@ -256,8 +262,8 @@ COLD static int slab_new(unsigned class)
 	b->kind = (uint8_t)weft__guard_kind();
 	b->cold = all_slots(b);
 	for (unsigned i = 0; i < slots; i++) {
-		b->stack[i].lo = base + ((size_t)i << class) + STACK_GUARD;
-		b->stack[i].hi = base + ((size_t)(i + 1) << class);
+		b->stack[i].lo = base + i * slot_stride(class) + STACK_GUARD;
+		b->stack[i].hi = base + (i + 1) * slot_stride(class);
 		b->stack[i].slab = b;
 		b->stack[i].index = (uint16_t)i;
 		b->stack[i].colour = (uint16_t)((i * 5 + b->number) % STACK_COLOURS * CACHELINE);

@@ -221,7 +221,7 @@ static NOINLINE int run_slow(struct wheel *w, int64_t now, wheel_fire *fire, voi
 	if (reached > w->tick)
 		w->tick = reached; /* before the beginning of every occupied slot */
 	next_recompute(w, true);
-	lock_drop(&w->lock);
+	lock_drop_solo(&w->lock);
 	return fired;
 }
 

@@ -64,7 +64,7 @@ static void link_node(struct runtime *rt, weft_timer *t)
 	add_relaxed(&t->refs, 1u); /* the caller's own keeps it */
 	lock_take_solo(&at->wheel.lock, RANK_WHEEL);
 	first = weft__wheel_add(&at->wheel, &t->node, t->when);
-	lock_drop(&at->wheel.lock);
+	lock_drop_solo(&at->wheel.lock);
 	if (first && !w)
 		weft__sched_notify(rt, at->id);
 }
@@ -82,7 +82,7 @@ static bool unlink_node(weft_timer *t)
 	if (linked)
 		weft__wheel_remove(wheel, &t->node);
 	in_flight = t->in_flight;
-	lock_drop(&wheel->lock);
+	lock_drop_solo(&wheel->lock);
 	if (linked)
 		add_relaxed(&t->refs, (uint32_t)-1); /* the caller's own keeps it */
 	if (!in_flight)
@@ -97,7 +97,7 @@ int64_t weft__usertimer_due(struct timer_node *n, int64_t now, struct list *fire
 
 	(void)now;
 	t->in_flight = true;
-	t->due_generation = load_relaxed(&t->generation); /* moved on before the mover takes this wheel's lock */
+	t->due_generation = load_relaxed(&t->generation); /* moved on only after the mover has held this wheel's lock */
 	list_push_tail(fired, &t->fired);
 	return WHEEL_NEVER;
 }
@@ -117,7 +117,7 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 		wheel = load_relaxed(&t->node.wheel); /* as in unlink_node */
 		lock_take_solo(&wheel->lock, RANK_WHEEL);
 		t->in_flight = false;
-		lock_drop(&wheel->lock);
+		lock_drop_solo(&wheel->lock);
 		store_relaxed(&t->node.wheel, NULL); /* as in unlink_node */
 		if (t->armed && t->due_generation == load_relaxed(&t->generation)) { /* under lock */
 			if (t->chan) {
@@ -137,7 +137,7 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 		}
 		if (t->armed)
 			link_node(w->rt, t);
-		lock_drop(&t->lock);
+		lock_drop_solo(&t->lock);
 		if (task)
 			weft__sched_push(w, task);
 		unref(t);
@@ -154,7 +154,7 @@ void weft__usertimer_drop(struct timer_node *n)
 	t->armed = false;
 	t->task = NULL; /* freed with the runtime's other records; its reference was never taken */
 	store_relaxed(&t->node.wheel, NULL); /* under lock */
-	lock_drop(&t->lock);
+	lock_drop_solo(&t->lock);
 	unref(t);
 }
 
@@ -198,7 +198,7 @@ static weft_timer *timer_new(int64_t ns, int64_t period, bool with_chan, void (*
 	if (!rc) {
 		lock_take_solo(&t->lock, RANK_TIMER);
 		rc = arm(weft__rt, t, ns, false);
-		lock_drop(&t->lock);
+		lock_drop_solo(&t->lock);
 	}
 	if (rc) {
 		unref(t);
@@ -236,8 +236,9 @@ static int disarm(weft_timer *t, bool *in_flight)
 	int was = t->armed;
 
 	t->armed = false;
-	store_relaxed(&t->generation, load_relaxed(&t->generation) + 1); /* under lock; step 1 reads it under the wheel's lock, taken next */
 	*in_flight = unlink_node(t);
+	/* after the node has left the wheel: what is in flight has the old number, and no step 1 can see the new one before it is linked again */
+	store_relaxed(&t->generation, load_relaxed(&t->generation) + 1); /* under lock */
 	if (t->chan && weft__chan_take(t->chan, NULL) == 0)
 		was = 1;
 	return was;
@@ -256,7 +257,7 @@ int weft_timer_stop(weft_timer *t)
 	was = disarm(t, &in_flight);
 	task = t->task;
 	t->task = NULL;
-	lock_drop(&t->lock);
+	lock_drop_solo(&t->lock);
 	if (task)
 		weft__task_unnew(weft__rt, w, task);
 	if (!w)
@@ -279,7 +280,7 @@ int weft_timer_reset(weft_timer *t, int64_t ns)
 	if (t->period)
 		t->period = ns;
 	rc = arm(weft__rt, t, ns, in_flight);
-	lock_drop(&t->lock);
+	lock_drop_solo(&t->lock);
 	if (foreign)
 		weft__rt_leave();
 	return rc ? rc : was;

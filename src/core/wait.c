@@ -48,7 +48,7 @@ void weft__wait_withdraw(struct waiter *w, int n)
 		lock_take_solo(w[i].lock, (enum lock_rank)w[i].kind);
 		if (list_linked(&w[i].link))
 			list_remove(&w[i].link);
-		lock_drop(w[i].lock);
+		lock_drop_solo(w[i].lock);
 	}
 }
 
@@ -67,7 +67,7 @@ static void arm(struct worker *w, struct weft_task *t, int64_t deadline)
 			if (!stands)
 				weft__wheel_remove(old, &t->timer);
 		}
-		lock_drop(&old->lock);
+		lock_drop_solo(&old->lock);
 		if (stands)
 			return;
 	}
@@ -79,7 +79,7 @@ static void arm(struct worker *w, struct weft_task *t, int64_t deadline)
 	}
 	weft__wheel_add(own, &t->timer, deadline);
 out:
-	lock_drop(&own->lock);
+	lock_drop_solo(&own->lock);
 }
 
 void weft__wait_disarm(struct weft_task *t)
@@ -89,7 +89,7 @@ void weft__wait_disarm(struct weft_task *t)
 	lock_take_solo(&wheel->lock, RANK_WHEEL);
 	if (list_linked(&t->timer.link))
 		weft__wheel_remove(wheel, &t->timer);
-	lock_drop(&wheel->lock);
+	lock_drop_solo(&wheel->lock);
 	store_relaxed(&t->timer.wheel, NULL); /* as above */
 }
 

@@ -48,12 +48,12 @@ struct self {
 	struct weft_task *task;
 };
 
-/* Takes w off no list; closes its wait for the caller. True: the caller owes w->task a wake-up. */
-static inline bool waiter_claim(struct waiter *w, int32_t status)
+/* Takes w off no list; closes its wait for the caller. True: the caller owes w->task a wake-up. solo: called in an elided section. */
+static ALWAYS_INLINE bool waiter_claim(struct waiter *w, int32_t status, bool solo)
 {
 	struct weft_task *t = w->task;
 
-	if (!wait_claim(&t->wait, w->word, WAIT_WOKEN))
+	if (!(solo ? wait_claim_plain(&t->wait, w->word, WAIT_WOKEN) : wait_claim(&t->wait, w->word, WAIT_WOKEN)))
 		return false;
 	w->status = status;
 	t->waiters = w;

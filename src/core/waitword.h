@@ -58,21 +58,28 @@ static inline uint64_t wait_open(ATOMIC(uint64_t) *w, enum wait_state how)
 	return word;
 }
 
+/* The same as wait_claim, in an elided section (base/solo.h): nobody else is in weft. */
+static inline bool wait_claim_plain(ATOMIC(uint64_t) *w, uint64_t word, enum wait_state why)
+{
+	if (load_relaxed(w) != word) /* the section orders it */
+		return false;
+	store_relaxed(w, (word & ~(WAIT_SEQ_ONE - 1)) | (uint64_t)why); /* the same */
+	return true;
+}
+
 /* Closes the wait that `word` opened. True for exactly one caller; that caller owes the task its wake-up.
  * acq_rel: what the winner then reads of the waiter was written before the wait was opened, and the task sees what happened before. */
 static inline bool wait_claim(ATOMIC(uint64_t) *w, uint64_t word, enum wait_state why)
 {
-	uint64_t expected = word, claimed = (word & ~(WAIT_SEQ_ONE - 1)) | (uint64_t)why;
-	bool won;
+	uint64_t expected = word;
 
 	if (solo_elides()) {
-		won = load_relaxed(w) == word; /* nobody else is in weft */
-		if (won)
-			store_relaxed(w, claimed);
+		bool won = wait_claim_plain(w, word, why);
+
 		solo_elided();
 		return won;
 	}
-	return cas_acq_rel(w, &expected, claimed);
+	return cas_acq_rel(w, &expected, (word & ~(WAIT_SEQ_ONE - 1)) | (uint64_t)why);
 }
 
 #endif

@@ -90,6 +90,30 @@ static struct weft_task *visit_slots(struct worker *w, bool take, bool *seen)
 	return NULL;
 }
 
+/* Only the tasks of workers that stand on one are looked at; the slot and inbox of one that has not moved since w's last visit. */
+NOINLINE void weft__worker_help(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+	struct weft_task *t;
+	uint32_t moved;
+	bool seen = false;
+
+	store_relaxed(&rt->help_wanted, false); /* a hint */
+	for (unsigned i = 0; i < rt->n; i++) {
+		struct worker *v = &rt->workers[i];
+
+		if (v == w || !load_relaxed(&v->cur)) /* a hint */
+			continue;
+		weft__sched_timers(w, &v->wheel, w->coarse_now);
+		t = wsq_steal(&v->runq, &w->runq, &moved);
+		if (t)
+			weft__sched_push(w, t);
+	}
+	t = visit_slots(w, true, &seen);
+	if (t)
+		weft__sched_push(w, t);
+}
+
 /* One round over all victims, from a random one. */
 static struct weft_task *rob_all(struct worker *w, int64_t now)
 {

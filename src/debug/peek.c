@@ -28,9 +28,9 @@ void weft__peek_close(struct peek *p)
 	}
 }
 
-static size_t by_readv(struct peek *p, const char *from, char *to, size_t n)
+static size_t by_readv(struct peek *p, uintptr_t from, char *to, size_t n)
 {
-	struct iovec local = { to, n }, remote = { (void *)(uintptr_t)from, n };
+	struct iovec local = { to, n }, remote = { (void *)from, n };
 	long got = syscall(SYS_process_vm_readv, getpid(), &local, 1L, &remote, 1L, 0L);
 
 	if (got < 0 && errno != EFAULT)
@@ -39,14 +39,14 @@ static size_t by_readv(struct peek *p, const char *from, char *to, size_t n)
 }
 
 /* Page by page, because a write that would fault halfway may fail as a whole. */
-static size_t by_pipe(struct peek *p, const char *from, char *to, size_t n)
+static size_t by_pipe(struct peek *p, uintptr_t from, char *to, size_t n)
 {
 	size_t done = 0;
 
 	if (p->fd[0] < 0 && pipe2(p->fd, O_CLOEXEC | O_NONBLOCK))
 		return 0;
 	while (done < n) {
-		size_t want = PAGE - ((uintptr_t)(from + done) & (PAGE - 1));
+		size_t want = PAGE - ((from + done) & (PAGE - 1));
 		long got;
 
 		if (want > n - done)
@@ -68,9 +68,9 @@ size_t weft__peek(struct peek *p, const void *from, void *to, size_t n)
 	size_t got = 0;
 
 	if (!p->by_pipe)
-		got = by_readv(p, from, to, n);
+		got = by_readv(p, (uintptr_t)from, to, n);
 	if (p->by_pipe)
-		got = by_pipe(p, from, to, n);
+		got = by_pipe(p, (uintptr_t)from, to, n);
 	errno = saved;
 	return got;
 }

@@ -25,7 +25,7 @@ static bool same_notes(const struct symbol_file *f, const ElfW(Phdr) *ph, unsign
 {
 	for (unsigned i = 0; i < n; i++) {
 		if (ph[i].p_type == PT_NOTE && (!part(f, ph[i].p_offset, ph[i].p_filesz, 1) ||
-						memcmp(f->bytes + ph[i].p_offset, (char *)f->bias + ph[i].p_vaddr, ph[i].p_filesz)))
+						memcmp(f->bytes + ph[i].p_offset, (const void *)(f->bias + ph[i].p_vaddr), ph[i].p_filesz)))
 			return false;
 	}
 	return true;

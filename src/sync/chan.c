@@ -56,7 +56,7 @@ void weft_chan_free(weft_chan *c)
 	lock_take_solo(&c->lock, RANK_CHAN);
 	check_unused(&c->sendq, "send");
 	check_unused(&c->recvq, "receive");
-	lock_drop(&c->lock);
+	lock_drop_solo(&c->lock);
 	free(c);
 }
 
@@ -77,28 +77,29 @@ static ALWAYS_INLINE int chan_send(weft_chan *c, const void *elem, int64_t deadl
 	struct weft_task *ready;
 	struct waiter w;
 	uint64_t word;
+	bool solo;
 	int rc = self_enter(&me, &deadline);
 
 	if (unlikely(rc))
 		return rc;
 	if (unlikely(!c))
 		return wait_on_nothing(me.worker, me.task, REASON_CHAN_SEND, deadline);
-	lock_take_solo(&c->lock, RANK_CHAN);
-	rc = chan_do_send(c, elem, &ready);
+	solo = chan_lock(c);
+	rc = chan_do_send(c, elem, &ready, solo);
 	if (rc <= 0) {
-		lock_drop(&c->lock);
+		chan_unlock(c, solo);
 		if (ready)
 			weft__ready(me.worker, ready);
 		return rc;
 	}
 	if (deadline == WEFT_NOW) {
-		lock_drop(&c->lock);
+		chan_unlock(c, solo);
 		return WEFT_EAGAIN;
 	}
 	word = wait_begin(me.task, &w, 1, REASON_CHAN_SEND, deadline);
 	waiter_init(&w, me.task, word, &c->lock, RANK_CHAN, c, (void *)elem);
 	list_append(&c->sendq, &w.link);
-	lock_drop(&c->lock);
+	chan_unlock(c, solo);
 	rc = weft__wait_park(me.worker, me.task, &w, 1, word, deadline);
 	return likely(rc == 0) ? w.status : rc;
 }
@@ -109,28 +110,29 @@ static ALWAYS_INLINE int chan_recv(weft_chan *c, void *out, int64_t deadline)
 	struct weft_task *ready;
 	struct waiter w;
 	uint64_t word;
+	bool solo;
 	int rc = self_enter(&me, &deadline);
 
 	if (unlikely(rc))
 		return rc;
 	if (unlikely(!c))
 		return wait_on_nothing(me.worker, me.task, REASON_CHAN_RECV, deadline);
-	lock_take_solo(&c->lock, RANK_CHAN);
-	rc = chan_do_recv(c, out, &ready);
+	solo = chan_lock(c);
+	rc = chan_do_recv(c, out, &ready, solo);
 	if (rc <= 0) {
-		lock_drop(&c->lock);
+		chan_unlock(c, solo);
 		if (ready)
 			weft__ready(me.worker, ready);
 		return rc;
 	}
 	if (deadline == WEFT_NOW) {
-		lock_drop(&c->lock);
+		chan_unlock(c, solo);
 		return WEFT_EAGAIN;
 	}
 	word = wait_begin(me.task, &w, 1, REASON_CHAN_RECV, deadline);
 	waiter_init(&w, me.task, word, &c->lock, RANK_CHAN, c, out);
 	list_append(&c->recvq, &w.link);
-	lock_drop(&c->lock);
+	chan_unlock(c, solo);
 	rc = weft__wait_park(me.worker, me.task, &w, 1, word, deadline);
 	if (unlikely(rc))
 		return rc;
@@ -176,11 +178,12 @@ static inline int try_enter(struct worker **w)
 static inline int trysend(struct worker *w, weft_chan *c, const void *elem)
 {
 	struct weft_task *ready;
+	bool solo;
 	int rc;
 
-	lock_take_solo(&c->lock, RANK_CHAN);
-	rc = chan_do_send(c, elem, &ready);
-	lock_drop(&c->lock);
+	solo = chan_lock(c);
+	rc = chan_do_send(c, elem, &ready, solo);
+	chan_unlock(c, solo);
 	if (ready)
 		weft__ready(w, ready);
 	return rc == CHAN_WAIT ? WEFT_EAGAIN : rc;
@@ -189,11 +192,12 @@ static inline int trysend(struct worker *w, weft_chan *c, const void *elem)
 static inline int tryrecv(struct worker *w, weft_chan *c, void *out)
 {
 	struct weft_task *ready;
+	bool solo;
 	int rc;
 
-	lock_take_solo(&c->lock, RANK_CHAN);
-	rc = chan_do_recv(c, out, &ready);
-	lock_drop(&c->lock);
+	solo = chan_lock(c);
+	rc = chan_do_recv(c, out, &ready, solo);
+	chan_unlock(c, solo);
 	if (ready)
 		weft__ready(w, ready);
 	return rc == CHAN_WAIT ? WEFT_EAGAIN : rc;
@@ -239,16 +243,16 @@ int weft_chan_close(weft_chan *c)
 		return WEFT_EINVAL;
 	lock_take_solo(&c->lock, RANK_CHAN);
 	if (c->closed) {
-		lock_drop(&c->lock);
+		lock_drop_solo(&c->lock);
 		return WEFT_ECLOSED;
 	}
 	c->closed = true;
-	while ((w = chan_claim(&c->recvq, WEFT_ECLOSED)) != NULL || (w = chan_claim(&c->sendq, WEFT_ECLOSED)) != NULL) {
+	while ((w = chan_claim(&c->recvq, WEFT_ECLOSED, false)) != NULL || (w = chan_claim(&c->sendq, WEFT_ECLOSED, false)) != NULL) {
 		w->task->next.next = NULL;
 		*last = &w->task->next;
 		last = &w->task->next.next;
 	}
-	lock_drop(&c->lock);
+	lock_drop_solo(&c->lock);
 	weft__ready_list(wk, first);
 	return 0;
 }
@@ -262,7 +266,7 @@ size_t weft_chan_len(weft_chan *c)
 	(void)weft__worker(); /* see base/solo.h */
 	lock_take_solo(&c->lock, RANK_CHAN);
 	n = c->len;
-	lock_drop(&c->lock);
+	lock_drop_solo(&c->lock);
 	return n;
 }
 

@@ -47,8 +47,25 @@ static inline char *chan_slot(struct weft_chan *c, uint32_t i)
 	return c->buf + (size_t)i * c->elem;
 }
 
+/* Locks c. Returns whether that is elided (base/solo.h): then all until chan_unlock is one section, and claims in it are plain. */
+static ALWAYS_INLINE bool chan_lock(struct weft_chan *c)
+{
+	if (solo_elides())
+		return true;
+	lock_take(&c->lock, RANK_CHAN);
+	return false;
+}
+
+static ALWAYS_INLINE void chan_unlock(struct weft_chan *c, bool solo)
+{
+	if (solo)
+		solo_elided();
+	else
+		lock_drop(&c->lock);
+}
+
 /* The oldest waiter of q that is still alive, claimed with `status` and off the queue; NULL: none. Channel locked. */
-static inline struct waiter *chan_claim(struct list *q, int status)
+static ALWAYS_INLINE struct waiter *chan_claim(struct list *q, int status, bool solo)
 {
 	struct list_node *n;
 
@@ -56,7 +73,7 @@ static inline struct waiter *chan_claim(struct list *q, int status)
 		struct waiter *w = container_of(n, struct waiter, link);
 
 		list_remove(n);
-		if (likely(waiter_claim(w, status)))
+		if (likely(waiter_claim(w, status, solo)))
 			return w;
 	}
 	return NULL;
@@ -84,14 +101,14 @@ static inline void chan_buf_get(struct weft_chan *c, void *out)
 #define CHAN_WAIT 1 /* neither 0 nor an error: the operation would have to wait */
 
 /* One attempt, channel locked: 0 done, WEFT_ECLOSED, or CHAN_WAIT. *ready receives a task to be made runnable after unlocking, or NULL. */
-static inline int chan_do_send(struct weft_chan *c, const void *elem, struct weft_task **ready)
+static ALWAYS_INLINE int chan_do_send(struct weft_chan *c, const void *elem, struct weft_task **ready, bool solo)
 {
 	struct waiter *w;
 
 	*ready = NULL;
 	if (unlikely(c->closed))
 		return WEFT_ECLOSED;
-	if ((w = chan_claim(&c->recvq, 0)) != NULL) {
+	if ((w = chan_claim(&c->recvq, 0, solo)) != NULL) {
 		if (w->slot)
 			elem_copy(w->slot, elem, c->elem);
 		*ready = w->task;
@@ -104,20 +121,20 @@ static inline int chan_do_send(struct weft_chan *c, const void *elem, struct wef
 	return CHAN_WAIT;
 }
 
-static inline int chan_do_recv(struct weft_chan *c, void *out, struct weft_task **ready)
+static ALWAYS_INLINE int chan_do_recv(struct weft_chan *c, void *out, struct weft_task **ready, bool solo)
 {
 	struct waiter *w;
 
 	*ready = NULL;
 	if (c->len) {
 		chan_buf_get(c, out);
-		if ((w = chan_claim(&c->sendq, 0)) != NULL) { /* its element takes the room at the tail */
+		if ((w = chan_claim(&c->sendq, 0, solo)) != NULL) { /* its element takes the room at the tail */
 			chan_buf_put(c, w->slot);
 			*ready = w->task;
 		}
 		return 0;
 	}
-	if ((w = chan_claim(&c->sendq, 0)) != NULL) {
+	if ((w = chan_claim(&c->sendq, 0, solo)) != NULL) {
 		if (out)
 			elem_copy(out, w->slot, c->elem);
 		*ready = w->task;

@@ -84,11 +84,11 @@ NOINLINE static int lock_slow(weft_mutex *m, struct self *me, int64_t deadline)
 	for (;;) {
 		lock_take_solo(&b->lock, RANK_LOT);
 		if (take_or_announce(m)) {
-			lock_drop(&b->lock);
+			lock_drop_solo(&b->lock);
 			break;
 		}
 		if (deadline == WEFT_NOW) {
-			lock_drop(&b->lock);
+			lock_drop_solo(&b->lock);
 			return WEFT_EAGAIN;
 		}
 		if (!mw.since)
@@ -99,7 +99,7 @@ NOINLINE static int lock_slow(weft_mutex *m, struct self *me, int64_t deadline)
 			list_push_head(&b->waiters, &mw.w.link);
 		else
 			list_push_tail(&b->waiters, &mw.w.link);
-		lock_drop(&b->lock);
+		lock_drop_solo(&b->lock);
 		rc = weft__wait_park(me->worker, me->task, &mw.w, 1, word, deadline);
 		me->worker = weft__worker();
 		if (rc)
@@ -162,7 +162,7 @@ NOINLINE static void unlock_slow(weft_mutex *m, struct worker *wk)
 		list_remove(&w->link);
 		if (hand)
 			store_relaxed(owner_of(m), weft__rec_index(t)); /* under the bucket's lock, before the new owner runs */
-		if (!waiter_claim(w, hand ? HANDED : RETRY)) { /* its deadline passed, or it was cancelled */
+		if (!waiter_claim(w, hand ? HANDED : RETRY, false)) { /* its deadline passed, or it was cancelled */
 			store_relaxed(owner_of(m), 0u); /* as above */
 			continue;
 		}
@@ -170,7 +170,7 @@ NOINLINE static void unlock_slow(weft_mutex *m, struct worker *wk)
 		if (hand) {
 			if (!weft__lot_next(b, m, NULL))
 				store_relaxed(state_of(m), LOCKED); /* we own it, and WAITERS changes under this lock only */
-			lock_drop(&b->lock);
+			lock_drop_solo(&b->lock);
 			weft__ready(wk, ready);
 			return;
 		}
@@ -178,7 +178,7 @@ NOINLINE static void unlock_slow(weft_mutex *m, struct worker *wk)
 	}
 	/* release: pairs with cas_acquire of the next owner */
 	store_release(state_of(m), weft__lot_next(b, m, NULL) ? WAITERS : 0u);
-	lock_drop(&b->lock);
+	lock_drop_solo(&b->lock);
 	if (ready)
 		weft__ready(wk, ready);
 }

@@ -23,14 +23,22 @@ struct scratch {
 	int nchans;
 };
 
-static void lock_all(struct scratch *s)
+/* Returns whether it is elided: then all until unlock_all is one section. */
+static bool lock_all(struct scratch *s)
 {
+	if (solo_elides())
+		return true;
 	for (int i = 0; i < s->nchans; i++)
-		lock_take_solo(&s->chans[i]->lock, RANK_CHAN);
+		lock_take(&s->chans[i]->lock, RANK_CHAN);
+	return false;
 }
 
-static void unlock_all(struct scratch *s)
+static void unlock_all(struct scratch *s, bool solo)
 {
+	if (solo) {
+		solo_elided();
+		return;
+	}
 	for (int i = s->nchans - 1; i >= 0; i--)
 		lock_drop(&s->chans[i]->lock);
 }
@@ -67,7 +75,7 @@ static void sort_chans(struct scratch *s)
 }
 
 /* Pass 2. All locked. The index of the case that went on, or -1. */
-static int try_all(struct weft_case *cases, struct scratch *s, int live, struct rng *rng, struct weft_task **ready)
+static int try_all(struct weft_case *cases, struct scratch *s, int live, struct rng *rng, struct weft_task **ready, bool solo)
 {
 	for (int i = live - 1; i >= 0; i--) { /* Fisher-Yates, drawn as we go */
 		uint32_t pick = i ? rng_below(rng, (uint32_t)i + 1) : 0;
@@ -77,7 +85,7 @@ static int try_all(struct weft_case *cases, struct scratch *s, int live, struct 
 
 		s->order[pick] = s->order[i];
 		s->order[i] = at;
-		rc = c->kind == WEFT_CASE_SEND ? chan_do_send(c->chan, c->elem, ready) : chan_do_recv(c->chan, c->elem, ready);
+		rc = c->kind == WEFT_CASE_SEND ? chan_do_send(c->chan, c->elem, ready, solo) : chan_do_recv(c->chan, c->elem, ready, solo);
 		if (rc <= 0) {
 			c->status = rc;
 			return at;
@@ -102,6 +110,7 @@ static int select_with(struct self *me, struct weft_case *cases, int n, struct s
 	struct waiter *won;
 	uint64_t word;
 	int live = 0, fired, rc;
+	bool solo;
 
 	for (int i = 0; i < n; i++) {
 		if ((cases[i].kind == WEFT_CASE_SEND || cases[i].kind == WEFT_CASE_RECV) && cases[i].chan) {
@@ -110,10 +119,10 @@ static int select_with(struct self *me, struct weft_case *cases, int n, struct s
 		}
 	}
 	sort_chans(s);
-	lock_all(s);
-	fired = try_all(cases, s, live, rng_of(me, &local), &ready);
+	solo = lock_all(s);
+	fired = try_all(cases, s, live, rng_of(me, &local), &ready, solo);
 	if (fired >= 0 || poll) {
-		unlock_all(s);
+		unlock_all(s, solo);
 		if (ready)
 			weft__ready(me->worker, ready);
 		return fired >= 0 ? fired : WEFT_EAGAIN;
@@ -127,7 +136,7 @@ static int select_with(struct self *me, struct weft_case *cases, int n, struct s
 		w->index = s->order[i];
 		list_append(c->kind == WEFT_CASE_SEND ? &c->chan->sendq : &c->chan->recvq, &w->link);
 	}
-	unlock_all(s);
+	unlock_all(s, solo);
 	rc = weft__wait_park(me->worker, t, s->waiters, live, word, deadline);
 	if (rc)
 		return rc; /* all withdrawn */

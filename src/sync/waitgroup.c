@@ -39,7 +39,7 @@ NOINLINE static void wake(weft_wg *g)
 	while ((was & WAITERS) && !cas_acq_rel(state_of(g), &was, was & ~WAITERS)) /* the bucket's lock orders it */
 		;
 	claimed = weft__lot_claim_all(b, g, 0);
-	lock_drop(&b->lock);
+	lock_drop_solo(&b->lock);
 	weft__ready_list(w, claimed);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * futex.h - base/futex.h for the models: the value is compared and the sleeper queued in one step, and both calls order
- * as the kernel's do.
+ * as the kernel's do.  A wake goes by the address and does not look at the word.
  */
 #ifndef WEFT_TEST_MODEL_FUTEX_H
 #define WEFT_TEST_MODEL_FUTEX_H

@@ -14,7 +14,7 @@
 #include <weft.h>
 
 static ATOMIC(int) flag;
-static volatile int sink; /* written after calls, so that none is a tail call */
+#define NO_TAIL_CALL() __asm__ volatile("") /* after a call: the caller's frame must be there to be seen */
 
 /* --- hearing the report --- */
 
@@ -41,13 +41,31 @@ static char *heard_text(void)
 	return text;
 }
 
+/* Channels that deadlocked tasks leave behind. */
+static chan *channels[16];
+static int nchannels;
+
+static chan *channel(size_t cap)
+{
+	T_LT(nchannels, 16);
+	channels[nchannels] = chan_make(sizeof(int), cap);
+	T_OK(channels[nchannels] != NULL);
+	return channels[nchannels++];
+}
+
+static void channels_free(void)
+{
+	while (nchannels)
+		chan_free(channels[--nchannels]);
+}
+
 static char *run(weft_task_fn *fn, int expect)
 {
 	int rc;
 
 	hear();
 	rc = weft_run(fn, NULL, NULL);
-	sink = rc;
+	channels_free();
 	if (rc != expect)
 		free(heard_text());
 	T_EQ(rc, expect);
@@ -80,12 +98,12 @@ static void goes_well(weft_task_fn *fn)
 
 static int recv_main(void *arg)
 {
-	chan *c = chan_make(sizeof(int), 0);
+	chan *c = channel(0);
 	int x;
 
 	(void)arg;
 	chan_recv(c, &x);
-	sink++;
+	NO_TAIL_CALL();
 	return 0;
 }
 
@@ -115,11 +133,11 @@ static int ring_main(void *arg)
 
 	(void)arg;
 	for (int i = 0; i < 10; i++)
-		c[i] = chan_make(sizeof(int), 0);
+		c[i] = channel(0);
 	for (int i = 0; i < 9; i++)
 		T_EQ(go(hand_on, c[i], c[i + 1]), 0);
 	chan_recv(c[9], &x);
-	sink++;
+	NO_TAIL_CALL();
 	return 0;
 }
 
@@ -156,7 +174,7 @@ static int mutex_main(void *arg)
 	(void)arg;
 	T_EQ(go(lock_both, &m1, &m2), 0);
 	lock_both(&m2, &m1);
-	sink++;
+	NO_TAIL_CALL();
 	return 0;
 }
 
@@ -172,7 +190,7 @@ static int joiner(void *arg)
 	while (!load_acquire(&flag))
 		task_yield();
 	task_join(joins[!(arg == &joins[1])], NULL);
-	sink++;
+	NO_TAIL_CALL();
 	return 0;
 }
 
@@ -183,7 +201,7 @@ static int join_main(void *arg)
 	T_EQ(go_opts(&joins[1], joiner, &joins[1], &(weft_task_opts){ .name = "right" }), 0);
 	store_release(&flag, 1);
 	weft_task_park();
-	sink++;
+	NO_TAIL_CALL();
 	return 0;
 }
 
@@ -199,7 +217,7 @@ static int wg_main(void *arg)
 	(void)arg;
 	weft_wg_add(&g, 1);
 	weft_wg_wait(&g);
-	sink++;
+	NO_TAIL_CALL();
 	return 0;
 }
 
@@ -212,7 +230,7 @@ static int select_main(void *arg)
 {
 	(void)arg;
 	chan_select(NULL, 0);
-	sink++;
+	NO_TAIL_CALL();
 	return 0;
 }
 
@@ -225,7 +243,7 @@ static int park_main(void *arg)
 {
 	(void)arg;
 	weft_task_park();
-	sink++;
+	NO_TAIL_CALL();
 	return 0;
 }
 
@@ -238,7 +256,7 @@ static int sleep_for_ever_main(void *arg)
 {
 	(void)arg;
 	weft_task_sleep(INT64_MAX);
-	sink++;
+	NO_TAIL_CALL();
 	return 0;
 }
 
@@ -254,7 +272,7 @@ static void passes_by(chan *c, int x)
 
 static int later_main(void *arg)
 {
-	chan *c = chan_make(sizeof(int), 4);
+	chan *c = channel(4);
 	int x;
 
 	(void)arg;
@@ -267,7 +285,7 @@ static int later_main(void *arg)
 	}
 	task_sleep(1 * MS);
 	chan_recv(c, &x);
-	sink++;
+	NO_TAIL_CALL();
 	return 0;
 }
 
@@ -291,6 +309,7 @@ TEST_WORKERS(weft_main_exits_with_2)
 	hear();
 	rc = weft__run_main(program, 0, NULL);
 	text = heard_text();
+	channels_free();
 	T_EQ(rc, 2);
 	T_STR_HAS(text, "weft: deadlock: ");
 	T_STR_HAS(text, "parked, chan receive");
@@ -312,12 +331,11 @@ TEST_WORKERS(sleeping_task_is_no_deadlock)
 
 static int until_main(void *arg)
 {
-	chan *c = chan_make(sizeof(int), 0);
+	chan *c = channel(0);
 	int x;
 
 	(void)arg;
 	T_EQ(chan_recv_until(c, &x, weft_in(50 * MS)), WEFT_ETIMEDOUT);
-	chan_free(c);
 	return 0;
 }
 
@@ -357,13 +375,12 @@ static void late(chan *c)
 
 static int one_sleeps_main(void *arg)
 {
-	chan *c = chan_make(sizeof(int), 0);
+	chan *c = channel(0);
 	int x;
 
 	(void)arg;
 	T_EQ(go(late, c), 0);
 	T_EQ(chan_recv(c, &x), 0);
-	chan_free(c);
 	return 0;
 }
 
@@ -383,7 +400,7 @@ static void *sends_later(void *arg)
 
 static int foreign_main(void *arg)
 {
-	chan *c = chan_make(sizeof(int), 0);
+	chan *c = channel(0);
 	pthread_t thread;
 	int x = 0;
 
@@ -392,7 +409,6 @@ static int foreign_main(void *arg)
 	T_EQ(chan_recv(c, &x), 0);
 	T_EQ(x, 7);
 	T_EQ(pthread_join(thread, NULL), 0);
-	chan_free(c);
 	return 0;
 }
 
@@ -422,7 +438,7 @@ static int unchecked_main(void *arg)
 	(void)arg;
 	T_EQ(pthread_create(&exiter, NULL, exits_later, NULL), 0);
 	weft_task_park();
-	sink++;
+	NO_TAIL_CALL();
 	return 0;
 }
 
@@ -443,7 +459,7 @@ TEST_WORKERS(nothing_is_said_when_not_asked_to_look)
 /* Everyone waits for a moment again and again, but somebody always goes on. */
 static int busy_main(void *arg)
 {
-	chan *there = chan_make(sizeof(int), 0), *back = chan_make(sizeof(int), 0);
+	chan *there = channel(0), *back = channel(0);
 	int x = 0;
 
 	(void)arg;
@@ -452,8 +468,6 @@ static int busy_main(void *arg)
 		T_EQ(chan_send(there, &x), 0);
 		T_EQ(chan_recv(back, &x), 0);
 	}
-	chan_free(there);
-	chan_free(back);
 	return 0;
 }
 

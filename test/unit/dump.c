@@ -19,7 +19,8 @@
 #include <weft.h>
 
 static ATOMIC(int) stop, ready;
-static volatile int sink; /* written after calls, so that none is a tail call */
+static volatile int zero; /* so that the compiler knows no values */
+#define NO_TAIL_CALL() __asm__ volatile("") /* after a call: the caller's frame must be there to be seen */
 static chan *c;
 
 /* --- reading what was written --- */
@@ -93,14 +94,14 @@ NOINLINE static void waits_in_here(void)
 	int x;
 
 	chan_recv(c, &x);
-	sink++;
+	NO_TAIL_CALL();
 }
 
 static int reader(void *arg)
 {
 	(void)arg;
 	waits_in_here();
-	sink++;
+	NO_TAIL_CALL();
 	return 0;
 }
 
@@ -108,15 +109,15 @@ NOINLINE static void spins_in_here(void)
 {
 	add_acq_rel(&ready, 1);
 	while (!load_relaxed(&stop))
-		sink++;
-	sink++;
+		;
+	NO_TAIL_CALL();
 }
 
 static int spinner(void *arg)
 {
 	(void)arg;
 	spins_in_here();
-	sink++;
+	NO_TAIL_CALL();
 	return 0;
 }
 
@@ -261,19 +262,19 @@ TEST(runnable_task_shows_where_it_goes_on)
 	T_EQ(weft_run(runnable_main, NULL, &(weft_opts){ .workers = 1 }), 0);
 }
 
-NOINLINE static int sinks(int n)
+NOINLINE static void sinks(int n)
 {
-	if (n == 0)
-		waits_in_here();
+	if (n > 0)
+		sinks(n - 1);
 	else
-		sink += sinks(n - 1);
-	return sink;
+		waits_in_here();
+	NO_TAIL_CALL();
 }
 
 static void deep(int n)
 {
 	sinks(n);
-	sink++;
+	NO_TAIL_CALL();
 }
 
 static int deep_main(void *arg)
@@ -310,18 +311,18 @@ TEST(deep_stack_is_cut_and_says_so)
 NOINLINE NO_FRAME_POINTER static int frameless(int a, int b)
 {
 	waits_in_here();
-	return sink + a * b;
+	return zero + a * b;
 }
 
 NOINLINE NO_FRAME_POINTER static int frameless_too(int a)
 {
-	sink += frameless(sink, a + 1);
-	return sink;
+	return frameless(zero, a + 1) + zero;
 }
 
 static void frameless_task(void)
 {
-	sink += frameless_too(sink);
+	frameless_too(zero);
+	NO_TAIL_CALL();
 }
 
 static int frameless_main(void *arg)
@@ -336,9 +337,7 @@ static int frameless_main(void *arg)
 	text = dumped();
 	part = part_of(text, " frameless_task: ");
 	T_STR_HAS(part, "waits_in_here+");
-	T_STR_HAS(part, "frameless+");
-	T_STR_HAS(part, "frameless_too+");
-	T_STR_HAS(part, "frameless_task+");
+	T_EQ(count_of(part, "    frameless"), 3); /* gcc's clones have longer names */
 	free(text);
 	return 0;
 }
@@ -548,14 +547,14 @@ NOINLINE static void unlocks_wrongly(void)
 	static weft_mutex m;
 
 	weft_mutex_unlock(&m);
-	sink++;
+	NO_TAIL_CALL();
 }
 
 static int wrong_main(void *arg)
 {
 	(void)arg;
 	unlocks_wrongly();
-	sink++;
+	NO_TAIL_CALL();
 	return 0;
 }
 
@@ -577,7 +576,7 @@ static void blink(int n)
 		task_yield();
 	if (n % 3 == 0)
 		task_sleep((n % 7) * 10 * US);
-	sink++;
+	NO_TAIL_CALL();
 }
 
 static int churn(void *arg)

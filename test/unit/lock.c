@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * lock.c - base/lock.h: does the small lock exclude, wake its sleepers, and (debug builds) watch the ranks?
+ * lock.c - base/lock.h: does the small lock exclude, wake its sleepers, leave the lock alone once it is released, and (debug builds) watch the
+ * ranks?
  */
 #include "base/lock.h"
 
-#include "base/clock.h"
 #include "tap.h"
 #include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { THREADS_MAX = 8 };
 
@@ -23,34 +24,40 @@ TEST(free_lock_is_taken_at_once)
 {
 	struct lock l = {0};
 
+	T_EQ(load_relaxed(&l.word), LOCK_FREE);
 	lock_take(&l, RANK_CHAN);
-	T_EQ(load_relaxed(&l.held), 1);
+	T_EQ(load_relaxed(&l.word), LOCK_HELD);
 	lock_drop(&l);
-	T_EQ(load_relaxed(&l.held), 0);
-	T_OK(lock_try(&l, RANK_CHAN));
-	lock_drop(&l);
+	T_EQ(load_relaxed(&l.word), LOCK_FREE);
+	lock_take_solo(&l, RANK_CHAN);
+	T_EQ(load_relaxed(&l.word), LOCK_HELD);
+	lock_drop_solo(&l);
+	T_EQ(load_relaxed(&l.word), LOCK_FREE);
 }
 
-static void *try_once(void *arg)
+static void *take_once(void *arg)
 {
-	bool got = lock_try(&shared.lock, RANK_CHAN);
-
-	if (got)
-		lock_drop(&shared.lock);
-	*(bool *)arg = got;
+	lock_take(&shared.lock, RANK_CHAN);
+	store_relaxed((ATOMIC(int) *)arg, 1);
+	lock_drop(&shared.lock);
 	return NULL;
 }
 
-TEST(held_lock_is_not_taken_by_try)
+/* Who finds it held says so in the word before it sleeps, and gets it when it is dropped. */
+TEST(held_lock_is_waited_for)
 {
 	pthread_t t;
-	bool got = true;
+	ATOMIC(int) got = 0;
 
 	lock_take(&shared.lock, RANK_CHAN);
-	T_EQ(pthread_create(&t, NULL, try_once, &got), 0);
-	pthread_join(t, NULL);
+	T_EQ(pthread_create(&t, NULL, take_once, &got), 0);
+	while (load_relaxed(&shared.lock.word) != LOCK_WAITED)
+		sched_yield();
+	T_EQ(load_relaxed(&got), 0);
 	lock_drop(&shared.lock);
-	T_OK(!got);
+	pthread_join(t, NULL);
+	T_EQ(load_relaxed(&got), 1);
+	T_EQ(load_relaxed(&shared.lock.word), LOCK_FREE);
 }
 
 static void *count(void *arg)
@@ -76,8 +83,7 @@ TEST_WORKERS(excludes)
 	for (int i = 0; i < n; i++)
 		pthread_join(t[i], NULL);
 	T_EQ(shared.counter, n * shared.rounds);
-	T_EQ(load_relaxed(&shared.lock.held), 0);
-	T_EQ(load_relaxed(&shared.lock.waiters), 0);
+	T_EQ(load_relaxed(&shared.lock.word), LOCK_FREE);
 }
 
 static void *hold(void *arg)
@@ -94,7 +100,7 @@ static void *hold(void *arg)
 	return NULL;
 }
 
-/* Sleepers are woken: every lock_drop here finds some, and all threads get through. */
+/* Sleepers are woken: every lock_drop here but the last finds some, and all threads get through. */
 TEST_WORKERS(wakes_sleepers)
 {
 	pthread_t t[THREADS_MAX];
@@ -106,6 +112,68 @@ TEST_WORKERS(wakes_sleepers)
 	for (int i = 0; i < n; i++)
 		pthread_join(t[i], NULL);
 	T_EQ(shared.counter, n * shared.rounds);
+	T_EQ(load_relaxed(&shared.lock.word), LOCK_FREE);
+}
+
+enum { BATCH = 1000 };
+
+struct mortal {
+	struct lock lock;
+	int owners; /* still to come; under lock */
+};
+
+static struct {
+	pthread_barrier_t start, end;
+	struct mortal *all[BATCH]; /* written between end and start */
+} mortals;
+
+/* Owns each of a batch once, after whoever came before. The last owner frees it, as the receiver of its last element does with a channel. */
+static void *own_and_free(void *arg)
+{
+	(void)arg;
+	for (long r = 0; r < shared.rounds; r++) {
+		pthread_barrier_wait(&mortals.start);
+		for (int i = 0; i < BATCH; i++) {
+			struct mortal *m = mortals.all[i];
+			bool last;
+
+			lock_take(&m->lock, RANK_CHAN);
+			last = --m->owners == 0;
+			lock_drop(&m->lock);
+			if (last)
+				free(m);
+		}
+		pthread_barrier_wait(&mortals.end);
+	}
+	return NULL;
+}
+
+/* lock_drop does not touch the lock after it has released it: ASan, TSan and Valgrind would notice, and now and then malloc. */
+TEST_WORKERS(freed_by_the_next_owner)
+{
+	pthread_t t[THREADS_MAX];
+	int n = tap_workers();
+
+	shared.rounds = tap_iters(500);
+	T_EQ(pthread_barrier_init(&mortals.start, NULL, (unsigned)n + 1), 0);
+	T_EQ(pthread_barrier_init(&mortals.end, NULL, (unsigned)n + 1), 0);
+	for (int i = 0; i < n; i++)
+		T_EQ(pthread_create(&t[i], NULL, own_and_free, NULL), 0);
+	for (long r = 0; r < shared.rounds; r++) {
+		for (int i = 0; i < BATCH; i++) {
+			struct mortal *m = calloc(1, sizeof *m);
+
+			T_OK(m != NULL);
+			m->owners = n;
+			mortals.all[i] = m;
+		}
+		pthread_barrier_wait(&mortals.start);
+		pthread_barrier_wait(&mortals.end);
+	}
+	for (int i = 0; i < n; i++)
+		pthread_join(t[i], NULL);
+	pthread_barrier_destroy(&mortals.start);
+	pthread_barrier_destroy(&mortals.end);
 }
 
 #ifdef WEFT_DEBUG
