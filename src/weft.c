@@ -5,17 +5,26 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "core/runtime.h"
+#include "debug/backtrace.h"
 #include "debug/dump.h"
 #include "weft/version.h"
 #include <stdio.h>
 #include <uv.h>
 
-static void tie(void)
+/* The core's run, with the debug storey tied to it. */
+static int run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process, int *result)
 {
+	int rc;
+
 	weft__hooks.dump = weft__dump_all;
 	weft__hooks.deadlock = weft__dump_deadlock;
 	weft__fatal_hook = weft__dump_self;
 	weft__overflow_describe = weft__task_describe;
+	weft__hooks.open_signal = !o->no_signals && weft__backtrace_install() ? TRACE_SIGNAL : 0;
+	rc = weft__run(fn, arg, o, exit_process, result);
+	if (!o->no_signals)
+		weft__backtrace_uninstall();
+	return rc;
 }
 
 static const weft_opts no_opts;
@@ -24,8 +33,7 @@ int weft_run(weft_task_fn *fn, void *arg, const weft_opts *o)
 {
 	int result = 0, rc;
 
-	tie();
-	rc = weft__run(fn, arg, o ? o : &no_opts, false, &result);
+	rc = run(fn, arg, o ? o : &no_opts, false, &result);
 	return rc ? rc : result;
 }
 
@@ -47,8 +55,7 @@ int weft__run_main(int (*fn)(int, char **), int argc, char **argv)
 	struct main_call m = { fn, argc, argv };
 	int result = 0, rc;
 
-	tie();
-	rc = weft__run(main_task, &m, &no_opts, true, &result);
+	rc = run(main_task, &m, &no_opts, true, &result);
 	if (rc == WEFT_EDEADLK)
 		return 2;
 	if (rc) {

@@ -7,6 +7,7 @@
 #include "failpoint.h"
 
 #include "base/atomic.h"
+#include "base/sanitizer.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -107,7 +108,9 @@ WRAP(void *, mmap64, (void *p, size_t n, int prot, int flags, int fd, off_t off)
      REFUSE(MAP_FAILED, ENOMEM))
 WRAP(int, madvise, (void *p, size_t n, int advice), (p, n, advice), REFUSE(-1, ENOMEM))
 WRAP(int, mprotect, (void *p, size_t n, int prot), (p, n, prot), REFUSE(-1, ENOMEM))
-WRAP(int, sigaltstack, (const stack_t *s, stack_t *old), (s, old), REFUSE(-1, ENOMEM))
+/* Asking, and doing without one, cannot fail; a sanitizer's own for a new thread must not. */
+WRAP(int, sigaltstack, (const stack_t *s, stack_t *old), (s, old),
+     if (s && !(s->ss_flags & SS_DISABLE) && !weft__san) { REFUSE(-1, ENOMEM); })
 
 WRAP(int, epoll_create1, (int flags), (flags), REFUSE(-1, EMFILE))
 WRAP(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *e), (ep, op, fd, e), REFUSE(-1, ENOMEM))

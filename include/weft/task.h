@@ -65,7 +65,8 @@ WEFT_API int weft_go_opts(weft_task **out, weft_task_fn *fn, void *arg, const we
  *
  *   ret  receives what its function returned, or gave to weft_task_exit; NULL: not wanted
  *
- * Returns 0; WEFT_ECANCELED, WEFT_ETIMEDOUT, WEFT_EAGAIN: then the handle is still the caller's; WEFT_EDEADLK for the caller itself.
+ * Returns 0; WEFT_ECANCELED, WEFT_ETIMEDOUT, WEFT_EAGAIN: then the handle is still the caller's; WEFT_EDEADLK for the caller itself. A thread
+ * outside gets WEFT_ECANCELED, too, when the runtime went down before t had ended, then and from then on: what remains is weft_task_detach.
  * Blocks: yes (join). Threads: any, one at a time a handle. Order: all that t did is seen after it.
  */
 WEFT_API int weft_task_join(weft_task *t, int *ret);

@@ -5,10 +5,10 @@
  * Two threads that each store one word and then load the other's must not both miss (Dekker).  The frequent side calls
  * asym_light() between its store and its load, the rare side asym_heavy() between its own.  Where the kernel offers
  * membarrier(PRIVATE_EXPEDITED) the light side is a compiler barrier and the heavy one the system call; where it does not,
- * both are full fences.  In the models both are full fences, which is what the pair amounts to.
+ * both are full fences.  The models try both (test/model/model.h).
  *
- * Pairs in the tree: cancel against park (core/ctx.c, core/wait.c), ready against sleep (core/idle.h), a task against the monitor
- * against a sleeping locker (base/lock.h).
+ * Pairs in the tree: cancel against park (core/ctx.c, core/wait.c), ready against sleep (core/idle.h), a worker that runs against the monitor that
+ * dozes off (core/monitor.c), an elided section against the second thread (base/solo.h).
  */
 #ifndef WEFT_BASE_ASYM_H
 #define WEFT_BASE_ASYM_H

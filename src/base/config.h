@@ -34,7 +34,7 @@
 #define SLOT_WATCH_NS (50 * US)                  /* how long a searcher watches a full slot whose owner does not move */
 
 #define RECORD_SLAB_SIZE SMALL(256 * 1024, 16 * 1024) /* bytes, a power of two, aligned to itself */
-#define RECORD_CACHE SMALL(64, 4)                /* free records a worker keeps; half goes back when it is full */
+#define RECORD_CACHE SMALL(256, 4)               /* free records a worker keeps; half goes back when it is full */
 #define ID_BLOCK SMALL(1024, 4)                  /* task ids a worker takes at a time */
 
 #define STACK_GUARD (64 * 1024)                  /* bytes below every stack that fault when touched */

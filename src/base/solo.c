@@ -20,18 +20,14 @@ static bool is_owner(uintptr_t self)
 
 bool weft__solo_begin(uintptr_t self)
 {
-	uint32_t off = SOLO_OFF;
-
 	if (!is_owner(self) || !weft__asym_on || BUILT_WITH_TSAN || (weft__san & SAN_TSAN))
 		return false;
-	return cas_acq_rel(&weft__solo.state, &off, SOLO_ON); /* release: nothing was elided before */
+	return solo_begin(&weft__solo);
 }
 
 void weft__solo_over(void)
 {
-	uint32_t on = SOLO_ON;
-
-	(void)cas_acq_rel(&weft__solo.state, &on, SOLO_OFF); /* unless a second thread has come */
+	solo_over(&weft__solo);
 }
 
 void weft__solo_end_slow(uintptr_t self)

@@ -2,18 +2,20 @@
  *
  * solo.h - elision: while one OS thread is alone in weft, its small locks and claims need no locked instruction.
  *
- *   state   SOLO_OFF     nobody is elided; a runtime with one worker may turn it on
- *           SOLO_ON      exactly one thread, that worker, is in weft
- *           SOLO_ENDING  a second thread has come and waits for the section that is under way
- *           SOLO_NEVER   a second thread has been seen: for good
+ *   state   SOLO_OFF       nobody is elided; a runtime with one worker may turn it on
+ *           SOLO_ON        exactly one thread, that worker, is in weft
+ *           SOLO_ENDING    a second thread has come, but `in` says nothing yet
+ *           SOLO_DRAINING  asym_heavy has been passed: `in` says whether an elided section is under way
+ *           SOLO_NEVER     a second thread has been seen: for good
  *   in      1 while the worker is in an elided section: a few plain loads and stores in place of one locked instruction
  *
  *   OFF -> ON      weft_run with one worker        ON -> OFF          the same, when it is over
- *   ON -> ENDING   the second thread               OFF, ENDING -> NEVER   the second thread
+ *   ON -> ENDING -> DRAINING -> NEVER, OFF -> NEVER                   each step by whichever other thread is there first
  *
  * A section:      in = 1; (compiler barrier) look at state; ON: plain path, else locked path; in = 0.
- * Second thread:  state = ENDING; asym_heavy(); wait until in is 0; state = NEVER; go on.
+ * Second thread:  state = ENDING; asym_heavy(); state = DRAINING; wait until in is 0; state = NEVER; go on.
  * asym_heavy is a membarrier, so one of the two sees the other, and what the sections stored is visible to the second thread when it goes on.
+ * A third thread that finds ENDING must not look at `in`: the second may not have passed asym_heavy yet.  It passes its own, and waits for nobody.
  * Without membarrier, and where TSan watches, it is never turned on.
  *
  * The first thread that ever uses weft is its owner; a runtime with one worker is elided only if it runs on that thread, which may of course use weft
@@ -32,7 +34,8 @@
 #define SOLO_OFF 0u
 #define SOLO_ON 1u
 #define SOLO_ENDING 2u
-#define SOLO_NEVER 3u
+#define SOLO_DRAINING 3u
+#define SOLO_NEVER 4u
 
 struct solo {
 	ATOMIC(uint32_t) state;
@@ -68,15 +71,33 @@ static inline bool solo_end(struct solo *s)
 	case SOLO_OFF:
 		return cas_acq_rel(&s->state, &state, SOLO_NEVER);
 	case SOLO_ON:
-		if (!cas_acq_rel(&s->state, &state, SOLO_ENDING))
-			return false;
+		(void)cas_acq_rel(&s->state, &state, SOLO_ENDING);
+		return false;
+	case SOLO_ENDING:
 		asym_heavy(); /* pairs with asym_light in solo_enter */
+		(void)cas_acq_rel(&s->state, &state, SOLO_DRAINING);
 		return false;
 	default:
 		if (load_acquire(&s->in)) /* pairs with store_release in solo_leave */
 			return false;
 		return cas_acq_rel(&s->state, &state, SOLO_NEVER);
 	}
+}
+
+/* A runtime with one worker is about to start its first task. True: it is elided from here on. */
+static inline bool solo_begin(struct solo *s)
+{
+	uint32_t off = SOLO_OFF;
+
+	return cas_acq_rel(&s->state, &off, SOLO_ON); /* acquire: pairs with the caller's own in solo_over */
+}
+
+/* The same, after its last. */
+static inline void solo_over(struct solo *s)
+{
+	uint32_t on = SOLO_ON;
+
+	(void)cas_acq_rel(&s->state, &on, SOLO_OFF); /* unless a second thread has come; release: pairs with the step OFF -> NEVER */
 }
 
 #ifdef WEFT_MODEL
@@ -90,8 +111,8 @@ extern struct solo weft__solo;
 #define solo_elided() solo_leave(&weft__solo)
 
 /* self: an address that only the calling thread has. */
-bool weft__solo_begin(uintptr_t self); /* a runtime with one worker, before its first task; whether it is on */
-void weft__solo_over(void);            /* the same, after its last */
+bool weft__solo_begin(uintptr_t self); /* solo_begin, if the caller is the owner and elision is possible */
+void weft__solo_over(void);
 void weft__solo_end_slow(uintptr_t self);
 
 /* Called by every thread that is no worker before it uses anything that may be elided. */
@@ -101,5 +122,34 @@ static inline void weft__solo_end(uintptr_t self)
 		weft__solo_end_slow(self);
 }
 #endif
+
+/* Read-modify-writes (acquire and release) that are plain while elided: for words that the monitor thread never touches. */
+static ALWAYS_INLINE bool solo_cas32(ATOMIC(uint32_t) *p, uint32_t *expected, uint32_t v)
+{
+	uint32_t now;
+
+	if (!solo_elides())
+		return cas_acq_rel(p, expected, v); /* the caller says with whom it pairs */
+	now = load_relaxed(p); /* nobody else is in weft */
+	if (now == *expected)
+		store_relaxed(p, v);
+	solo_elided();
+	if (now == *expected)
+		return true;
+	*expected = now;
+	return false;
+}
+
+static ALWAYS_INLINE uint64_t solo_add64(ATOMIC(uint64_t) *p, uint64_t n)
+{
+	uint64_t was;
+
+	if (!solo_elides())
+		return add_acq_rel(p, n); /* as above */
+	was = load_relaxed(p); /* nobody else is in weft */
+	store_relaxed(p, was + n);
+	solo_elided();
+	return was;
+}
 
 #endif

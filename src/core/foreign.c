@@ -61,8 +61,8 @@ void weft__rt_unpublish(void)
 /* --- proxies --- */
 
 static pthread_key_t key;
-static pthread_once_t key_once = PTHREAD_ONCE_INIT;
-static int key_rc;
+static pthread_mutex_t key_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool key_made; /* under key_lock */
 static __thread struct weft_task *proxy;
 
 static void proxy_free(void *arg)
@@ -75,11 +75,17 @@ static void proxy_free(void *arg)
 	weft__rec_put_batch(&one, 1);
 }
 
-static void key_make(void)
+/* Once; but who finds no key tries again the next time. */
+static bool key_make(void)
 {
-	key_rc = pthread_key_create(&key, proxy_free);
-	if (!key_rc)
-		key_rc = weft__records_init();
+	bool made;
+
+	pthread_mutex_lock(&key_lock);
+	if (!key_made)
+		key_made = weft__records_init() == 0 && pthread_key_create(&key, proxy_free) == 0;
+	made = key_made;
+	pthread_mutex_unlock(&key_lock);
+	return made;
 }
 
 NOINLINE struct weft_task *weft__foreign(void)
@@ -89,8 +95,7 @@ NOINLINE struct weft_task *weft__foreign(void)
 
 	if (t)
 		return t;
-	pthread_once(&key_once, key_make);
-	if (key_rc || weft__rec_get_batch(&one, 1) != 1)
+	if (!key_make() || weft__rec_get_batch(&one, 1) != 1)
 		return NULL;
 	t = one;
 	if (pthread_setspecific(key, t)) {

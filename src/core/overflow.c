@@ -331,8 +331,8 @@ void weft__altstack_leave(struct altstack *a)
 	if (!a->mem)
 		return;
 	/* Somebody may have put in another one meanwhile: it stays. */
-	if (sigaltstack(NULL, &now) == 0 && now.ss_sp == (char *)a->mem + page)
-		CHECK_EQ(sigaltstack(&old, NULL), 0);
+	if (sigaltstack(NULL, &now) == 0 && now.ss_sp == (char *)a->mem + page && sigaltstack(&old, NULL))
+		CHECK_EQ(sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL), 0); /* the caller's is refused: better none than ours, which goes now */
 	if (__asan_unpoison_memory_region)
 		__asan_unpoison_memory_region(a->mem, a->size);
 	munmap(a->mem, a->size);

@@ -144,11 +144,13 @@ static int sit(struct worker *w, struct seat *s)
 	if (unlikely(weft__san))
 		weft__san_thread_init(&w->san);
 	weft__worker_set(w);
+	store_relaxed(&w->tid, (int)gettid()); /* for dumps */
 	return 0;
 }
 
 static void rise(struct worker *w, struct seat *s)
 {
+	store_relaxed(&w->tid, 0); /* for dumps */
 	weft__worker_set(NULL);
 	if (s->slack > 0)
 		prctl(PR_SET_TIMERSLACK, s->slack, 0, 0, 0);
@@ -287,6 +289,7 @@ static bool abandon(void *rec, void *arg)
 	if (t->wctx)
 		weft__ctx_task_end(t);
 	t->result = WEFT_ECANCELED;
+	store_relaxed(&t->reason, (uint8_t)REASON_ABANDONED); /* before DONE */
 	store_release(&t->state, (uint8_t)WEFT_TASK_DONE); /* as in task_end */
 	if (t->flags & TASK_JOINABLE)
 		weft__lot_wake_all(NULL, &t->result, WEFT_ECANCELED);
@@ -406,6 +409,8 @@ static void block_signals(sigset_t *old)
 	sigdelset(&set, SIGTRAP);
 	sigdelset(&set, SIGABRT);
 	sigdelset(&set, SIGSYS);
+	if (weft__hooks.open_signal)
+		sigdelset(&set, weft__hooks.open_signal);
 	pthread_sigmask(SIG_SETMASK, &set, old);
 }
 

@@ -42,6 +42,7 @@ struct worker {
 	struct weft_task *records[RECORD_CACHE]; /* free records; owner */
 	uint64_t id_next, id_end;     /* task ids taken in advance; owner */
 	unsigned id;                  /* 0 .. n-1 */
+	ATOMIC(int) tid;              /* the kernel's number of its thread; 0 while it has none */
 	bool alone;                   /* there is no other worker; constant while running */
 
 	/* read by others */
@@ -141,6 +142,7 @@ int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn
 struct weft_task *weft__task_start_prepare(struct worker *w, struct weft_task *t, weft_ctx *c); /* context: c, else the caller's */
 bool weft__task_bind(struct worker *w, struct weft_task *t); /* first run: stack and first frame; false: it waits for a stack, pick another */
 bool weft__task_bind_or_fail(struct worker *w, struct weft_task *t);
+void weft__task_follow(struct weft_task *t, struct weft_task *next); /* next begins on the stack of t, which has ended and still stands there */
 void weft__task_settle_done(struct worker *w, struct weft_task *t);
 void weft__task_unref(struct worker *w, struct weft_task *t);
 const char *weft__task_label(struct weft_task *t, char *buf, size_t n); /* name, or function */
@@ -181,6 +183,7 @@ struct verdict {
 struct debug_hooks {
 	void (*dump)(int fd);
 	void (*deadlock)(const struct verdict *v);
+	int open_signal; /* one that workers do not block, because it asks them where they are; 0: none */
 };
 extern struct debug_hooks weft__hooks;
 

@@ -69,8 +69,7 @@ NOINLINE void weft__sched_overflow(struct worker *w, struct weft_task *t)
 
 void weft__sched_push(struct worker *w, struct weft_task *t)
 {
-	sched_push_tail(w, t);
-	sched_wake_one(w->rt);
+	sched_push(w, t);
 }
 
 NOINLINE static void ready_foreign(struct weft_task *t)
@@ -160,9 +159,7 @@ NOINLINE void weft__sched_yield(struct worker *w, struct weft_task *t)
 	struct weft_task *next;
 
 	task_set_state(t, WEFT_TASK_RUNNABLE);
-	sched_push_tail(w, t);
-	if (!w->alone)
-		sched_wake_one(w->rt);
+	sched_push(w, t);
 	next = sched_pick(w);
 	if (unlikely(next == t))
 		sched_enter(w, t);
@@ -173,14 +170,30 @@ NOINLINE void weft__sched_yield(struct worker *w, struct weft_task *t)
 NOINLINE void weft__sched_run_now(struct worker *w, struct weft_task *t, struct weft_task *fresh)
 {
 	task_set_state(t, WEFT_TASK_RUNNABLE);
-	sched_push_tail(w, t);
-	sched_wake_one(w->rt);
+	sched_push(w, t);
 	sched_leave(w, t, fresh, 0);
+}
+
+/* A task that ends and one that has not begun: the stack stays where it is, the top of it becomes the new task's first frame. */
+static inline bool can_follow(struct weft_task *t, struct weft_task *next)
+{
+	return next && next->ctx.sp == NULL && !((t->flags | next->flags) & TASK_OWN_STACK) && !weft__san;
 }
 
 NOINLINE void weft__sched_exit(struct worker *w, struct weft_task *t)
 {
-	sched_leave(w, t, sched_fit(w, sched_pick(w)), 1);
+	struct weft_task *next = sched_pick(w);
+	struct context gone; /* below what the new frame overwrites; nobody comes back to it */
+
+	if (likely(can_follow(t, next))) {
+		weft__task_follow(t, next);
+		sched_enter(w, next);
+		w->prev = NULL; /* settled here and now: t has nothing left that could be stood upon */
+		oncpu_clear(&t->on_cpu);
+		weft__task_unref(w, t);
+		switch_context(&gone, NULL, &next->ctx, NULL, w, 1);
+	}
+	sched_leave(w, t, sched_fit(w, next), 1);
 	__builtin_unreachable();
 }
 

@@ -2,7 +2,7 @@
  *
  * sched.h - the hot half of the scheduler: make a task runnable, pick the next one, leave for it.
  *
- * Included by sched.c and wait.c only, so that a park is one function: the wait, the pick and the switch.
+ * Included by sched.c, wait.c and task.c only, so that a park is one function (the wait, the pick and the switch), and so is a start.
  *
  * One door out (law 1): a task leaves its worker in sched_leave(), and nowhere else.  The context that arrives next settles the one that left
  * (sched_settle): clears its on_cpu, or recycles it when it has ended.  Settling is all that is done after a switch.
@@ -36,6 +36,14 @@ static inline void sched_push_tail(struct worker *w, struct weft_task *t)
 		weft__sched_overflow(w, t);
 }
 
+/* A task that has just become runnable, at the tail. */
+static inline void sched_push(struct worker *w, struct weft_task *t)
+{
+	sched_push_tail(w, t);
+	if (!w->alone) /* else nobody sleeps while we run */
+		sched_wake_one(w->rt);
+}
+
 /* The slot, or the tail when the slot has run too often in a row. */
 static inline void sched_push_slot(struct worker *w, struct weft_task *t)
 {
@@ -64,6 +72,8 @@ static ALWAYS_INLINE void sched_prefetch(struct worker *w)
 		char *sp = (char *)near->ctx.sp;
 
 		__builtin_prefetch(far);
+		if (!sp)
+			return; /* not begun: it gets a hot stack */
 		__builtin_prefetch(sp);
 		__builtin_prefetch(sp + CACHELINE);
 		__builtin_prefetch(sp + 2 * CACHELINE);

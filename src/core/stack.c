@@ -118,7 +118,7 @@ static uint64_t all_slots(const struct stack_slab *b)
 	return b->slots == 64 ? ~(uint64_t)0 : ((uint64_t)1 << b->slots) - 1;
 }
 
-/* From one slot to the next.  A page more than the class, so that the tops of neighbouring stacks fall into different sets of the TLB. */
+/* From one slot to the next.  A little more than the class (what is over is never used), so that the tops of neighbouring stacks fall into different sets of the TLB. */
 static inline size_t slot_stride(unsigned class)
 {
 	return ((size_t)1 << class) + STACK_SKEW;
@@ -263,7 +263,7 @@ COLD static int slab_new(unsigned class)
 	b->cold = all_slots(b);
 	for (unsigned i = 0; i < slots; i++) {
 		b->stack[i].lo = base + i * slot_stride(class) + STACK_GUARD;
-		b->stack[i].hi = base + (i + 1) * slot_stride(class);
+		b->stack[i].hi = base + i * slot_stride(class) + ((size_t)1 << class);
 		b->stack[i].slab = b;
 		b->stack[i].index = (uint16_t)i;
 		b->stack[i].colour = (uint16_t)((i * 5 + b->number) % STACK_COLOURS * CACHELINE);
@@ -423,6 +423,8 @@ int weft__stack_get(size_t usable, struct stack **out)
 	while (((size_t)1 << class) < usable + STACK_GUARD)
 		class++;
 	n = pool_get(class, out, 1);
+	if (n < 0)
+		*out = NULL; /* one without a guard went back */
 	return n < 0 ? n : 0;
 }
 

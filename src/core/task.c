@@ -9,7 +9,7 @@
  * A task that finds no stack for its first run waits in rt->stackless, which is retried whenever a stack comes back and by the monitor; meanwhile new starts
  * are refused with WEFT_ENOMEM.  Nothing that was started is lost.
  */
-#include "core/runtime.h"
+#include "core/sched.h"
 
 #include "arch/switch.h"
 #include "base/check.h"
@@ -102,7 +102,7 @@ static inline void live_drop(struct runtime *rt)
 		add_relaxed(&rt->live, (size_t)-1); /* as in live_take */
 }
 
-int weft__task_new(struct runtime *rt, struct worker *w, struct weft_task **out)
+static ALWAYS_INLINE int task_new(struct runtime *rt, struct worker *w, struct weft_task **out)
 {
 	struct weft_task *t;
 
@@ -148,7 +148,12 @@ int weft__task_new(struct runtime *rt, struct worker *w, struct weft_task **out)
 	return 0;
 }
 
-static void record_free(struct worker *w, struct weft_task *t)
+int weft__task_new(struct runtime *rt, struct worker *w, struct weft_task **out)
+{
+	return task_new(rt, w, out);
+}
+
+static inline void record_free(struct worker *w, struct weft_task *t)
 {
 	if (unlikely(t->flags & TASK_NAMED))
 		free(t->name);
@@ -194,7 +199,7 @@ int weft__go_start(struct weft__go_call *call, const struct weft__go_args *args)
 	if (unlikely(!w) && !weft__rt_enter())
 		return WEFT_ESRCH;
 	rt = w ? w->rt : weft__rt;
-	rc = weft__task_new(rt, w, &t);
+	rc = task_new(rt, w, &t);
 	if (likely(rc == 0)) {
 		t->flags = TASK_REGS;
 		t->fn = call->fn;
@@ -205,7 +210,7 @@ int weft__go_start(struct weft__go_call *call, const struct weft__go_args *args)
 		weft__task_start_prepare(w, t, NULL);
 		san_release(t);
 		if (likely(w))
-			weft__sched_push(w, t);
+			sched_push(w, t);
 		else
 			weft__sched_inject(rt, t);
 	}
@@ -252,6 +257,7 @@ static int go_opts(struct runtime *rt, struct worker *w, struct weft_task **out,
 	}
 	if (o->stack) {
 		rc = weft__stack_get(o->stack, &t->stack);
+		t->flags |= TASK_OWN_STACK;
 		if (rc)
 			goto undo;
 	}
@@ -310,7 +316,7 @@ int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn
 	rc = weft__task_new(rt, NULL, &t);
 	if (rc)
 		return rc;
-	t->flags = TASK_MAIN;
+	t->flags = TASK_MAIN | TASK_OWN_STACK;
 	t->fn = (void (*)(void))fn;
 	t->args.i[0] = (uintptr_t)arg;
 	rc = weft__stack_get(rt->stack_size, &t->stack);
@@ -367,17 +373,19 @@ static void task_entry(void *pass, void *arg)
 	task_end(weft__worker(), t, result);
 }
 
-static bool bind(struct worker *w, struct weft_task *t)
+static ALWAYS_INLINE bool bind(struct worker *w, struct weft_task *t)
 {
 	struct stack *s = t->stack;
 
 	if (likely(s == NULL)) {
 		int rc;
 
-		if (likely(w->rt->stack_size == STACK_DEFAULT))
+		if (likely(w->rt->stack_size == STACK_DEFAULT)) {
 			rc = stack_cache_get(&w->stacks, &s);
-		else
+		} else {
 			rc = weft__stack_get(w->rt->stack_size, &s);
+			t->flags |= TASK_OWN_STACK;
+		}
 		if (unlikely(rc))
 			return false;
 		t->stack = s;
@@ -390,6 +398,17 @@ static bool bind(struct worker *w, struct weft_task *t)
 		weft__san_fiber_init(&s->san, s->lo, (size_t)(s->hi - s->lo), weft__task_label(t, label, sizeof label));
 	}
 	return true;
+}
+
+void weft__task_follow(struct weft_task *t, struct weft_task *next)
+{
+	struct stack *s = t->stack;
+
+	t->stack = NULL;
+	t->ctx.sp = NULL;
+	next->stack = s;
+	s->owner = next;
+	arch_context_make(&next->ctx, s->hi - s->colour, task_entry, next);
 }
 
 bool weft__task_bind_or_fail(struct worker *w, struct weft_task *t)
@@ -423,7 +442,7 @@ void weft__task_settle_done(struct worker *w, struct weft_task *t)
 	if (unlikely(weft__san))
 		weft__san_fiber_fini(&s->san);
 	s->owner = NULL;
-	if (likely(weft__stack_is_default(s)))
+	if (likely(!(t->flags & TASK_OWN_STACK)))
 		stack_cache_put(&w->stacks, s);
 	else
 		weft__stack_put(s);
@@ -471,6 +490,8 @@ int weft_task_join_until(weft_task *t, int *ret, int64_t deadline)
 	if (rc)
 		return rc;
 	san_acquire(t);
+	if (unlikely(load_relaxed(&t->reason) == REASON_ABANDONED)) /* written before DONE, which lot_wait has acquired */
+		return WEFT_ECANCELED; /* as to those who waited already when the runtime went down */
 	if (ret)
 		*ret = t->result;
 	weft__task_unref(weft__worker(), t);
@@ -511,6 +532,7 @@ static const char *const reason_names[REASON_COUNT] = {
 	[REASON_NONE] = "",           [REASON_CHAN_SEND] = "chan send", [REASON_CHAN_RECV] = "chan receive",
 	[REASON_SELECT] = "select",   [REASON_MUTEX] = "mutex",         [REASON_WAITGROUP] = "wait group",
 	[REASON_JOIN] = "join",       [REASON_PARK] = "park",           [REASON_SLEEP] = "sleep",
+	[REASON_ABANDONED] = "",
 };
 
 const char *weft__reason_name(enum task_reason r)

@@ -46,6 +46,7 @@ enum task_reason {
 	REASON_PARK,
 	REASON_SLEEP,
 	REASON_OWN_LAST = REASON_SLEEP,
+	REASON_ABANDONED, /* DONE: the runtime went down before it ended */
 	REASON_COUNT,
 };
 
@@ -58,7 +59,7 @@ enum task_flag {
 	TASK_LISTED = 8,   /* is in its context's list; under that context's lock */
 	TASK_MAIN = 16,    /* its end takes the runtime down */
 	TASK_NAMED = 32,   /* name is malloc'ed */
-	TASK_PRESTACK = 64 /* go_opts gave it a stack of another size */
+	TASK_OWN_STACK = 64 /* its stack goes back to the shared pool, not to a worker's cache: another size, or the first task's */
 };
 
 #define CANCEL_OWN (1u << 31) /* weft_task_cancel, as against its context */

@@ -54,6 +54,14 @@ static int timer_task(void *arg)
 	return 0;
 }
 
+/* A time a wheel takes: after the end of time is at it. */
+static int64_t later(int64_t when, int64_t ns)
+{
+	int64_t at = clock_add(when, ns);
+
+	return at < WHEEL_NEVER ? at : WHEEL_NEVER - 1;
+}
+
 /* Links the node. Timer locked, node neither linked nor in flight. Takes a reference. */
 static void link_node(struct runtime *rt, weft_timer *t)
 {
@@ -129,7 +137,7 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 			}
 			t->armed = t->period != 0;
 			if (t->period) {
-				t->when = clock_add(t->when, t->period);
+				t->when = later(t->when, t->period);
 				if (t->when <= now) /* late: skip what was missed */
 					t->when += (now - t->when + t->period) / t->period * t->period;
 			}
@@ -169,7 +177,7 @@ static int arm(struct runtime *rt, weft_timer *t, int64_t ns, bool in_flight)
 		t->task->fn = (void (*)(void))timer_task;
 		t->task->args.i[0] = (uintptr_t)t;
 	}
-	t->when = clock_add(clock_now(), ns < 0 ? 0 : ns);
+	t->when = later(clock_now(), ns < 0 ? 0 : ns);
 	t->armed = true;
 	if (!in_flight)
 		link_node(rt, t);

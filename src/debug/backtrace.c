@@ -27,6 +27,8 @@
 #include <unistd.h>
 
 #define PATIENCE_NS (100 * MS)
+#define WINDOW_PAGE 4096 /* the smallest page there is */
+#define WINDOW_BELOW 64
 #define SHOT_SIZE (64 * 1024) /* bytes of stack copied; what is deeper is left out */
 
 enum { IDLE, CLAIMED, ASKED, COPYING, DONE };
@@ -54,18 +56,21 @@ void weft__tracer_close(struct tracer *tr)
 	weft__peek_close(&tr->peek);
 }
 
+/* A window ends with its page, so that none reaches into the guard above a stack, and begins a little below what was asked for, because frames are
+ * read downwards. */
 static bool word_at_rest(void *arg, uintptr_t at, uintptr_t *out)
 {
 	struct tracer *tr = arg;
 
-	if (at < tr->lo || at >= tr->hi || tr->hi - at < sizeof *out)
+	if (at % sizeof *out)
 		return false;
-	if (at < tr->at || at + sizeof *out > tr->at + tr->len) {
-		size_t n = tr->hi - at < STACK_WINDOW ? tr->hi - at : STACK_WINDOW;
+	if (at < tr->at || at >= tr->at + tr->len) {
+		uintptr_t page = at & ~(uintptr_t)(WINDOW_PAGE - 1), from = at - WINDOW_BELOW;
 
-		tr->at = at;
-		tr->len = weft__peek(&tr->peek, (void *)at, tr->window, n);
-		if (tr->len < sizeof *out)
+		tr->at = from < page ? page : from;
+		tr->len = page + WINDOW_PAGE - tr->at < STACK_WINDOW ? page + WINDOW_PAGE - tr->at : STACK_WINDOW;
+		tr->len = weft__peek(&tr->peek, (void *)tr->at, tr->window, tr->len) & ~(sizeof *out - 1);
+		if (at >= tr->at + tr->len)
 			return false;
 	}
 	memcpy(out, tr->window + (at - tr->at), sizeof *out);
@@ -84,23 +89,38 @@ static void walk(struct tracer *tr, struct regs r, unwind_word *word, bool exact
 	out->cut = step != UNWIND_END;
 }
 
-void weft__backtrace_walk(struct tracer *tr, const struct regs *r, uintptr_t lo, uintptr_t hi, struct trace *out)
+void weft__backtrace_walk(struct tracer *tr, const struct regs *r, struct trace *out)
 {
-	tr->lo = lo;
-	tr->hi = hi;
 	tr->len = 0;
 	walk(tr, *r, word_at_rest, true, out);
 }
 
+static struct regs regs_of(const ucontext_t *u)
+{
+#if defined(__x86_64__)
+	const greg_t *g = u->uc_mcontext.gregs;
+
+	return (struct regs){.pc = (uintptr_t)g[REG_RIP], .sp = (uintptr_t)g[REG_RSP], .fp = (uintptr_t)g[REG_RBP]};
+#else
+	const mcontext_t *m = &u->uc_mcontext;
+
+	return (struct regs){.pc = m->pc, .sp = m->sp, .fp = m->regs[29], .lr = m->regs[30]};
+#endif
+}
+
 NOINLINE void weft__backtrace_self(struct tracer *tr, struct trace *out)
 {
-	uintptr_t *frame = __builtin_frame_address(0);
-	struct regs r = { .pc = (uintptr_t)__builtin_return_address(0), .sp = (uintptr_t)(frame + 2), .fp = frame[0] };
+	struct regs r;
 
-	tr->lo = 0;
-	tr->hi = UINTPTR_MAX;
+	out->n = 0;
+	if (getcontext(&tr->self))
+		return;
+	r = regs_of(&tr->self);
+	r.lr = 0;
 	tr->len = 0;
 	walk(tr, r, word_at_rest, false, out);
+	if (out->n > 1) /* without this function */
+		memmove(out->pc, out->pc + 1, (size_t)--out->n * sizeof out->pc[0]);
 }
 
 /* --- another worker's --- */
@@ -116,19 +136,6 @@ static bool word_in_shot(void *arg, uintptr_t at, uintptr_t *out)
 	return true;
 }
 
-static struct regs regs_of(const ucontext_t *u)
-{
-#if defined(__x86_64__)
-	const greg_t *g = u->uc_mcontext.gregs;
-
-	return (struct regs){ .pc = (uintptr_t)g[REG_RIP], .sp = (uintptr_t)g[REG_RSP], .fp = (uintptr_t)g[REG_RBP] };
-#else
-	const mcontext_t *m = &u->uc_mcontext;
-
-	return (struct regs){ .pc = m->pc, .sp = m->sp, .fp = m->regs[29], .lr = m->regs[30] };
-#endif
-}
-
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
 	uint32_t asked = ASKED;
@@ -137,7 +144,8 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 
 	(void)sig;
 	(void)info;
-	if (load_acquire(&shot.word) == ASKED && load_relaxed(&shot.tid) == (int)syscall(SYS_gettid) && /* acquire: pairs with store_release below */
+	if (load_acquire(&shot.word) == ASKED &&
+	    load_relaxed(&shot.tid) == (int)syscall(SYS_gettid) && /* acquire: pairs with store_release below */
 	    cas_acquire(&shot.word, &asked, COPYING)) {
 		w = weft__worker();
 		shot.task = w ? load_relaxed(&w->cur) : NULL; /* own thread's */
@@ -163,8 +171,8 @@ static int take_shot(struct peek *peek, int tid)
 	uint32_t word = ASKED;
 
 	shot.peek = peek;
-	store_relaxed(&shot.tid, tid);        /* made visible by the next line */
-	store_release(&shot.word, ASKED);     /* pairs with load_acquire in on_signal */
+	store_relaxed(&shot.tid, tid);    /* made visible by the next line */
+	store_release(&shot.word, ASKED); /* pairs with load_acquire in on_signal */
 	if (syscall(SYS_tgkill, getpid(), tid, TRACE_SIGNAL)) {
 		store_relaxed(&shot.word, CLAIMED); /* nobody was asked */
 		return WEFT_ESRCH;
@@ -206,9 +214,10 @@ int weft__backtrace_running(struct tracer *tr, int tid, struct trace *out, struc
 static struct lock install_lock; /* RANK_POOL: held for two system calls */
 static int installs;
 
-void weft__backtrace_install(void)
+bool weft__backtrace_install(void)
 {
 	struct sigaction old, sa;
+	bool ours;
 
 	lock_take(&install_lock, RANK_POOL);
 	if (installs++ == 0 && sigaction(TRACE_SIGNAL, NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL) {
@@ -218,7 +227,9 @@ void weft__backtrace_install(void)
 		sigfillset(&sa.sa_mask);
 		sigaction(TRACE_SIGNAL, &sa, NULL);
 	}
+	ours = installed_by_us();
 	lock_drop(&install_lock);
+	return ours;
 }
 
 void weft__backtrace_uninstall(void)

@@ -9,9 +9,10 @@
 #include "debug/unwind.h"
 #include <stdbool.h>
 #include <stdint.h>
+#include <ucontext.h>
 
 #define TRACE_MAX 64
-#define STACK_WINDOW 2048 /* bytes of a stack read at once */
+#define STACK_WINDOW 1024 /* bytes of a stack read at once */
 
 struct weft_task;
 
@@ -26,17 +27,17 @@ struct trace {
 struct tracer {
 	struct peek peek;
 	struct unwind_cache rules;
-	uintptr_t lo, hi;        /* bounds of the stack walked now */
-	uintptr_t at;            /* window: [at, at + len) of that stack */
+	uintptr_t at; /* window: [at, at + len) of the stack walked now */
 	size_t len;
 	char window[STACK_WINDOW];
+	ucontext_t self; /* too large for a small stack */
 };
 
 void weft__tracer_open(struct tracer *tr);
 void weft__tracer_close(struct tracer *tr);
 
-/* Walks a stack at rest from r. lo, hi: its bounds, 0 and UINTPTR_MAX when unknown. */
-void weft__backtrace_walk(struct tracer *tr, const struct regs *r, uintptr_t lo, uintptr_t hi, struct trace *out);
+/* Walks a stack at rest from r. */
+void weft__backtrace_walk(struct tracer *tr, const struct regs *r, struct trace *out);
 
 /* The caller's own, from the caller of this function on. */
 void weft__backtrace_self(struct tracer *tr, struct trace *out);
@@ -50,9 +51,9 @@ void weft__backtrace_self(struct tracer *tr, struct trace *out);
 int weft__backtrace_running(struct tracer *tr, int tid, struct trace *out, struct weft_task **task);
 
 /* The handler of TRACE_SIGNAL, which that needs. Installed only where the disposition is the default. Counted: each install has its uninstall.
- * Workers must not block the signal. */
+ * Returns whether the handler is ours: then workers must not block the signal. */
 #define TRACE_SIGNAL SIGURG /* ignored by default, and sent by nobody who does not ask for it: harmless when it comes late */
-void weft__backtrace_install(void);
+bool weft__backtrace_install(void);
 void weft__backtrace_uninstall(void);
 
 #endif

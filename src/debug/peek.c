@@ -30,7 +30,7 @@ void weft__peek_close(struct peek *p)
 
 static size_t by_readv(struct peek *p, uintptr_t from, char *to, size_t n)
 {
-	struct iovec local = { to, n }, remote = { (void *)from, n };
+	struct iovec local = {to, n}, remote = {(void *)from, n};
 	long got = syscall(SYS_process_vm_readv, getpid(), &local, 1L, &remote, 1L, 0L);
 
 	if (got < 0 && errno != EFAULT)

@@ -21,7 +21,7 @@ static const void *part(const struct symbol_file *f, uint64_t off, uint64_t n, u
 }
 
 /* Is the file the one that was loaded? Its notes hold the build id. */
-static bool same_notes(const struct symbol_file *f, const ElfW(Phdr) *ph, unsigned n)
+static bool same_notes(const struct symbol_file *f, const ElfW(Phdr) * ph, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		if (ph[i].p_type == PT_NOTE && (!part(f, ph[i].p_offset, ph[i].p_filesz, 1) ||
@@ -35,7 +35,7 @@ static bool same_notes(const struct symbol_file *f, const ElfW(Phdr) *ph, unsign
 static bool accept(struct symbol_file *f)
 {
 	const ElfW(Ehdr) *eh = part(f, 0, 1, sizeof *eh);
-	const ElfW(Phdr) *ph;
+	const ElfW(Phdr) * ph;
 
 	if (!eh || memcmp(eh->e_ident, ELFMAG, SELFMAG) || eh->e_ident[EI_CLASS] != ELFCLASS64)
 		return false;
@@ -97,7 +97,7 @@ static const char *look_up(const struct symbol_file *f, uintptr_t at, uintptr_t 
 
 	for (unsigned i = 0; sh && i < eh->e_shnum; i++) {
 		const ElfW(Sym) *sym = part(f, sh[i].sh_offset, sh[i].sh_size, 1);
-		const ElfW(Shdr) *str;
+		const ElfW(Shdr) * str;
 
 		if (sh[i].sh_type != SHT_SYMTAB || !sym || sh[i].sh_link >= eh->e_shnum)
 			continue;
@@ -105,8 +105,9 @@ static const char *look_up(const struct symbol_file *f, uintptr_t at, uintptr_t 
 		if (!part(f, str->sh_offset, str->sh_size, 1))
 			continue;
 		for (size_t n = sh[i].sh_size / sizeof *sym; n; n--, sym++) {
-			if (ELF64_ST_TYPE(sym->st_info) != STT_FUNC || at < sym->st_value || at - sym->st_value >= (sym->st_size ? sym->st_size : 1) ||
-			    sym->st_shndx == SHN_UNDEF || sym->st_name >= str->sh_size)
+			if (ELF64_ST_TYPE(sym->st_info) != STT_FUNC || at < sym->st_value ||
+			    at - sym->st_value >= (sym->st_size ? sym->st_size : 1) || sym->st_shndx == SHN_UNDEF ||
+			    sym->st_name >= str->sh_size)
 				continue;
 			*offset = at - sym->st_value;
 			return f->bytes + str->sh_offset + sym->st_name;
@@ -123,7 +124,7 @@ const struct symbol *weft__symbol_find(struct symbols *s, uintptr_t pc)
 
 	if (out->pc == pc)
 		return out;
-	*out = (struct symbol){ .pc = pc, .address = pc };
+	*out = (struct symbol){.pc = pc, .address = pc};
 	if (!dladdr((void *)pc, &info))
 		return out;
 	out->module = info.dli_fname;

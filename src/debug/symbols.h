@@ -28,7 +28,7 @@ struct symbols {
 		const void *base;  /* of the module in memory; NULL: place is free */
 		const char *bytes; /* its file, mapped; NULL: it has nothing for us */
 		size_t size;
-		uintptr_t bias;    /* address in memory less address in the file */
+		uintptr_t bias; /* address in memory less address in the file */
 	} file[SYMBOL_MODULES];
 	struct symbol cache[SYMBOL_CACHE]; /* by pc */
 };

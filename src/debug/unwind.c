@@ -21,7 +21,7 @@ enum { REG_OF_FP = 6, REG_OF_SP = 7, REG_OF_RA = 16 };
 #define CODE_BITS(pc) (pc)
 #else
 enum { REG_OF_FP = 29, REG_OF_SP = 31, REG_OF_RA = 30 };
-#define CODE_BITS(pc) ((pc) & 0x0000ffffffffffffu) /* saved return addresses may be signed */
+#define CODE_BITS(pc) ((pc)&0x0000ffffffffffffu) /* saved return addresses may be signed */
 #endif
 
 enum how { HOW_FP, HOW_CFI, HOW_END };
@@ -113,7 +113,7 @@ static uintptr_t encoded(struct bytes *b, unsigned enc)
 /* --- one entry --- */
 
 struct entry {
-	uintptr_t begin, size;         /* code it describes */
+	uintptr_t begin, size; /* code it describes */
 	uint64_t code_align, ra_reg;
 	int64_t data_align;
 	struct bytes initial, program; /* operations of the CIE, of the FDE */
@@ -126,8 +126,8 @@ static struct bytes record(const unsigned char *at)
 
 	memcpy(&n, at, sizeof n);
 	if (n == 0 || n > 0xffffff) /* 0xffffffff would be the 64-bit format */
-		return (struct bytes){ at, at, true };
-	return (struct bytes){ at + 4, at + 4 + n, false };
+		return (struct bytes){at, at, true};
+	return (struct bytes){at + 4, at + 4 + n, false};
 }
 
 static bool parse_cie(const unsigned char *at, struct entry *e, unsigned *enc, bool *augmented)
@@ -218,9 +218,9 @@ struct machine {
 static void note(struct machine *m, uint64_t reg, enum saved how, int64_t at)
 {
 	if (reg == m->e->ra_reg)
-		m->row.ra = (struct where){ how, at };
+		m->row.ra = (struct where){how, at};
 	else if (reg == REG_OF_FP)
-		m->row.fp = (struct where){ how, at };
+		m->row.fp = (struct where){how, at};
 }
 
 static void restore(struct machine *m, uint64_t reg)
@@ -354,7 +354,7 @@ static bool run(struct machine *m, struct bytes b)
 
 static void rule_of(const struct entry *e, uintptr_t pc, struct unwind_rule *rule)
 {
-	struct machine m = { .e = e, .at = e->begin, .pc = pc };
+	struct machine m = {.e = e, .at = e->begin, .pc = pc};
 	struct row *r = &m.row;
 
 	if (e->ra_reg != REG_OF_RA || !run(&m, e->initial))
@@ -443,10 +443,10 @@ static int in_module(struct dl_phdr_info *info, size_t size, void *arg)
 static const struct unwind_rule *find(struct unwind_cache *u, uintptr_t pc)
 {
 	struct unwind_rule *rule = &u->rule[(pc ^ pc >> 10) % UNWIND_CACHE];
-	struct search s = { pc, rule };
+	struct search s = {pc, rule};
 
 	if (rule->pc != pc) {
-		*rule = (struct unwind_rule){ .pc = pc, .how = HOW_FP };
+		*rule = (struct unwind_rule){.pc = pc, .how = HOW_FP};
 		dl_iterate_phdr(in_module, &s);
 	}
 	return rule;
@@ -463,14 +463,14 @@ static enum unwind by_fp(struct regs *r, unwind_word *word, void *arg)
 		return UNWIND_END;
 	if (r->fp < r->sp || r->fp % sizeof fp || !word(arg, r->fp, &fp) || !word(arg, r->fp + sizeof fp, &pc))
 		return UNWIND_LOST;
-	*r = (struct regs){ .pc = CODE_BITS(pc), .sp = r->fp + 2 * sizeof fp, .fp = fp };
+	*r = (struct regs){.pc = CODE_BITS(pc), .sp = r->fp + 2 * sizeof fp, .fp = fp};
 	return r->pc ? UNWIND_STEP : UNWIND_END;
 }
 
 enum unwind weft__unwind_step(struct unwind_cache *u, struct regs *r, bool exact, unwind_word *word, void *arg)
 {
 	const struct unwind_rule *rule = find(u, exact ? r->pc : r->pc - 1);
-	struct regs up = { .fp = r->fp };
+	struct regs up = {.fp = r->fp};
 
 	if (rule->how == HOW_END)
 		return UNWIND_END;

@@ -23,9 +23,9 @@ typedef bool unwind_word(void *arg, uintptr_t at, uintptr_t *out);
 
 /* How to find the caller of what runs at pc. */
 struct unwind_rule {
-	uintptr_t pc;  /* looked up; 0: free */
-	uint8_t how;   /* unwind.c */
-	bool cfa_fp;   /* CFA = fp + cfa, else sp + cfa */
+	uintptr_t pc; /* looked up; 0: free */
+	uint8_t how;  /* unwind.c */
+	bool cfa_fp;  /* CFA = fp + cfa, else sp + cfa */
 	bool ra_saved, fp_saved;
 	int32_t cfa, ra, fp; /* offsets; ra and fp from the CFA */
 };

@@ -134,11 +134,7 @@ static ALWAYS_INLINE int chan_recv(weft_chan *c, void *out, int64_t deadline)
 	list_append(&c->recvq, &w.link);
 	chan_unlock(c, solo);
 	rc = weft__wait_park(me.worker, me.task, &w, 1, word, deadline);
-	if (unlikely(rc))
-		return rc;
-	if (unlikely(w.status == WEFT_ECLOSED) && out)
-		memset(out, 0, c->elem);
-	return w.status;
+	return likely(rc == 0) ? w.status : rc; /* closed: whoever closed it has zeroed *out */
 }
 
 int weft_chan_send(weft_chan *c, const void *elem)
@@ -247,7 +243,13 @@ int weft_chan_close(weft_chan *c)
 		return WEFT_ECLOSED;
 	}
 	c->closed = true;
-	while ((w = chan_claim(&c->recvq, WEFT_ECLOSED, false)) != NULL || (w = chan_claim(&c->sendq, WEFT_ECLOSED, false)) != NULL) {
+	for (;;) {
+		if ((w = chan_claim(&c->recvq, WEFT_ECLOSED, false)) != NULL) {
+			if (w->slot)
+				memset(w->slot, 0, c->elem); /* here, for the channel may be gone when the receiver runs */
+		} else if ((w = chan_claim(&c->sendq, WEFT_ECLOSED, false)) == NULL) {
+			break;
+		}
 		w->task->next.next = NULL;
 		*last = &w->task->next;
 		last = &w->task->next.next;

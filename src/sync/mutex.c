@@ -120,7 +120,7 @@ int weft_mutex_lock_until(weft_mutex *m, int64_t deadline)
 
 	if (unlikely(rc))
 		return rc;
-	if (likely(cas_acquire(state_of(m), &was, LOCKED))) { /* pairs with the release in unlock */
+	if (likely(solo_cas32(state_of(m), &was, LOCKED))) { /* pairs with the release in unlock */
 		set_owner(m, me.task);
 		return 0;
 	}
@@ -199,7 +199,7 @@ void weft_mutex_unlock(weft_mutex *m)
 	}
 	store_relaxed(owner_of(m), 0u); /* no record has index 0 */
 	san_release(m);
-	if (likely(cas_release(state_of(m), &was, 0u))) /* pairs with cas_acquire of the next owner */
+	if (likely(solo_cas32(state_of(m), &was, 0u))) /* pairs with cas_acquire of the next owner */
 		return;
 	unlock_slow(m, wk);
 }

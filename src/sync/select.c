@@ -145,9 +145,7 @@ static int select_with(struct self *me, struct weft_case *cases, int n, struct s
 	if (live > 1)
 		weft__wait_withdraw(s->waiters, live);
 	cases[fired].status = won->status;
-	if (won->status == WEFT_ECLOSED && cases[fired].kind == WEFT_CASE_RECV && cases[fired].elem)
-		memset(cases[fired].elem, 0, cases[fired].chan->elem);
-	return fired;
+	return fired; /* closed: whoever closed it has zeroed the element */
 }
 
 /* Checks the cases; finds default and timeout. Returns 0 or WEFT_EINVAL. */

@@ -48,9 +48,10 @@ void weft_wg_add(weft_wg *g, int n)
 	uint64_t was;
 	int64_t now;
 
+	(void)weft__worker(); /* before anything elided: see base/solo.h */
 	san_release(g);
 	/* release: what came before done is seen after wait; acquire: of the last one's view of the others */
-	was = add_acq_rel(state_of(g), (uint64_t)(int64_t)n * ONE);
+	was = solo_add64(state_of(g), (uint64_t)(int64_t)n * ONE);
 	now = (int64_t)count(was) + n;
 	if (unlikely(now < 0 || now > INT32_MAX))
 		weft__fatal("weft_wg_add: the counter of wait group %p would become %lld (it was %d, %d was added)", (void *)g, (long long)now,

@@ -148,8 +148,8 @@ struct subject {
 			counting_drop(&counting);
 		} else if (MUTATED("the unlocker wakes nobody")) {
 			swap_release(&lock.word, LOCK_FREE);
-		} else if (MUTATED("the unlocker looks again before it wakes")) {
-			if (swap_release(&lock.word, LOCK_FREE) == LOCK_WAITED && load_relaxed(&lock.word) == LOCK_FREE)
+		} else if (MUTATED("the unlocker leaves the wake to the next owner if the lock is marked again")) {
+			if (swap_release(&lock.word, LOCK_FREE) == LOCK_WAITED && load_relaxed(&lock.word) != LOCK_WAITED)
 				weft__lock_wake(&lock);
 		} else {
 			lock_drop(&lock);
@@ -230,7 +230,7 @@ static const struct scenario scenarios[] = {
 
 static const struct mutation mutations[] = {
 	{COUNTING},
-	{"the unlocker looks again before it wakes"},
+	{"the unlocker leaves the wake to the next owner if the lock is marked again"},
 	{"the unlocker wakes nobody"},
 	{"who takes the lock after a sleep forgets the other sleepers"},
 	{"unlocking does not release", "lock_drop", "swap_release", "&l->word"},

@@ -83,7 +83,7 @@ static void deadlocks(weft_task_fn *fn, const char *const *what)
 	free(text);
 }
 
-#define DEADLOCKS(fn, ...) deadlocks(fn, (const char *const[]){ __VA_ARGS__, NULL })
+#define DEADLOCKS(fn, ...) deadlocks(fn, (const char *const[]){__VA_ARGS__, NULL})
 
 /* Returns 0 and says nothing. */
 static void goes_well(weft_task_fn *fn)
@@ -197,8 +197,8 @@ static int joiner(void *arg)
 static int join_main(void *arg)
 {
 	(void)arg;
-	T_EQ(go_opts(&joins[0], joiner, &joins[0], &(weft_task_opts){ .name = "left" }), 0);
-	T_EQ(go_opts(&joins[1], joiner, &joins[1], &(weft_task_opts){ .name = "right" }), 0);
+	T_EQ(go_opts(&joins[0], joiner, &joins[0], &(weft_task_opts){.name = "left"}), 0);
+	T_EQ(go_opts(&joins[1], joiner, &joins[1], &(weft_task_opts){.name = "right"}), 0);
 	store_release(&flag, 1);
 	weft_task_park();
 	NO_TAIL_CALL();
@@ -448,7 +448,7 @@ TEST_WORKERS(nothing_is_said_when_not_asked_to_look)
 	int rc;
 
 	hear();
-	rc = weft_run(unchecked_main, NULL, &(weft_opts){ .no_deadlock = true });
+	rc = weft_run(unchecked_main, NULL, &(weft_opts){.no_deadlock = true});
 	text = heard_text();
 	T_EQ(rc, 5);
 	T_STR_EQ(text, "");

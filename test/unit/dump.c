@@ -19,7 +19,7 @@
 #include <weft.h>
 
 static ATOMIC(int) stop, ready;
-static volatile int zero; /* so that the compiler knows no values */
+static volatile int zero;                   /* so that the compiler knows no values */
 #define NO_TAIL_CALL() __asm__ volatile("") /* after a call: the caller's frame must be there to be seen */
 static chan *c;
 
@@ -137,7 +137,7 @@ static int parked_main(void *arg)
 
 	(void)arg;
 	c = chan_make(sizeof(int), 0);
-	T_EQ(go_opts(&t, reader, NULL, &(weft_task_opts){ .name = "conn 7" }), 0);
+	T_EQ(go_opts(&t, reader, NULL, &(weft_task_opts){.name = "conn 7"}), 0);
 	T_EQ(go(waits_in_here), 0);
 	while (task_stateof(t) != WEFT_TASK_PARKED)
 		task_sleep(1 * MS);
@@ -213,7 +213,7 @@ static int states_main(void *arg)
 
 	(void)arg;
 	T_EQ(go_opts(&e, ended, NULL, NULL), 0);
-	T_EQ(go_opts(&t, sleeper, NULL, &(weft_task_opts){ .name = "long" }), 0);
+	T_EQ(go_opts(&t, sleeper, NULL, &(weft_task_opts){.name = "long"}), 0);
 	while (task_stateof(t) != WEFT_TASK_PARKED || task_stateof(e) != WEFT_TASK_DONE)
 		task_yield();
 	T_EQ(go(nothing), 0);
@@ -230,7 +230,7 @@ static int states_main(void *arg)
 
 TEST(states_deadlines_and_ended_tasks_are_told_apart)
 {
-	T_EQ(weft_run(states_main, NULL, &(weft_opts){ .workers = 1 }), 0);
+	T_EQ(weft_run(states_main, NULL, &(weft_opts){.workers = 1}), 0);
 }
 
 static int yielder(void *arg)
@@ -259,7 +259,7 @@ static int runnable_main(void *arg)
 
 TEST(runnable_task_shows_where_it_goes_on)
 {
-	T_EQ(weft_run(runnable_main, NULL, &(weft_opts){ .workers = 1 }), 0);
+	T_EQ(weft_run(runnable_main, NULL, &(weft_opts){.workers = 1}), 0);
 }
 
 NOINLINE static void sinks(int n)
@@ -299,7 +299,7 @@ static int deep_main(void *arg)
 
 TEST(deep_stack_is_cut_and_says_so)
 {
-	T_EQ(weft_run(deep_main, NULL, &(weft_opts){ .workers = 1 }), 0);
+	T_EQ(weft_run(deep_main, NULL, &(weft_opts){.workers = 1}), 0);
 }
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -584,7 +584,7 @@ static int churn(void *arg)
 	(void)arg;
 	for (int i = 0; !load_relaxed(&stop); i++) {
 		if (i % 16 == 0)
-			go_opts(NULL, ended, NULL, &(weft_task_opts){ .name = "short lived" });
+			go_opts(NULL, ended, NULL, &(weft_task_opts){.name = "short lived"});
 		go(blink, i);
 		task_yield();
 	}
@@ -622,7 +622,7 @@ static int churn_main(void *arg)
 TEST(tasks_come_and_go_while_they_are_dumped)
 {
 	tap_limit(60);
-	T_EQ(weft_run(churn_main, NULL, &(weft_opts){ .workers = 8 }), 0);
+	T_EQ(weft_run(churn_main, NULL, &(weft_opts){.workers = 8}), 0);
 }
 
 static int many_main(void *arg)

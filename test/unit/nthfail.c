@@ -63,7 +63,7 @@ TEST_WORKERS(first_runtime)
 	bring_up(false, false);
 }
 
-TEST_WORKERS(runtime)
+TEST_WORKERS(any_runtime)
 {
 	warm_up();
 	bring_up(false, true);
@@ -286,7 +286,7 @@ static int things_main(void *arg)
 }
 
 /* In a running runtime: what is refused says so, what was promised comes, and the next try works. */
-TEST_WORKERS(things)
+TEST_WORKERS(things_of_a_program)
 {
 	tap_limit(60);
 	run(things_main, NULL);

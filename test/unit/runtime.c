@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * runtime.c - up and down: results, options, one at a time, again and again, what the caller's thread gets back, and deadlock.
+ */
+#include "rt.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+
+static int result(void *arg)
+{
+	return (int)(intptr_t)arg;
+}
+
+/* weft_run returns what the main task returned. */
+TEST_WORKERS(returns_the_result)
+{
+	static const int results[] = {0, 1, -1, 255, 256, INT32_MAX, INT32_MIN, -ENOMEM};
+
+	for (size_t i = 0; i < ARRAY_LEN(results); i++)
+		T_EQ(run_with(result, (void *)(intptr_t)results[i], (weft_opts){.workers = 0}), results[i]);
+	T_EQ(weft_run(NULL, NULL, NULL), WEFT_EINVAL);
+}
+
+static int hundred_main(void *arg)
+{
+	int round = (int)(intptr_t)arg;
+
+	for (int i = 0; i < round % 10; i++)
+		T_EQ(finish(start(result, (void *)7)), 7);
+	return round;
+}
+
+static void *runs_one(void *arg)
+{
+	T_EQ(weft_run(hundred_main, arg, &(weft_opts){.workers = tap_workers()}), (int)(intptr_t)arg);
+	return NULL;
+}
+
+/* A hundred runtimes in a row, from different threads. */
+TEST_WORKERS(hundred_in_a_row)
+{
+	for (int i = 0; i < 100; i++) {
+		pthread_t th;
+
+		if (i % 3) {
+			T_EQ(run_with(hundred_main, (void *)(intptr_t)i, (weft_opts){.workers = 0}), i);
+			continue;
+		}
+		T_EQ(pthread_create(&th, NULL, runs_one, (void *)(intptr_t)i), 0);
+		pthread_join(th, NULL);
+		nothing_left();
+	}
+}
+
+static void *runs_second(void *arg)
+{
+	*(int *)arg = weft_run(result, NULL, NULL);
+	return NULL;
+}
+
+static int nested_main(void *arg)
+{
+	pthread_t th;
+	int rc = 5;
+
+	(void)arg;
+	T_EQ(weft_run(result, NULL, NULL), WEFT_EBUSY);
+	T_EQ(pthread_create(&th, NULL, runs_second, &rc), 0);
+	pthread_join(th, NULL);
+	T_EQ(rc, WEFT_EBUSY);
+	return 0;
+}
+
+/* One at a time: on a task, and on another thread, it says WEFT_EBUSY. */
+TEST_WORKERS(one_at_a_time)
+{
+	run(nested_main, NULL);
+}
+
+/* Options and environment that make no sense are refused; nothing has happened. */
+TEST(bad_options)
+{
+	static const char *const names[] = {"WEFT_WORKERS", "WEFT_STACK", "WEFT_MAX_TASKS", "WEFT_SEED"};
+	static const char *const bad[] = {"x", "-1", "1x", "99999999999999999999999", " "};
+
+	T_EQ(weft_run(result, NULL, &(weft_opts){.workers = -1}), WEFT_EINVAL);
+	T_EQ(weft_run(result, NULL, &(weft_opts){.workers = 513}), WEFT_EINVAL);
+	T_EQ(weft_run(result, NULL, &(weft_opts){.stack = 1}), WEFT_EINVAL);
+	T_EQ(weft_run(result, NULL, &(weft_opts){.stack = SIZE_MAX}), WEFT_EINVAL);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		for (size_t k = 0; k < ARRAY_LEN(bad); k++) {
+			setenv(names[i], bad[k], 1);
+			if (weft_run(result, NULL, NULL) != WEFT_EINVAL)
+				T_FAIL("%s=%s was accepted", names[i], bad[k]);
+		}
+		setenv(names[i], "", 1); /* as if it were not set */
+		T_EQ(weft_run(result, (void *)3, NULL), 3);
+		unsetenv(names[i]);
+	}
+	nothing_left();
+}
+
+static int workers_main(void *arg)
+{
+	weft_stat s;
+
+	(void)arg;
+	T_EQ(weft_stats(&s), 0);
+	return s.workers;
+}
+
+/* The number of workers is the option's, else the environment's, else the machine's. */
+TEST(number_of_workers)
+{
+	unsetenv("WEFT_WORKERS");
+	T_GE(weft_run(workers_main, NULL, NULL), 1);
+	setenv("WEFT_WORKERS", "3", 1);
+	T_EQ(weft_run(workers_main, NULL, NULL), 3);
+	T_EQ(weft_run(workers_main, NULL, &(weft_opts){.workers = 5}), 5);
+	T_EQ(weft_run(workers_main, NULL, &(weft_opts){.workers = 60}), 60);
+	nothing_left();
+}
+
+static int stats_main(void *arg)
+{
+	weft_stat a, b;
+
+	(void)arg;
+	T_EQ(weft_stats(&a), 0);
+	for (int i = 0; i < 100; i++)
+		finish(start(result, NULL));
+	weft_task_sleep(WEFT_US);
+	T_EQ(weft_stats(&b), 0);
+	T_EQ(b.started, a.started + 100);
+	T_EQ(b.finished, a.finished + 100);
+	T_GT(b.switches, a.switches);
+	T_GE(b.timers, a.timers + 1);
+	T_GT(b.stacks, 0);
+	T_GT(b.stack_bytes, 0);
+	return 0;
+}
+
+/* The figures count what has happened. */
+TEST_WORKERS(figures)
+{
+	run(stats_main, NULL);
+}
+
+/* --- the caller's thread --- */
+
+static int masked_main(void *arg)
+{
+	sigset_t now;
+
+	(void)arg;
+	T_EQ(pthread_sigmask(SIG_SETMASK, NULL, &now), 0);
+	T_OK(sigismember(&now, SIGUSR1) && sigismember(&now, SIGINT) && !sigismember(&now, SIGSEGV)); /* workers block all but synchronous ones */
+	return 0;
+}
+
+/* Signal mask, alternate stack, timer slack and handlers of the caller are put back. */
+TEST_WORKERS(gives_the_thread_back)
+{
+	static const int handled[] = {SIGSEGV, SIGBUS, SIGQUIT, SIGPIPE};
+	struct sigaction before[ARRAY_LEN(handled)], after;
+	char *mem = malloc(1 << 17);
+	stack_t mine = {.ss_sp = mem, .ss_size = 1 << 17}, was, is;
+	sigset_t mask, now;
+
+	sigaltstack(NULL, &was);
+	T_EQ(sigaltstack(&mine, NULL), 0);
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGUSR2);
+	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	prctl(PR_SET_TIMERSLACK, 12345, 0, 0, 0);
+	for (size_t i = 0; i < ARRAY_LEN(handled); i++)
+		sigaction(handled[i], NULL, &before[i]);
+	for (int round = 0; round < 3; round++) {
+		run(masked_main, NULL);
+		T_EQ(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0), 12345);
+		pthread_sigmask(SIG_SETMASK, NULL, &now);
+		for (int s = 1; s < 32; s++)
+			T_EQ(sigismember(&now, s), s == SIGUSR2);
+		T_EQ(sigaltstack(NULL, &is), 0);
+		T_EQ(is.ss_sp, mem);
+		T_EQ(is.ss_size, mine.ss_size);
+		for (size_t i = 0; i < ARRAY_LEN(handled); i++) {
+			sigaction(handled[i], NULL, &after);
+			T_EQ(after.sa_handler, before[i].sa_handler);
+		}
+	}
+	sigaltstack(&was, NULL);
+	free(mem);
+}
+
+/* --- deadlock --- */
+
+static int waits_for_ever(void *arg)
+{
+	weft_chan_recv(arg, NULL);
+	T_FAIL("went on after the end");
+}
+
+static int deadlock_main(void *arg)
+{
+	weft_chan *c = arg;
+
+	T_EQ(weft_go_opts(NULL, waits_for_ever, c, &(weft_task_opts){.name = "starving"}), 0);
+	T_EQ(weft_go_opts(NULL, waits_for_ever, c, NULL), 0);
+	weft_chan_recv(c, NULL);
+	T_FAIL("went on after the end");
+}
+
+/* Every task waits for another: weft_run says so. */
+TEST_WORKERS(deadlock)
+{
+	for (int i = 0; i < 5; i++) {
+		weft_chan *c = weft_chan_make(1, 0);
+
+		T_EQ(run_with(deadlock_main, c, (weft_opts){.workers = 0}), WEFT_EDEADLK);
+		weft_chan_free(c);
+	}
+}
+
+/* The report names the tasks. */
+TEST_DIES_WORKERS(deadlock_report, "starving")
+{
+	weft_chan *c = weft_chan_make(1, 0);
+
+	T_EQ(weft_run(deadlock_main, c, &(weft_opts){.workers = tap_workers()}), WEFT_EDEADLK);
+	exit(2);
+}
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+static int hope_main(void *arg)
+{
+	weft_timer *t = weft_timer_make(3 * WEFT_MS), *u;
+
+	(void)arg;
+	T_EQ(weft_chan_recv(weft_timer_chan(t), NULL), 0); /* a timer may wake it */
+	weft_timer_free(t);
+	T_EQ(weft_chan_recv_until(NULL, NULL, weft_in(3 * WEFT_MS)), WEFT_ETIMEDOUT);
+	u = weft_timer_after(3 * WEFT_MS, nothing, NULL);
+	weft_task_sleep(6 * WEFT_MS);
+	weft_timer_free(u);
+	return 0;
+}
+
+/* Whoever waits for a timer or a deadline is no deadlock. */
+TEST_WORKERS(timers_are_hope)
+{
+	run(hope_main, NULL);
+}
+
+static void *wakes_late(void *arg)
+{
+	struct timespec ts = {0, 20000000};
+
+	nanosleep(&ts, NULL); /* outside weft: so that the runtime believes it cannot go on */
+	weft_chan_send(arg, "x");
+	return NULL;
+}
+
+static int outside_main(void *arg)
+{
+	weft_chan *c = weft_chan_make(1, 0);
+	pthread_t th;
+
+	(void)arg;
+	for (int i = 0; i < 2; i++) {
+		T_EQ(pthread_create(&th, NULL, wakes_late, c), 0);
+		T_EQ(weft_chan_recv(c, NULL), 0);
+		pthread_join(th, NULL);
+	}
+	weft_chan_free(c);
+	return 0;
+}
+
+/* While there is a thread that weft did not make, it may still come: the runtime goes on. */
+TEST_WORKERS(foreign_threads_are_hope)
+{
+	run(outside_main, NULL);
+}
+
+/* --- words --- */
+
+/* Every code has a name in words. */
+TEST(codes_in_words)
+{
+	static const int codes[] = {0,           WEFT_EAGAIN,  WEFT_EINVAL, WEFT_ENOMEM, WEFT_ECANCELED, WEFT_ETIMEDOUT, WEFT_EDEADLK,
+				    WEFT_EALREADY, WEFT_ESRCH,   WEFT_EBUSY,  WEFT_ECLOSED, 12345,          -99999,         INT32_MIN};
+
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+		T_OK(weft_strerror(codes[i]) != NULL);
+		T_OK(weft_strerror(codes[i])[0] != '\0');
+	}
+	T_STR_HAS(weft_strerror(WEFT_ECLOSED), "closed");
+}
