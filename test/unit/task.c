@@ -478,8 +478,12 @@ static int now_main(void *arg)
 		int ran = 0;
 
 		T_EQ(weft_go_opts(&t, sets, &ran, &(weft_task_opts){.now = true}), 0);
-		T_EQ(ran, 1);
+		if (weft__rt->n == 1)
+			T_EQ(ran, 1);
+		else
+			T_NE(weft_task_stateof(t), WEFT_TASK_NEW); /* the caller may have been taken over to another worker meanwhile */
 		finish(t);
+		T_EQ(ran, 1);
 		ran = 0;
 		T_EQ(weft_go_opts(&t, parks_and_sets, &ran, &(weft_task_opts){.now = true, .stack = 32 << 10}), 0);
 		finish(t);
@@ -488,7 +492,7 @@ static int now_main(void *arg)
 	return 0;
 }
 
-/* A task started with .now has begun to run when go_opts returns; without one that parks it has ended. */
+/* A task started with .now has begun to run when go_opts returns; with one worker, it has run as far as its first wait. */
 TEST_WORKERS(run_at_once)
 {
 	run(now_main, NULL);
