@@ -54,7 +54,9 @@
 #define DECAY_NS (1 * SEC)                       /* unused memory is given back at latest two of these after its last use */
 #define MONITOR_NS (5 * MS)                      /* how often the monitor looks while any worker runs */
 #define MONITOR_IDLE_NS (100 * MS)               /* all idle for so long: the monitor sleeps too */
-#define STUCK_NS (10 * MS)                       /* a worker on one task for longer than this counts as stuck */
+
+#define EXIT_GRACE_NS (100 * MS)                 /* WEFT_MAIN: main has returned; tasks that still run get so long to park */
+#define STOP_NOTICE_NS (1 * SEC)                 /* weft_run: after so long it says for whom it waits */
 
 #define LOCK_SPINS 64                            /* tries before a thread sleeps on a small lock */
 #define LOT_BUCKETS SMALL(256, 2)                /* address-keyed wait queues */

@@ -6,7 +6,8 @@
  *   - nudges every worker that stands on a task (its next schedule is a slow one: timers, injection queue);
  *   - a worker that has stood on one task since the last look is stuck: if it keeps work to itself (slot, inbox, ring, due timers), or shared
  *     work waits, a sleeping worker is woken to search, or if none sleeps a busy one asked to help at its next slow schedule;
- *   - retries tasks that wait for a stack; lets unused stacks and records decay.
+ *   - retries tasks that wait for a stack; lets unused stacks and records decay;
+ *   - when the runtime is to stop and a task does not let it: ends the process (WEFT_MAIN), or says which task it is.
  * It runs no task.  When all workers have slept for MONITOR_IDLE_NS and nothing is left to decay it sleeps itself, until a worker leaves idleness
  * (weft__monitor_poke: one relaxed load).  It is also the one thread of weft that does not block signals: SIGQUIT prints all tasks, if
  * its disposition was the default.
@@ -84,11 +85,32 @@ static void doze(struct runtime *rt)
 	store_relaxed(&rt->monitor_word, AWAKE); /* own; a poke stores the same */
 }
 
+/* The runtime is to stop, and somebody's task does not come to a schedule: ends the process (WEFT_MAIN), or says for whom it waits. */
+static void look_after_stop(struct runtime *rt, int64_t now, int64_t *since)
+{
+	char label[64];
+
+	if (!*since) {
+		*since = now;
+	} else if (rt->exit_process && now - *since >= EXIT_GRACE_NS) {
+		exit(rt->deadlock_reported && rt->result == WEFT_EDEADLK ? 2 : rt->result);
+	} else if (!rt->exit_process && now - *since >= STOP_NOTICE_NS && *since != INT64_MAX) {
+		*since = INT64_MAX; /* once */
+		for (unsigned i = 0; i < rt->n; i++) {
+			struct weft_task *t = load_relaxed(&rt->workers[i].cur); /* a look */
+
+			if (t)
+				weft__log("weft_run waits for task %llu (%s), which runs on worker %u and does not park", (unsigned long long)t->id,
+					  weft__task_label(t, label, sizeof label), i + 1);
+		}
+	}
+}
+
 static void *monitor_main(void *arg)
 {
 	struct runtime *rt = arg;
 	uint32_t *ticks = rt->monitor_ticks;
-	int64_t idle_since = 0, decayed = 0, now;
+	int64_t idle_since = 0, decayed = 0, stopping_since = 0, now;
 	bool decaying = true;
 
 	pthread_sigmask(SIG_SETMASK, &rt->caller_mask, NULL);
@@ -100,6 +122,8 @@ static void *monitor_main(void *arg)
 		}
 		look_after_workers(rt, ticks);
 		now = weft__clock_read(); /* real time also under the fake clock */
+		if (load_acquire(&rt->stopping)) /* pairs with store_release in weft__runtime_stop */
+			look_after_stop(rt, now, &stopping_since);
 		if (idle_sleepers(&rt->idle) != rt->n) {
 			idle_since = 0;
 			decaying = true;
