@@ -14,8 +14,6 @@
  *
  * Ranks (debug builds): a thread may only take a lock of a higher rank than all it holds, but locks of rank RANK_CHAN may be
  * taken several at a time, in address order (select), and of RANK_CTX from a context to those below it.  Parking asserts that none is held.
- *
- * Locks that are taken on the paths of tasks are elided while one worker is alone in weft: lock_take_solo, base/solo.h.
  */
 #ifndef WEFT_BASE_LOCK_H
 #define WEFT_BASE_LOCK_H

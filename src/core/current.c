@@ -20,6 +20,12 @@ NOINLINE struct worker *weft__worker(void)
 	return w;
 }
 
+NOINLINE struct worker *weft__worker_look(void)
+{
+	__asm__ volatile("" ::: "memory");
+	return this_worker;
+}
+
 NOINLINE uintptr_t weft__thread(void)
 {
 	__asm__ volatile("" ::: "memory");

@@ -104,11 +104,11 @@ NOINLINE struct weft_task *weft__foreign(void)
 	}
 	t->ctx.sp = NULL;
 	store_relaxed(&t->cancel, 0u); /* the record is ours */
-	store_relaxed(&t->on_cpu, (uint8_t)0);
+	store_relaxed(&t->on_cpu, (uint8_t)ON_CPU_FOREIGN); /* before refs and state, see alive() */
 	store_relaxed(&t->deadline, WEFT_FOREVER);
 	store_relaxed(&t->futex, 0u);
 	store_relaxed(&t->permit, (uint64_t)0);
-	store_relaxed(&t->refs, 1u);
+	store_release(&t->refs, 1u); /* pairs with load_acquire in alive(): of a record never used before */
 	t->limit = WEFT_FOREVER;
 	t->flags = TASK_FOREIGN;
 	t->waiters = NULL;
@@ -118,7 +118,7 @@ NOINLINE struct weft_task *weft__foreign(void)
 	t->site = NULL;
 	t->name = NULL;
 	t->id = weft__id_block(1);
-	task_set_state(t, WEFT_TASK_RUNNING);
+	store_release(&t->state, (uint8_t)WEFT_TASK_RUNNING); /* pairs with load_acquire of the state by those who call alive(): of one used before */
 	proxy = t;
 	return t;
 }

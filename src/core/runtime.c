@@ -240,10 +240,12 @@ void weft_exit(int result)
 	}
 }
 
-/* Is it a task that has not ended? */
+/* Is it a task that has not ended? state: read with acquire. Foreign threads may be making records of their own meanwhile: reads only atomics. A record
+ * that was never used is zeroed: its state says NEW, and it has no reference. */
 static bool alive(struct weft_task *t, uint8_t state)
 {
-	return state != TASK_FREE && state != WEFT_TASK_DONE && !(t->flags & TASK_FOREIGN) && t->id != 0;
+	return state != TASK_FREE && state != WEFT_TASK_DONE && load_acquire(&t->refs) != 0 && /* pairs with store_release in weft__foreign */
+	       load_relaxed(&t->on_cpu) != ON_CPU_FOREIGN;
 }
 
 /* Step 4 for one record. */
@@ -337,13 +339,30 @@ static bool judge(void *rec, void *arg)
 	struct verdict *v = arg;
 	uint8_t state = load_acquire(&t->state); /* a look; no worker runs */
 
-	if (state == TASK_FREE || (t->flags & TASK_FOREIGN) || state == WEFT_TASK_DONE || t->id == 0)
+	if (!alive(t, state))
 		return true;
 	v->tasks++;
 	if (state != WEFT_TASK_PARKED || !wait_is_open(load_acquire(&t->wait)) || /* pairs with wait_open */
 	    load_relaxed(&t->deadline) != WEFT_FOREVER || load_relaxed(&t->reason) > REASON_OWN_LAST)
 		v->hope = true;
 	return !v->hope;
+}
+
+/* TSan's background threads (one, or two after a fork) are known by what no other thread does: they block SIGSEGV. */
+static bool tsan_thread(const char *tid)
+{
+	char path[300], line[128];
+	unsigned long long blocked = 0;
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/self/task/%s/status", tid);
+	f = fopen(path, "r");
+	if (!f)
+		return false;
+	while (fgets(line, sizeof line, f) && sscanf(line, "SigBlk: %llx", &blocked) != 1)
+		;
+	fclose(f);
+	return blocked >> (SIGSEGV - 1) & 1;
 }
 
 /* OS threads of this process that weft did not make: something outside may still wake a task. */
@@ -356,11 +375,9 @@ static int foreign_threads(struct runtime *rt)
 	if (!d)
 		return 1; /* cannot tell: assume there is one */
 	while ((e = readdir(d)) != NULL)
-		n += e->d_name[0] != '.';
+		n += e->d_name[0] != '.' && !((weft__san & SAN_TSAN) && tsan_thread(e->d_name));
 	closedir(d);
 	n -= (int)rt->n + rt->monitor_up;
-	if (weft__san & SAN_TSAN)
-		n--; /* its background thread */
 	return n > 0 ? n : 0;
 }
 

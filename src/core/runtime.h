@@ -108,6 +108,7 @@ void weft__rt_unpublish(void); /* returns when no foreign thread is inside */
 
 /* --- current.c: the one reader of thread-local storage --- */
 struct worker *weft__worker(void);       /* NULL on a foreign thread. Never keep it across a park */
+struct worker *weft__worker_look(void);  /* the same for who touches nothing that may be elided (base/solo.h): the monitor's dumps */
 void weft__worker_set(struct worker *w);
 uintptr_t weft__thread(void);            /* a number that only the calling thread has */
 struct weft_task *weft__foreign(void);   /* this thread's proxy record, made on first use; NULL: no memory */

@@ -118,7 +118,8 @@ static uint64_t all_slots(const struct stack_slab *b)
 	return b->slots == 64 ? ~(uint64_t)0 : ((uint64_t)1 << b->slots) - 1;
 }
 
-/* From one slot to the next.  A little more than the class (what is over is never used), so that the tops of neighbouring stacks fall into different sets of the TLB. */
+/* From one slot to the next.  A little more than the class (what is over is never used), so that the tops of neighbouring stacks fall into
+ * different sets of the TLB. */
 static inline size_t slot_stride(unsigned class)
 {
 	return ((size_t)1 << class) + STACK_SKEW;
@@ -239,46 +240,6 @@ static void slab_settle(struct stack_slab *b)
 		list_push_tail(&sweep_list, &b->sweep);
 }
 
-/* Maps a slab, all cold, and puts it into its bucket. Takes the lock. Returns 0 or -ENOMEM. */
-COLD static int slab_new(unsigned class)
-{
-	unsigned slots = slots_in(class);
-	size_t size = slab_size(class, slots);
-	struct stack_slab *b;
-	char *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (base == MAP_FAILED)
-		return -ENOMEM;
-	if (madvise(base, size, MADV_NOHUGEPAGE) && errno != EINVAL) /* EINVAL: a kernel without huge pages */
-		goto unmap;
-	lock_take(&lock, RANK_POOL);
-	if (block_get(&b)) {
-		lock_drop(&lock);
-		goto unmap;
-	}
-	b->base = base;
-	b->class = (uint8_t)class;
-	b->slots = (uint8_t)slots;
-	b->kind = (uint8_t)weft__guard_kind();
-	b->cold = all_slots(b);
-	for (unsigned i = 0; i < slots; i++) {
-		b->stack[i].lo = base + i * slot_stride(class) + STACK_GUARD;
-		b->stack[i].hi = base + i * slot_stride(class) + ((size_t)1 << class);
-		b->stack[i].slab = b;
-		b->stack[i].index = (uint16_t)i;
-		b->stack[i].colour = (uint16_t)((i * 5 + b->number) % STACK_COLOURS * CACHELINE);
-	}
-	slab_publish(b);
-	list_push_head(&class_of(b)->bucket[BUCKETS - 1], &b->link); /* not to be swept: it is wanted right now */
-	stats.slabs++;
-	stats.mapped += size;
-	lock_drop(&lock);
-	return 0;
-unmap:
-	munmap(base, size);
-	return -ENOMEM;
-}
-
 /* Unmaps a slab that was all cold and is in no list. Lock not held. */
 static void slab_unmap(struct stack_slab *b)
 {
@@ -319,8 +280,9 @@ static struct stack *list_take(struct list *l, size_t *n, size_t *low)
 	return container_of(node, struct stack, link);
 }
 
-/* Up to want stacks, the hottest first; of cold ones, which may lack their guard, at most FRESH and only if there is no other. Lock held. */
-static unsigned take(struct class *k, struct stack **out, unsigned want)
+/* Up to want stacks, the hottest first; of cold ones, which may lack their guard, at most FRESH and only if there is no other.
+ * *guarded becomes false if a guard is missing. Lock held. */
+static unsigned take(struct class *k, struct stack **out, unsigned want, bool *guarded)
 {
 	unsigned n = 0;
 	struct stack *s;
@@ -347,10 +309,59 @@ static unsigned take(struct class *k, struct stack **out, unsigned want)
 		}
 		slab_settle(b);
 	}
-	for (unsigned i = 0; i < n; i++)
-		out[i]->slab->out |= (uint64_t)1 << out[i]->index;
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t bit = (uint64_t)1 << out[i]->index;
+
+		out[i]->slab->out |= bit;
+		if (!(out[i]->slab->guarded & bit))
+			*guarded = false;
+	}
 	stats.in_use += n;
 	return n;
+}
+
+/* Maps a slab and takes from the pool again: up to want stacks into out. Takes the lock. Returns how many, at least 1, or -ENOMEM. */
+COLD static int slab_new(unsigned class, struct stack **out, unsigned want, bool *guarded)
+{
+	unsigned slots = slots_in(class);
+	size_t size = slab_size(class, slots);
+	struct stack_slab *b;
+	unsigned n;
+	char *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (base == MAP_FAILED)
+		return -ENOMEM;
+	if (madvise(base, size, MADV_NOHUGEPAGE) && errno != EINVAL) /* EINVAL: a kernel without huge pages */
+		goto unmap;
+	lock_take(&lock, RANK_POOL);
+	if (block_get(&b)) {
+		lock_drop(&lock);
+		goto unmap;
+	}
+	b->base = base;
+	b->class = (uint8_t)class;
+	b->slots = (uint8_t)slots;
+	b->kind = (uint8_t)weft__guard_kind();
+	b->cold = all_slots(b);
+	for (unsigned i = 0; i < slots; i++) {
+		b->stack[i].lo = base + i * slot_stride(class) + STACK_GUARD;
+		b->stack[i].hi = base + i * slot_stride(class) + ((size_t)1 << class);
+		b->stack[i].slab = b;
+		b->stack[i].index = (uint16_t)i;
+		b->stack[i].colour = (uint16_t)((i * 5 + b->number) % STACK_COLOURS * CACHELINE);
+	}
+	slab_publish(b);
+	list_push_head(&class_of(b)->bucket[BUCKETS - 1], &b->link);
+	stats.slabs++;
+	stats.mapped += size;
+	n = take(class_of(b), out, want, guarded);
+	if (b->cold == all_slots(b))
+		slab_settle(b); /* others put stacks back meanwhile, which were taken instead: this one may go again */
+	lock_drop(&lock);
+	return (int)n;
+unmap:
+	munmap(base, size);
+	return -ENOMEM;
 }
 
 /* Installs the guards that are missing; what cannot be guarded goes back. Returns how many are left, at least 1, or -ENOMEM. Lock not held. */
@@ -396,21 +407,14 @@ static int pool_get(unsigned class, struct stack **out, unsigned want)
 {
 	struct class *k = &classes[class - CLASS_MIN];
 	bool guarded = true;
-	unsigned n;
-	int rc;
+	int n;
 
-	for (;;) {
-		lock_take(&lock, RANK_POOL);
-		n = take(k, out, want);
-		for (unsigned i = 0; i < n; i++)
-			guarded &= (out[i]->slab->guarded >> out[i]->index) & 1;
-		lock_drop(&lock);
-		if (n)
-			return guarded ? (int)n : guard(out, n);
-		rc = slab_new(class);
-		if (rc)
-			return rc;
-	}
+	lock_take(&lock, RANK_POOL);
+	n = (int)take(k, out, want, &guarded);
+	lock_drop(&lock);
+	if (n == 0)
+		n = slab_new(class, out, want, &guarded);
+	return n < 0 || guarded ? n : guard(out, (unsigned)n);
 }
 
 int weft__stack_get(size_t usable, struct stack **out)

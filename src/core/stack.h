@@ -2,8 +2,8 @@
  *
  * stack.h - guarded stacks for tasks: get, put, give memory back, and the report of an overflow.
  *
- * A slot is [guard | usable]; its size is a power of two, its class.  Slots lie in slabs of up to STACK_SLAB_SLOTS, one MAP_NORESERVE mapping each,
- * with MADV_NOHUGEPAGE.  A slot gets its guard when it is first handed out (core/guard.h), or the request fails: never silently unguarded.
+ * A slot is [guard | usable]; its size is a power of two, its class.  Slots lie STACK_SKEW apart, in slabs of up to STACK_SLAB_SLOTS, one
+ * MAP_NORESERVE mapping each, with MADV_NOHUGEPAGE.  A slot gets its guard when it is first handed out (core/guard.h), or the request fails: never silently unguarded.
  *
  * Layers: a worker's hot cache (struct stack_cache, last in first out, no lock) - the shared pool of a class (RANK_POOL) - slabs.
  */

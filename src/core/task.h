@@ -62,6 +62,7 @@ enum task_flag {
 	TASK_OWN_STACK = 64 /* its stack goes back to the shared pool, not to a worker's cache: another size, or the first task's */
 };
 
+#define ON_CPU_FOREIGN 2 /* on_cpu of a foreign thread's record: for those who look at records that are just being made (runtime.c) */
 #define CANCEL_OWN (1u << 31) /* weft_task_cancel, as against its context */
 
 struct waiter;

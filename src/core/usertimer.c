@@ -29,6 +29,7 @@ struct weft_timer {
 	ATOMIC(uint32_t) refs;
 	int64_t when;                 /* under lock */
 	int64_t period;               /* ns; 0: once; under lock */
+	bool ticker;                  /* constant */
 	weft_chan *chan;              /* NULL: starts a task; constant */
 	void (*fn)(void *);           /* constant */
 	void *arg;                    /* constant */
@@ -198,6 +199,7 @@ static weft_timer *timer_new(int64_t ns, int64_t period, bool with_chan, void (*
 	store_relaxed(&t->refs, 1u); /* not shared yet */
 	t->node.kind = TIMER_USER;
 	t->period = period;
+	t->ticker = period != 0;
 	t->fn = fn;
 	t->arg = arg;
 	if (with_chan)
@@ -279,13 +281,13 @@ int weft_timer_reset(weft_timer *t, int64_t ns)
 	bool in_flight;
 	int rc, was;
 
-	if (t->period && ns <= 0)
+	if (t->ticker && ns <= 0)
 		return WEFT_EINVAL;
 	if (foreign && !weft__rt_enter())
 		return WEFT_ESRCH;
 	lock_take_solo(&t->lock, RANK_TIMER);
 	was = disarm(t, &in_flight);
-	if (t->period)
+	if (t->ticker)
 		t->period = ns;
 	rc = arm(weft__rt, t, ns, in_flight);
 	lock_drop_solo(&t->lock);

@@ -131,7 +131,7 @@ NOINLINE int weft__wait_park(struct worker *wk, struct weft_task *t, struct wait
 {
 	if (unlikely(!wk))
 		return foreign_sleep(t, w, n, word, deadline);
-	asym_light(); /* pairs with asym_heavy in cancel.c */
+	asym_light(); /* pairs with asym_heavy in ctx.c */
 	if (unlikely(load_relaxed(&t->cancel)) && wait_claim(&t->wait, word, WAIT_CANCELED)) {
 		task_set_state(t, WEFT_TASK_RUNNING);
 		return outcome(t, w, n);

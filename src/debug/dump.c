@@ -277,7 +277,7 @@ static bool stood_still(const struct weft_task *a, const struct weft_task *b)
 /* t runs: whose worker stands on it? */
 static enum found running(struct dump *d, struct weft_task *t, unsigned *worker)
 {
-	struct worker *self = weft__worker();
+	struct worker *self = weft__worker_look();
 	struct runtime *rt = weft__rt;
 	struct weft_task *seen;
 

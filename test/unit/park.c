@@ -258,6 +258,49 @@ TEST_WORKERS(odd_sleeps)
 	run(odd_main, NULL);
 }
 
+/* --- time that stands still --- */
+
+static int year_sleeper(void *arg)
+{
+	const int64_t year = 365 * 24 * 3600 * WEFT_SEC;
+
+	return weft_task_sleep(year + (int64_t)(intptr_t)arg);
+}
+
+static int still_main(void *arg)
+{
+	const int64_t year = 365 * 24 * 3600 * WEFT_SEC;
+	weft_task *t[3];
+
+	(void)arg;
+	time_fake();
+	for (int64_t i = 0; i < 3; i++) {
+		t[i] = start(year_sleeper, (void *)(intptr_t)i);
+		until_parked(t[i]);
+	}
+	time_move(year - 1);
+	for (int i = 0; i < 200; i++)
+		let_run();
+	T_EQ(weft_task_stateof(t[0]), WEFT_TASK_PARKED);
+	for (int i = 0; i < 3; i++) { /* each at its very nanosecond */
+		time_move(1);
+		T_EQ(finish(t[i]), 0);
+		if (i < 2) {
+			for (int k = 0; k < 200; k++)
+				let_run();
+			T_EQ(weft_task_stateof(t[i + 1]), WEFT_TASK_PARKED);
+		}
+	}
+	time_real();
+	return 0;
+}
+
+/* By a clock that is moved by hand, sleeps end at their nanosecond. */
+TEST_WORKERS(sleeps_by_the_fake_clock)
+{
+	T_EQ(run_with(still_main, NULL, (weft_opts){.no_deadlock = true}), 0);
+}
+
 /* --- deadlines that move --- */
 
 static int mover(void *arg)

@@ -120,6 +120,22 @@ TEST(others_do_not_count)
 	T_EQ(pthread_join(th, NULL), 0);
 }
 
+static int dumps(void *arg)
+{
+	(void)arg;
+	store_relaxed(&weft__rt->dump_wanted, 1u); /* as the SIGQUIT handler does */
+	until(!load_relaxed(&weft__rt->dump_wanted));
+	weft_task_sleep(20 * WEFT_MS);
+	return (int)load_relaxed(&weft__solo.state);
+}
+
+/* Neither does a dump that the monitor prints. */
+TEST(dumps_do_not_count)
+{
+	departure_possible();
+	T_EQ(weft_run(dumps, NULL, &(weft_opts){.workers = 1}), SOLO_ON);
+}
+
 /* Every public call that touches what is elided ends it, whichever comes first. */
 struct first_call {
 	weft_chan *c;
