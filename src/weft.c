@@ -52,7 +52,7 @@ static int main_task(void *arg)
 
 int weft__run_main(int (*fn)(int, char **), int argc, char **argv)
 {
-	struct main_call m = { fn, argc, argv };
+	struct main_call m = {fn, argc, argv};
 	int result = 0, rc;
 
 	rc = run(main_task, &m, &no_opts, true, &result);

@@ -20,25 +20,28 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { DEPARTURE_OPS = 40, DEPARTURE_KINDS = 6, DEPARTURE_RECEIVERS = 2 };
+enum { DEPARTURE_OPS = 40, DEPARTURE_KINDS = 7, DEPARTURE_RECEIVERS = 2, DEPARTURE_BIG = 8191 };
 
 struct departure {
 	uint64_t seed;
-	weft_chan *a, *b, *quiet; /* nobody ever sends on quiet */
+	weft_chan *a, *b;
+	weft_chan *big;   /* of elements whose copying takes a while, in one section */
+	weft_chan *quiet; /* nobody ever sends on it */
 	weft_mutex m;
-	long plain;               /* under m */
+	long plain; /* under m */
 	weft_wg producers, receivers;
 	weft_task *parker;
 	unsigned threads;
-	ATOMIC(long) ops;         /* of tasks so far. Written without a locked instruction, which would hide what is tested */
+	ATOMIC(long) ops; /* of tasks so far. Written without a locked instruction, which would hide what is tested */
 	ATOMIC(long) tasks_done;
-	ATOMIC(long) locked, sent, sent_sum, got, got_sum, set, fired, stopped;
+	ATOMIC(long) locked, sent, sent_sum, got, got_sum, big_sent, big_got, set, fired, stopped;
 	ATOMIC(int) park_stop;
-	long moment;              /* of ops, when the threads come */
+	long moment; /* of ops, when the threads come */
 };
 
 static inline void departure__op(struct departure *d)
@@ -76,6 +79,40 @@ static inline void departure__send(struct departure *d, struct rng *r)
 	} else {
 		T_OK(rc == WEFT_EAGAIN || rc == WEFT_ETIMEDOUT);
 	}
+}
+
+/* A long section, all the longer because it copies to pages not touched before: one that is not waited for tears an element, or takes it twice. */
+static inline bool departure__big_take(struct departure *d)
+{
+	size_t size = DEPARTURE_BIG * sizeof(long);
+	long *v = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int rc;
+
+	T_OK(v != MAP_FAILED);
+	rc = weft_chan_tryrecv(d->big, v);
+	if (rc == 0) {
+		for (int i = 1; i < DEPARTURE_BIG; i++)
+			T_EQ(v[i], v[0]);
+		add_relaxed(&d->big_got, v[0]);
+	}
+	T_EQ(munmap(v, size), 0);
+	return rc == 0;
+}
+
+static inline void departure__big(struct departure *d, struct rng *r)
+{
+	long *v, n = (long)rng_below(r, 1000) + 1;
+
+	if (rng_below(r, 4))
+		return;
+	v = malloc(DEPARTURE_BIG * sizeof *v);
+	T_OK(v != NULL);
+	for (int i = 0; i < DEPARTURE_BIG; i++)
+		v[i] = n;
+	if (weft_chan_trysend(d->big, v) == 0)
+		add_relaxed(&d->big_sent, n);
+	free(v);
+	departure__big_take(d);
 }
 
 static inline void departure__lock(struct departure *d, struct rng *r)
@@ -151,7 +188,7 @@ static inline void departure__nap(struct departure *d, struct rng *r)
 static inline void departure__produce(struct departure *d, unsigned kind, struct rng *r)
 {
 	static void (*const kinds[DEPARTURE_KINDS])(struct departure *, struct rng *) = {
-		departure__send, departure__send, departure__lock, departure__timer, departure__cancel, departure__nap,
+		departure__big, departure__send, departure__send, departure__lock, departure__timer, departure__cancel, departure__nap,
 	};
 
 	kinds[kind](d, r);
@@ -221,8 +258,10 @@ static inline void *departure__thread(void *arg)
 {
 	struct departure_role *o = arg;
 	struct departure *d = o->d;
+	long *v = calloc(DEPARTURE_BIG, sizeof *v);
 	struct rng r;
 
+	T_OK(v != NULL);
 	rng_seed(&r, d->seed, 100 + o->n);
 	for (int i = 1; load_relaxed(&d->ops) < d->moment && load_relaxed(&d->tasks_done) < DEPARTURE_KINDS; i++) {
 		cpu_relax();
@@ -231,8 +270,11 @@ static inline void *departure__thread(void *arg)
 	}
 	for (unsigned i = rng_below(&r, 100); i > 0; i--)
 		compiler_barrier();
-	for (unsigned i = 0; i < DEPARTURE_OPS; i++)
-		departure__produce(d, (o->n + i) % DEPARTURE_KINDS, &r);
+	if (o->n == 0 && weft_chan_tryrecv(d->big, v) == 0)
+		add_relaxed(&d->big_got, v[0]);
+	free(v);
+	for (unsigned i = 0, first = rng_below(&r, 2) ? 0 : rng_below(&r, DEPARTURE_KINDS); i < DEPARTURE_OPS; i++)
+		departure__produce(d, (first + i) % DEPARTURE_KINDS, &r);
 	weft_wg_done(&d->producers);
 	if (o->n == 1)
 		departure__receive(d);
@@ -262,7 +304,8 @@ static inline int departure__main(void *arg)
 	store_release(&d->park_stop, 1);
 	weft_task_unpark(d->parker);
 	T_EQ(finish(d->parker), 0);
-	while (load_relaxed(&d->fired) + load_relaxed(&d->stopped) < load_relaxed(&d->set)) /* one that is on its way counts itself in its own task */
+	while (load_relaxed(&d->fired) + load_relaxed(&d->stopped) <
+	       load_relaxed(&d->set)) /* one that is on its way counts itself in its own task */
 		weft_task_sleep(WEFT_US);
 	return 7;
 }
@@ -284,6 +327,7 @@ static inline void departure(uint64_t seed)
 	d.moment = rng_below(&r, 16) ? (long)rng_below(&r, 300) + 1 : 10000000; /* or when all tasks have come to rest */
 	d.a = weft_chan_make(sizeof(long), 0);
 	d.b = weft_chan_make(sizeof(long), rng_below(&r, 4));
+	d.big = weft_chan_make(DEPARTURE_BIG * sizeof(long), 3);
 	d.quiet = weft_chan_make(1, 0);
 	weft_wg_add(&d.producers, DEPARTURE_KINDS + (int)d.threads);
 	weft_wg_add(&d.receivers, DEPARTURE_RECEIVERS + (d.threads == 2));
@@ -296,10 +340,14 @@ static inline void departure(uint64_t seed)
 	T_EQ(load_relaxed(&weft__solo.in), 0);
 	T_EQ(load_relaxed(&d.got), load_relaxed(&d.sent));
 	T_EQ(load_relaxed(&d.got_sum), load_relaxed(&d.sent_sum));
+	while (departure__big_take(&d))
+		;
+	T_EQ(load_relaxed(&d.big_got), load_relaxed(&d.big_sent));
 	T_EQ(d.plain, load_relaxed(&d.locked));
 	T_EQ(load_relaxed(&d.fired) + load_relaxed(&d.stopped), load_relaxed(&d.set));
 	weft_chan_free(d.a);
 	weft_chan_free(d.b);
+	weft_chan_free(d.big);
 	weft_chan_free(d.quiet);
 	nothing_left();
 }

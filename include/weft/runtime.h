@@ -15,12 +15,12 @@
 WEFT_BEGIN_DECLS
 
 typedef struct weft_opts {
-	int workers;         /* OS threads that run tasks, 1..512; 0: WEFT_WORKERS, else as many as this process may use at once (CPU affinity and cgroup quota) */
-	size_t stack;        /* usable stack bytes of a task; 0: WEFT_STACK, else 192 KiB */
-	size_t max_tasks;    /* tasks alive at once, then weft_go returns WEFT_EAGAIN; 0: WEFT_MAX_TASKS, else no limit */
-	uint64_t seed;       /* of every random choice; 0: WEFT_SEED, else taken from the system */
-	bool no_signals;     /* install no signal handlers: no report of stack overflows, no dump on SIGQUIT */
-	bool no_deadlock;    /* do not look for deadlocks */
+	int workers; /* OS threads that run tasks, 1..512; 0: WEFT_WORKERS, else as many as this process may use at once (CPU affinity and cgroup quota) */
+	size_t stack;     /* usable stack bytes of a task; 0: WEFT_STACK, else 192 KiB */
+	size_t max_tasks; /* tasks alive at once, then weft_go returns WEFT_EAGAIN; 0: WEFT_MAX_TASKS, else no limit */
+	uint64_t seed;    /* of every random choice; 0: WEFT_SEED, else taken from the system */
+	bool no_signals;  /* install no signal handlers: no report of stack overflows, no dump on SIGQUIT */
+	bool no_deadlock; /* do not look for deadlocks */
 } weft_opts;
 
 /* weft_run - bring the runtime up, run fn(arg) as the first task, take the runtime down when it returns.
@@ -77,12 +77,12 @@ WEFT_END_DECLS
 
 /* WEFT_MAIN(argc, argv) { ... } - main() as the first task. The process exits with what it returns; 2 after a deadlock report; a negative
  * code of weft_run is printed and becomes exit status 1. Does not wait for tasks that are still running. */
-#define WEFT_MAIN(argc, argv)                                           \
-	static int weft__user_main(int, char **);                       \
-	int main(int weft__argc, char **weft__argv)                     \
-	{                                                               \
+#define WEFT_MAIN(argc, argv)                                                   \
+	static int weft__user_main(int, char **);                               \
+	int main(int weft__argc, char **weft__argv)                             \
+	{                                                                       \
 		return weft__run_main(weft__user_main, weft__argc, weft__argv); \
-	}                                                               \
+	}                                                                       \
 	static int weft__user_main(int argc, char **argv)
 
 #endif

@@ -18,8 +18,8 @@ WEFT_BEGIN_DECLS
 #define WEFT_MS (1000 * WEFT_US)
 #define WEFT_SEC (1000 * WEFT_MS)
 
-#define WEFT_NOW INT64_C(0)      /* deadline: never wait; the call returns WEFT_EAGAIN instead */
-#define WEFT_FOREVER INT64_MAX   /* deadline: none */
+#define WEFT_NOW INT64_C(0)    /* deadline: never wait; the call returns WEFT_EAGAIN instead */
+#define WEFT_FOREVER INT64_MAX /* deadline: none */
 
 typedef struct weft_chan weft_chan;
 typedef struct weft_timer weft_timer;

@@ -24,7 +24,7 @@
 
 bool model_weak(const char *func, const char *op, const char *what);
 
-#define MODEL_IS_WEAK(op, what) \
+#define MODEL_IS_WEAK(op, what)                                           \
 	({                                                                \
 		static const bool weak_ = model_weak(__func__, op, what); \
 		weak_;                                                    \

@@ -23,16 +23,16 @@ COLD void weft__log(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* Set by debug/: prints the calling task and its stack before weft__fatal aborts. NULL until the runtime is up. */
 extern void (*weft__fatal_hook)(void);
 
-#define CHECK(x)                                               \
-	do {                                                   \
-		if (unlikely(!(x)))                            \
+#define CHECK(x)                                                    \
+	do {                                                        \
+		if (unlikely(!(x)))                                 \
 			weft__check_failed(__FILE__, __LINE__, #x); \
 	} while (0)
 
-#define CHECK_EQ(a, b)                                                                        \
-	do {                                                                                  \
-		long long check_a_ = (long long)(a), check_b_ = (long long)(b);               \
-		if (unlikely(check_a_ != check_b_))                                           \
+#define CHECK_EQ(a, b)                                                                               \
+	do {                                                                                         \
+		long long check_a_ = (long long)(a), check_b_ = (long long)(b);                      \
+		if (unlikely(check_a_ != check_b_))                                                  \
 			weft__check_eq_failed(__FILE__, __LINE__, #a " == " #b, check_a_, check_b_); \
 	} while (0)
 

@@ -25,7 +25,7 @@
 /* Keeps the compiler, and only the compiler, from moving memory accesses across this point. */
 #define compiler_barrier() __asm__ volatile("" ::: "memory")
 
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define ROUND_UP(n, to) (((n) + (to)-1) / (to) * (to))
 

@@ -21,47 +21,47 @@
 #define SEC (1000 * MS)
 #endif
 
-#define WORKERS_MAX 512                          /* WEFT_WORKERS and weft_opts.workers are clamped to this */
+#define WORKERS_MAX 512 /* WEFT_WORKERS and weft_opts.workers are clamped to this */
 
-#define RUNQ_CAP SMALL(256, 4)                   /* tasks in a worker's ring; a power of two */
-#define SLOT_RUN_MAX 8                           /* runs out of the LIFO slot in a row before a wake goes to the tail */
-#define TICK_SLOW 61                             /* every so many schedules: injection queue, due timers, loop */
+#define RUNQ_CAP SMALL(256, 4) /* tasks in a worker's ring; a power of two */
+#define SLOT_RUN_MAX 8         /* runs out of the LIFO slot in a row before a wake goes to the tail */
+#define TICK_SLOW 61           /* every so many schedules: injection queue, due timers, loop */
 #ifndef PREFETCH_STACK
-#define PREFETCH_STACK 2                         /* how many tasks ahead of its turn a stack is fetched into the cache */
-#define PREFETCH_RECORD 4                        /* the same of a record */
+#define PREFETCH_STACK 2  /* how many tasks ahead of its turn a stack is fetched into the cache */
+#define PREFETCH_RECORD 4 /* the same of a record */
 #endif
-#define SEARCH_ROUNDS 4                          /* times a searching worker asks every victim */
-#define SLOT_WATCH_NS (50 * US)                  /* how long a searcher watches a full slot whose owner does not move */
+#define SEARCH_ROUNDS 4         /* times a searching worker asks every victim */
+#define SLOT_WATCH_NS (50 * US) /* how long a searcher watches a full slot whose owner does not move */
 
 #define RECORD_SLAB_SIZE SMALL(256 * 1024, 16 * 1024) /* bytes, a power of two, aligned to itself */
-#define RECORD_CACHE SMALL(256, 4)               /* free records a worker keeps; half goes back when it is full */
-#define ID_BLOCK SMALL(1024, 4)                  /* task ids a worker takes at a time */
+#define RECORD_CACHE SMALL(256, 4)                    /* free records a worker keeps; half goes back when it is full */
+#define ID_BLOCK SMALL(1024, 4)                       /* task ids a worker takes at a time */
 
-#define STACK_GUARD (64 * 1024)                  /* bytes below every stack that fault when touched */
+#define STACK_GUARD (64 * 1024) /* bytes below every stack that fault when touched */
 #if defined(__aarch64__)
-#define STACK_SKEW (64 * 1024)                   /* the largest page there is */
+#define STACK_SKEW (64 * 1024) /* the largest page there is */
 #else
-#define STACK_SKEW 4096                          /* one page more from stack to stack: their tops fall into different sets of the TLB */
+#define STACK_SKEW 4096 /* one page more from stack to stack: their tops fall into different sets of the TLB */
 #endif
-#define STACK_DEFAULT (192 * 1024)               /* usable bytes at least; with guard and skew a slot reserves a little over 256 KiB */
+#define STACK_DEFAULT (192 * 1024) /* usable bytes at least; with guard and skew a slot reserves a little over 256 KiB */
 #define STACK_MIN (16 * 1024)
 #define STACK_MAX (1024 * 1024 * 1024LL)
-#define STACK_SLAB_SLOTS SMALL(64, 4)            /* stacks of the default size in one mapping */
-#define STACK_CACHE SMALL(64, 2)                 /* hot stacks a worker keeps, last in first out */
-#define STACK_COLOURS 16                         /* stack tops differ by 0 .. COLOURS-1 cache lines */
-#define STACK_TRIM_KEEP (16 * 1024)              /* bytes a stack in the shared pool may keep committed */
+#define STACK_SLAB_SLOTS SMALL(64, 4) /* stacks of the default size in one mapping */
+#define STACK_CACHE SMALL(64, 2)      /* hot stacks a worker keeps, last in first out */
+#define STACK_COLOURS 16              /* stack tops differ by 0 .. COLOURS-1 cache lines */
+#define STACK_TRIM_KEEP (16 * 1024)   /* bytes a stack in the shared pool may keep committed */
 
-#define DECAY_NS (1 * SEC)                       /* unused memory is given back at latest two of these after its last use */
-#define MONITOR_NS (5 * MS)                      /* how often the monitor looks while any worker runs */
-#define MONITOR_IDLE_NS (100 * MS)               /* all idle for so long: the monitor sleeps too */
+#define DECAY_NS (1 * SEC)         /* unused memory is given back at latest two of these after its last use */
+#define MONITOR_NS (5 * MS)        /* how often the monitor looks while any worker runs */
+#define MONITOR_IDLE_NS (100 * MS) /* all idle for so long: the monitor sleeps too */
 
-#define EXIT_GRACE_NS (100 * MS)                 /* WEFT_MAIN: main has returned; tasks that still run get so long to park */
-#define STOP_NOTICE_NS (1 * SEC)                 /* weft_run: after so long it says for whom it waits */
+#define EXIT_GRACE_NS (100 * MS) /* WEFT_MAIN: main has returned; tasks that still run get so long to park */
+#define STOP_NOTICE_NS (1 * SEC) /* weft_run: after so long it says for whom it waits */
 
-#define LOCK_SPINS 64                            /* tries before a thread sleeps on a small lock */
-#define LOT_BUCKETS SMALL(256, 2)                /* address-keyed wait queues */
+#define LOCK_SPINS 64             /* tries before a thread sleeps on a small lock */
+#define LOT_BUCKETS SMALL(256, 2) /* address-keyed wait queues */
 
-#define MUTEX_FAIR_NS (1 * MS)                   /* a mutex waiter older than this is handed the lock */
-#define SELECT_INLINE 32                         /* cases whose waiters fit the caller's frame; more are malloc'ed */
+#define MUTEX_FAIR_NS (1 * MS) /* a mutex waiter older than this is handed the lock */
+#define SELECT_INLINE 32       /* cases whose waiters fit the caller's frame; more are malloc'ed */
 
 #endif

@@ -13,7 +13,8 @@ void weft__lock_slow(struct lock *l)
 	for (int i = 0; i < LOCK_SPINS; i++) {
 		uint32_t was = LOCK_FREE;
 
-		if (load_relaxed(&l->word) == LOCK_FREE && cas_acquire(&l->word, &was, LOCK_HELD)) /* pairs with swap_release in lock_drop */
+		if (load_relaxed(&l->word) == LOCK_FREE &&
+		    cas_acquire(&l->word, &was, LOCK_HELD)) /* pairs with swap_release in lock_drop */
 			return;
 		cpu_relax();
 	}

@@ -130,7 +130,7 @@ static ALWAYS_INLINE bool solo_cas32(ATOMIC(uint32_t) *p, uint32_t *expected, ui
 
 	if (!solo_elides())
 		return cas_acq_rel(p, expected, v); /* the caller says with whom it pairs */
-	now = load_relaxed(p); /* nobody else is in weft */
+	now = load_relaxed(p);                      /* nobody else is in weft */
 	if (now == *expected)
 		store_relaxed(p, v);
 	solo_elided();
@@ -146,7 +146,7 @@ static ALWAYS_INLINE uint64_t solo_add64(ATOMIC(uint64_t) *p, uint64_t n)
 
 	if (!solo_elides())
 		return add_acq_rel(p, n); /* as above */
-	was = load_relaxed(p); /* nobody else is in weft */
+	was = load_relaxed(p);            /* nobody else is in weft */
 	store_relaxed(p, was + n);
 	solo_elided();
 	return was;

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 
 struct weft_ctx {
-	struct lock lock;         /* RANK_CTX */
-	ATOMIC(int) reason;       /* enum weft_reason; written once, under lock */
+	struct lock lock;   /* RANK_CTX */
+	ATOMIC(int) reason; /* enum weft_reason; written once, under lock */
 	ATOMIC(uint32_t) refs;
 	int64_t deadline;         /* the earlier of its own and its parent's; constant */
 	weft_ctx *parent;         /* one reference; NULL: the root; constant */
@@ -25,7 +25,7 @@ struct weft_ctx {
 	struct list tasks;        /* records, by ctx_link; under lock */
 };
 
-static weft_ctx root = { .refs = 1, .deadline = WEFT_FOREVER };
+static weft_ctx root = {.refs = 1, .deadline = WEFT_FOREVER};
 
 static inline weft_ctx *of_task(struct weft_task *t)
 {
@@ -48,7 +48,7 @@ weft_ctx *weft_ctx_with_deadline(weft_ctx *parent, int64_t deadline)
 		return c;
 	c->parent = weft_ctx_ref(parent);
 	lock_take(&parent->lock, RANK_CTX);
-	if (load_relaxed(&parent->reason)) /* under lock */
+	if (load_relaxed(&parent->reason))                          /* under lock */
 		store_relaxed(&c->reason, (int)WEFT_REASON_PARENT); /* not shared yet */
 	list_push_tail(&parent->children, &c->sibling);
 	lock_drop(&parent->lock);
@@ -166,8 +166,8 @@ static void claim_all(weft_ctx *c, void *arg)
 
 int weft_ctx_cancel(weft_ctx *c, int reason)
 {
-	struct claims cl = { .first = NULL };
-	struct marking m = { .top = c };
+	struct claims cl = {.first = NULL};
+	struct marking m = {.top = c};
 	struct worker *w;
 
 	if (!c || c == &root || (reason != WEFT_REASON_CANCELED && reason < WEFT_REASON_USER))
@@ -187,7 +187,7 @@ int weft_ctx_cancel(weft_ctx *c, int reason)
 int weft_task_cancel(weft_task *t)
 {
 	struct worker *w = weft__worker(); /* before anything is claimed: see base/solo.h */
-	struct claims cl = { .first = NULL };
+	struct claims cl = {.first = NULL};
 	uint32_t was = load_relaxed(&t->cancel); /* checked by the compare-and-swap */
 
 	if (load_acquire(&t->state) == WEFT_TASK_DONE) /* pairs with store_release in task_end */

@@ -103,7 +103,7 @@ NOINLINE struct weft_task *weft__foreign(void)
 		return NULL;
 	}
 	t->ctx.sp = NULL;
-	store_relaxed(&t->cancel, 0u); /* the record is ours */
+	store_relaxed(&t->cancel, 0u);                      /* the record is ours */
 	store_relaxed(&t->on_cpu, (uint8_t)ON_CPU_FOREIGN); /* before refs and state, see alive() */
 	store_relaxed(&t->deadline, WEFT_FOREVER);
 	store_relaxed(&t->futex, 0u);
@@ -118,7 +118,8 @@ NOINLINE struct weft_task *weft__foreign(void)
 	t->site = NULL;
 	t->name = NULL;
 	t->id = weft__id_block(1);
-	store_release(&t->state, (uint8_t)WEFT_TASK_RUNNING); /* pairs with load_acquire of the state by those who call alive(): of one used before */
+	store_release(&t->state,
+		      (uint8_t)WEFT_TASK_RUNNING); /* pairs with load_acquire of the state by those who call alive(): of one used before */
 	proxy = t;
 	return t;
 }

@@ -27,10 +27,10 @@
 
 enum probe { UNKNOWN, REFUSED, WORKS };
 
-static ATOMIC(int) probed;    /* enum probe; relaxed everywhere: every prober finds the same, and the word is all there is to see */
-static ATOMIC(long) budget;   /* guards by mprotect that may exist at once; 0: not read yet; relaxed for the same reason */
-static ATOMIC(long) spent;    /* guards by mprotect that exist; relaxed: a counter */
-static ATOMIC(int) said_so;   /* the refusal was logged; relaxed: who swaps first logs */
+static ATOMIC(int) probed;  /* enum probe; relaxed everywhere: every prober finds the same, and the word is all there is to see */
+static ATOMIC(long) budget; /* guards by mprotect that may exist at once; 0: not read yet; relaxed for the same reason */
+static ATOMIC(long) spent;  /* guards by mprotect that exist; relaxed: a counter */
+static ATOMIC(int) said_so; /* the refusal was logged; relaxed: who swaps first logs */
 
 /* A page that lies in a guard cannot be written from. */
 static bool unreadable(const void *page)
@@ -59,7 +59,8 @@ static enum probe probe(void)
 	page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (page == MAP_FAILED)
 		return UNKNOWN;
-	if (madvise(page, size, MADV_IMPOSSIBLE) == -1 && errno == EINVAL && madvise(page, size, MADV_GUARD_INSTALL) == 0 && unreadable(page))
+	if (madvise(page, size, MADV_IMPOSSIBLE) == -1 && errno == EINVAL && madvise(page, size, MADV_GUARD_INSTALL) == 0 &&
+	    unreadable(page))
 		found = WORKS;
 	munmap(page, size);
 	return found;
@@ -119,8 +120,10 @@ void weft__guard_forget(size_t n)
 COLD static int refused(void)
 {
 	if (!swap_acq_rel(&said_so, 1))
-		weft__log("out of guarded stacks: without MADV_GUARD_INSTALL (Linux 6.13, memory not locked) every stack costs two memory mappings, and of "
-			  "vm.max_map_count weft spends at most 80%%, which is %zu stacks (%zu exist); raise it with sysctl vm.max_map_count=N",
+		weft__log("out of guarded stacks: without MADV_GUARD_INSTALL (Linux 6.13, memory not locked) every stack costs two memory "
+			  "mappings, and of "
+			  "vm.max_map_count weft spends at most 80%%, which is %zu stacks (%zu exist); raise it with sysctl "
+			  "vm.max_map_count=N",
 			  weft__guard_budget(), weft__guard_spent());
 	return -ENOMEM;
 }

@@ -62,11 +62,11 @@
 #define IDLE_NOT_LISTED UINT16_MAX
 
 struct idle {
-	ATOMIC(uint32_t) state;               /* drawn above; sleepers under lock, searching by any worker */
-	struct lock lock;                     /* guards what follows; RANK_IDLE */
-	SHARED(uint16_t) n;                   /* workers on the list; equals sleepers */
-	SHARED(uint16_t) list[WORKERS_MAX];   /* ids; the last in is the first out: its caches are the warmest */
-	SHARED(uint16_t) place[WORKERS_MAX];  /* where on the list a worker is, or IDLE_NOT_LISTED */
+	ATOMIC(uint32_t) state;              /* drawn above; sleepers under lock, searching by any worker */
+	struct lock lock;                    /* guards what follows; RANK_IDLE */
+	SHARED(uint16_t) n;                  /* workers on the list; equals sleepers */
+	SHARED(uint16_t) list[WORKERS_MAX];  /* ids; the last in is the first out: its caches are the warmest */
+	SHARED(uint16_t) place[WORKERS_MAX]; /* where on the list a worker is, or IDLE_NOT_LISTED */
 };
 
 static inline uint32_t idle_searching(uint32_t state)

@@ -43,8 +43,7 @@ static inline uint32_t injectq_len(struct injectq *q)
 }
 
 /* Appends the n >= 1 nodes first .. last, linked by next. Any thread. */
-static inline void injectq_push_chain(struct injectq *q, struct inject_node *first, struct inject_node *last,
-				      uint32_t n)
+static inline void injectq_push_chain(struct injectq *q, struct inject_node *first, struct inject_node *last, uint32_t n)
 {
 	struct inject_node *none = NULL;
 	uint32_t len;

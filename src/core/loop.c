@@ -20,7 +20,8 @@
 
 struct loop {
 	uv_loop_t uv;
-	uv_async_t kick; /* unreferenced, so that it does not count as active, except while the loop runs: uv_run does nothing for a loop it holds dead */
+	uv_async_t
+		kick; /* unreferenced, so that it does not count as active, except while the loop runs: uv_run does nothing for a loop it holds dead */
 };
 
 static void on_kick(uv_async_t *h)
@@ -78,7 +79,7 @@ bool weft__loop_active(struct loop *l)
 
 void weft__loop_sleep(struct loop *l, int64_t deadline)
 {
-	struct pollfd pfd = { .fd = uv_backend_fd(&l->uv), .events = POLLIN };
+	struct pollfd pfd = {.fd = uv_backend_fd(&l->uv), .events = POLLIN};
 	struct timespec ts, *timeout = NULL;
 	bool active = weft__loop_active(l);
 	int rc;

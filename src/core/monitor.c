@@ -59,7 +59,7 @@ static void look_after_workers(struct runtime *rt, uint32_t *ticks)
 		struct worker *w = &rt->workers[i];
 		uint32_t tick = load_relaxed(&w->tick); /* a look */
 
-		if (load_relaxed(&w->cur)) { /* a look */
+		if (load_relaxed(&w->cur)) {             /* a look */
 			store_relaxed(&w->countdown, 0); /* lost if the owner counts down just now; repeated at the next look */
 			if (ticks[i] == tick)
 				help |= keeps_work(w, now);
@@ -100,8 +100,8 @@ static void look_after_stop(struct runtime *rt, int64_t now, int64_t *since)
 			struct weft_task *t = load_relaxed(&rt->workers[i].cur); /* a look */
 
 			if (t)
-				weft__log("weft_run waits for task %llu (%s), which runs on worker %u and does not park", (unsigned long long)t->id,
-					  weft__task_label(t, label, sizeof label), i + 1);
+				weft__log("weft_run waits for task %llu (%s), which runs on worker %u and does not park",
+					  (unsigned long long)t->id, weft__task_label(t, label, sizeof label), i + 1);
 		}
 	}
 }
@@ -114,14 +114,14 @@ static void *monitor_main(void *arg)
 	bool decaying = true;
 
 	pthread_sigmask(SIG_SETMASK, &rt->caller_mask, NULL);
-	while (!load_acquire(&rt->monitor_stop)) { /* pairs with store_release in weft__monitor_stop */
-		if (load_relaxed(&rt->dump_wanted)) { /* a flag; the handler's wake orders it */
+	while (!load_acquire(&rt->monitor_stop)) {           /* pairs with store_release in weft__monitor_stop */
+		if (load_relaxed(&rt->dump_wanted)) {        /* a flag; the handler's wake orders it */
 			store_relaxed(&rt->dump_wanted, 0u); /* own */
 			if (weft__hooks.dump)
 				weft__hooks.dump(STDERR_FILENO);
 		}
 		look_after_workers(rt, ticks);
-		now = weft__clock_read(); /* real time also under the fake clock */
+		now = weft__clock_read();        /* real time also under the fake clock */
 		if (load_acquire(&rt->stopping)) /* pairs with store_release in weft__runtime_stop */
 			look_after_stop(rt, now, &stopping_since);
 		if (idle_sleepers(&rt->idle) != rt->n) {

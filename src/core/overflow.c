@@ -102,7 +102,7 @@ static void print_frame(unsigned n, uintptr_t pc, bool ret)
 	}
 	if (at.dli_sname)
 		print("  #%-3u %s+0x%zx (%s+0x%zx)\n", n, at.dli_sname, (size_t)(pc - (uintptr_t)at.dli_saddr), at.dli_fname,
-			(size_t)(pc - (uintptr_t)at.dli_fbase));
+		      (size_t)(pc - (uintptr_t)at.dli_fbase));
 	else
 		print("  #%-3u 0x%zx (%s+0x%zx)\n", n, (size_t)pc, at.dli_fname, (size_t)(pc - (uintptr_t)at.dli_fbase));
 }
@@ -157,14 +157,16 @@ NORETURN COLD static void report(const struct stack *s, const siginfo_t *info, c
 
 	describe(s, what, sizeof what);
 	if (runs_on == s) {
-		print("weft: stack overflow in %s: its stack of %zu KiB is full; give it more with go_opts(.stack = ...) or WEFT_STACK=..., "
+		print("weft: stack overflow in %s: its stack of %zu KiB is full; give it more with go_opts(.stack = ...) or "
+		      "WEFT_STACK=..., "
 		      "or move big local arrays to the heap\n",
-			what, (size_t)(s->hi - s->lo) / 1024);
+		      what, (size_t)(s->hi - s->lo) / 1024);
 	} else {
 		if (runs_on)
 			describe(runs_on, who, sizeof who);
-		print("weft: %s strayed into the guard below the stack of %s, at address 0x%zx: an overrun buffer, or a frame larger than a guard\n", who,
-			what, (size_t)(uintptr_t)info->si_addr);
+		print("weft: %s strayed into the guard below the stack of %s, at address 0x%zx: an overrun buffer, or a frame larger than "
+		      "a guard\n",
+		      who, what, (size_t)(uintptr_t)info->si_addr);
 		s = runs_on;
 	}
 	print_frames(r, s ? (uintptr_t)s->lo : 0, s ? (uintptr_t)s->hi : 0); /* of another stack the bounds are not known: one frame */
@@ -332,7 +334,8 @@ void weft__altstack_leave(struct altstack *a)
 		return;
 	/* Somebody may have put in another one meanwhile: it stays. */
 	if (sigaltstack(NULL, &now) == 0 && now.ss_sp == (char *)a->mem + page && sigaltstack(&old, NULL))
-		CHECK_EQ(sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL), 0); /* the caller's is refused: better none than ours, which goes now */
+		CHECK_EQ(sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL),
+			 0); /* the caller's is refused: better none than ours, which goes now */
 	if (__asan_unpoison_memory_region)
 		__asan_unpoison_memory_region(a->mem, a->size);
 	munmap(a->mem, a->size);

@@ -55,7 +55,7 @@ int weft_task_park(void)
 
 void weft_task_unpark(weft_task *t)
 {
-	struct worker *w = weft__worker(); /* before anything is claimed: see base/solo.h */
+	struct worker *w = weft__worker();        /* before anything is claimed: see base/solo.h */
 	uint64_t seen = load_relaxed(&t->permit); /* checked by the compare-and-swap */
 
 	for (;;) {

@@ -33,17 +33,17 @@
 #define CHUNKS SMALL(4096, 65536)
 
 _Static_assert((RECORD_SLAB_SIZE & (RECORD_SLAB_SIZE - 1)) == 0, "a record finds its slab by a mask");
-_Static_assert((uint64_t)CHUNKS * CHUNK * RECORDS <= (uint64_t)1 << 32, "record numbers have 32 bits");
+_Static_assert((uint64_t)CHUNKS *CHUNK *RECORDS <= (uint64_t)1 << 32, "record numbers have 32 bits");
 
 extern __attribute__((weak)) void __lsan_register_root_region(const void *addr, size_t size);
 
 struct slab {
-	struct list_node link;    /* in a bucket, in full_free, or in empty; under the lock */
-	void *free;               /* records that came back; under the lock */
-	uint64_t saved;           /* highest sequence of a record before the slab was last emptied; under the lock */
-	uint32_t nfree;           /* records that can be had from it: came back, or not yet handed; under the lock */
-	uint32_t number;          /* constant */
-	ATOMIC(uint32_t) handed;  /* records 1..handed were handed out since; written under the lock, read by walks */
+	struct list_node link;   /* in a bucket, in full_free, or in empty; under the lock */
+	void *free;              /* records that came back; under the lock */
+	uint64_t saved;          /* highest sequence of a record before the slab was last emptied; under the lock */
+	uint32_t nfree;          /* records that can be had from it: came back, or not yet handed; under the lock */
+	uint32_t number;         /* constant */
+	ATOMIC(uint32_t) handed; /* records 1..handed were handed out since; written under the lock, read by walks */
 };
 
 _Static_assert(sizeof(struct slab) <= RECORD_SIZE, "the header takes one record's place");
@@ -55,9 +55,9 @@ struct leaf {
 static struct lock lock; /* RANK_POOL */
 static size_t wait_at, link_at;
 static bool ready;
-static struct list bucket[BUCKETS]; /* slabs with some, but not all, records free; [0] the fullest */
-static struct list all_free;        /* slabs with all records free, and memory */
-static struct list empty;           /* slabs without memory but the header's page */
+static struct list bucket[BUCKETS];                     /* slabs with some, but not all, records free; [0] the fullest */
+static struct list all_free;                            /* slabs with all records free, and memory */
+static struct list empty;                               /* slabs without memory but the header's page */
 static size_t nall_free, all_free_low, all_free_before; /* length of all_free, shortest in this interval and the last one */
 static struct rec_stats stats;
 
@@ -158,7 +158,7 @@ COLD static int slab_new(void)
 	s->number = n;
 	s->nfree = USABLE;
 	store_release(&load_relaxed(&leaves[n / CHUNK])->slab[n % CHUNK], s); /* pairs with load_acquire(slab) in slab_at */
-	store_release(&nslabs, n + 1);                                       /* pairs with load_acquire(nslabs) in slab_at */
+	store_release(&nslabs, n + 1);                                        /* pairs with load_acquire(nslabs) in slab_at */
 	list_push_head(&all_free, &s->link);
 	nall_free++;
 	stats.slabs++;
@@ -178,7 +178,7 @@ static struct slab *slab_at(uint32_t number)
 
 	if (number >= load_acquire(&nslabs)) /* pairs with store_release(nslabs) in slab_new */
 		return NULL;
-	leaf = load_acquire(&leaves[number / CHUNK]);    /* pairs with store_release(leaves) in slab_new */
+	leaf = load_acquire(&leaves[number / CHUNK]);     /* pairs with store_release(leaves) in slab_new */
 	return load_acquire(&leaf->slab[number % CHUNK]); /* pairs with store_release(slab) in slab_new */
 }
 
@@ -189,7 +189,8 @@ static void slab_empty(struct slab *s)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
 	for (uint32_t i = 1; i <= handed; i++) {
-		uint64_t seq = wait_seq(load_relaxed(wait_of(record_at(s, i)))); /* relaxed: putting it back ordered its last wait before us */
+		uint64_t seq =
+			wait_seq(load_relaxed(wait_of(record_at(s, i)))); /* relaxed: putting it back ordered its last wait before us */
 
 		if (seq > s->saved)
 			s->saved = seq;
@@ -251,7 +252,8 @@ static int slab_take(struct slab *s, void **out, int n)
 		} else {
 			rec = record_at(s, handed + 1);
 			store_relaxed(wait_of(rec), (s->saved + 1) << WAIT_STATE_BITS); /* relaxed: the caller publishes the record */
-			store_release(&s->handed, handed + 1); /* pairs with load_acquire(handed) in weft__rec_foreach: it sees the wait word */
+			store_release(&s->handed,
+				      handed + 1); /* pairs with load_acquire(handed) in weft__rec_foreach: it sees the wait word */
 		}
 		s->nfree--;
 		out[got++] = rec;

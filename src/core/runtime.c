@@ -244,7 +244,8 @@ void weft_exit(int result)
  * that was never used is zeroed: its state says NEW, and it has no reference. */
 static bool alive(struct weft_task *t, uint8_t state)
 {
-	return state != TASK_FREE && state != WEFT_TASK_DONE && load_acquire(&t->refs) != 0 && /* pairs with store_release in weft__foreign */
+	return state != TASK_FREE && state != WEFT_TASK_DONE &&
+	       load_acquire(&t->refs) != 0 && /* pairs with store_release in weft__foreign */
 	       load_relaxed(&t->on_cpu) != ON_CPU_FOREIGN;
 }
 
@@ -292,7 +293,7 @@ static bool abandon(void *rec, void *arg)
 		weft__ctx_task_end(t);
 	t->result = WEFT_ECANCELED;
 	store_relaxed(&t->reason, (uint8_t)REASON_ABANDONED); /* before DONE */
-	store_release(&t->state, (uint8_t)WEFT_TASK_DONE); /* as in task_end */
+	store_release(&t->state, (uint8_t)WEFT_TASK_DONE);    /* as in task_end */
 	if (t->flags & TASK_JOINABLE)
 		weft__lot_wake_all(NULL, &t->result, WEFT_ECANCELED);
 	weft__task_unref(NULL, t);
@@ -383,7 +384,7 @@ static int foreign_threads(struct runtime *rt)
 
 void weft__runtime_all_asleep(struct runtime *rt, struct worker *w)
 {
-	struct verdict v = { .tasks = 0 };
+	struct verdict v = {.tasks = 0};
 
 	(void)w;
 	if (!rt->deadlock_check || load_relaxed(&rt->stopping) || injectq_len(&rt->inject) || injectq_len(&rt->stackless))

@@ -26,42 +26,43 @@ struct runtime;
 
 struct worker {
 	/* the owner's, touched at every switch */
-	struct context ctx;           /* where its own stack stopped */
+	struct context ctx;             /* where its own stack stopped */
 	ATOMIC(struct weft_task *) cur; /* task it stands on; NULL: its own stack. Owner; the monitor and dumps read it */
-	struct weft_task *prev;       /* task just left, to be settled by the context that arrives; owner */
-	int *errno_at;                /* the thread's errno */
+	struct weft_task *prev;         /* task just left, to be settled by the context that arrives; owner */
+	int *errno_at;                  /* the thread's errno */
 	struct runtime *rt;
-	ATOMIC(int32_t) countdown;    /* schedules until the next slow one; owner, and the monitor sets 0 */
-	uint32_t slot_runs;           /* runs out of the slot in a row */
-	int64_t coarse_now;           /* clock at the last slow schedule; owner */
-	struct weft_task *taken;      /* picked, but somebody still stood on it: the worker's own stack waits for it; owner */
+	ATOMIC(int32_t) countdown; /* schedules until the next slow one; owner, and the monitor sets 0 */
+	uint32_t slot_runs;        /* runs out of the slot in a row */
+	int64_t coarse_now;        /* clock at the last slow schedule; owner */
+	struct weft_task *taken;   /* picked, but somebody still stood on it: the worker's own stack waits for it; owner */
 	struct rng rng;
 	struct san_fiber san;
 	struct stack_cache stacks;
 	unsigned nrecords;
 	struct weft_task *records[RECORD_CACHE]; /* free records; owner */
-	uint64_t id_next, id_end;     /* task ids taken in advance; owner */
-	unsigned id;                  /* 0 .. n-1 */
-	ATOMIC(int) tid;              /* the kernel's number of its thread; 0 while it has none */
-	bool alone;                   /* there is no other worker; constant while running */
+	uint64_t id_next, id_end;                /* task ids taken in advance; owner */
+	unsigned id;                             /* 0 .. n-1 */
+	ATOMIC(int) tid;                         /* the kernel's number of its thread; 0 while it has none */
+	bool alone;                              /* there is no other worker; constant while running */
 
 	/* read by others */
 	CACHE_ALIGNED ATOMIC(uint32_t) tick; /* schedules so far; written by the owner (relaxed), watched by thieves and the monitor */
-	ATOMIC(struct weft_task *) slot;     /* LIFO slot: last woken task; put by the owner, taken by it or by a thief that saw tick stand still */
-	ATOMIC(uint64_t) stat_started;       /* statistics: owner writes, anyone reads, relaxed */
+	ATOMIC(struct weft_task *)
+		slot; /* LIFO slot: last woken task; put by the owner, taken by it or by a thief that saw tick stand still */
+	ATOMIC(uint64_t) stat_started; /* statistics: owner writes, anyone reads, relaxed */
 	ATOMIC(uint64_t) stat_finished;
 	ATOMIC(uint64_t) stat_switches;
 	ATOMIC(uint64_t) stat_steals;
 	ATOMIC(uint64_t) stat_sleeps;
 	ATOMIC(uint64_t) stat_timers;
 	struct wsq runq;
-	CACHE_ALIGNED struct injectq inbox;  /* tasks that shall start on this worker */
+	CACHE_ALIGNED struct injectq inbox; /* tasks that shall start on this worker */
 	struct parker parker;
 	struct wheel wheel;
 	struct loop *loop;
 	pthread_t thread;
-	bool started;                        /* thread is to be joined; runtime.c */
-	uint32_t *watched;                   /* ticks it saw last in other workers' slots, by id; owner */
+	bool started;      /* thread is to be joined; runtime.c */
+	uint32_t *watched; /* ticks it saw last in other workers' slots, by id; owner */
 };
 
 struct runtime {
@@ -69,19 +70,19 @@ struct runtime {
 	unsigned n;
 	struct injectq inject;
 	struct idle idle;
-	ATOMIC(bool) stopping;        /* workers leave their loops */
-	ATOMIC(uint32_t) stop_claimed;/* first to decide the result */
-	int result;                   /* of weft_run; written by who claimed stop */
-	size_t max_tasks;             /* SIZE_MAX: no limit */
-	ATOMIC(size_t) live;          /* tasks alive; kept only when there is a limit */
+	ATOMIC(bool) stopping;         /* workers leave their loops */
+	ATOMIC(uint32_t) stop_claimed; /* first to decide the result */
+	int result;                    /* of weft_run; written by who claimed stop */
+	size_t max_tasks;              /* SIZE_MAX: no limit */
+	ATOMIC(size_t) live;           /* tasks alive; kept only when there is a limit */
 	size_t stack_size;
 	uint64_t seed;
 	bool signals, deadlock_check;
-	bool exit_process;            /* WEFT_MAIN: tasks that run on do not keep the process */
-	size_t abandoned;             /* tasks alive when it went down */
-	bool deadlock_reported;       /* under idle.lock */
+	bool exit_process;      /* WEFT_MAIN: tasks that run on do not keep the process */
+	size_t abandoned;       /* tasks alive when it went down */
+	bool deadlock_reported; /* under idle.lock */
 
-	struct injectq stackless;     /* tasks that could not get a stack for their first run; retried when stacks come back */
+	struct injectq stackless; /* tasks that could not get a stack for their first run; retried when stacks come back */
 
 	/* monitor */
 	pthread_t monitor;
@@ -89,17 +90,19 @@ struct runtime {
 	ATOMIC(uint32_t) monitor_word; /* futex: says whether it sleeps for good (monitor.c) */
 	ATOMIC(uint32_t) monitor_tick; /* futex of its timed wait; 1: stop waiting */
 	ATOMIC(bool) monitor_stop;
-	uint32_t *monitor_ticks;       /* ticks it saw last, by worker; monitor only */
-	ATOMIC(bool) help_wanted;      /* a worker is stuck with work, and none sleeps: a busy one shall take some; set by the monitor, cleared by who does */
-	ATOMIC(uint32_t) dump_wanted;  /* set by the SIGQUIT handler */
-	bool quit_installed;           /* SIGQUIT is ours */
-	sigset_t caller_mask;          /* signal mask of the thread that called weft_run */
+	uint32_t *monitor_ticks; /* ticks it saw last, by worker; monitor only */
+	ATOMIC(bool)
+		help_wanted; /* a worker is stuck with work, and none sleeps: a busy one shall take some; set by the monitor, cleared by who does */
+	ATOMIC(uint32_t) dump_wanted; /* set by the SIGQUIT handler */
+	bool quit_installed;          /* SIGQUIT is ours */
+	sigset_t caller_mask;         /* signal mask of the thread that called weft_run */
 
 	/* foreign threads that weft made no worker of, for stats of tasks they start */
 	ATOMIC(uint64_t) stat_started;
 };
 
-extern struct runtime *weft__rt; /* the one that is up, or NULL. Workers and tasks may read it; foreign threads between rt_enter and rt_leave */
+extern struct runtime
+	*weft__rt; /* the one that is up, or NULL. Workers and tasks may read it; foreign threads between rt_enter and rt_leave */
 /* Held by foreign threads while they use the runtime, so that it does not go down under them (core/foreign.c). */
 bool weft__rt_enter(void);
 void weft__rt_leave(void);
@@ -107,23 +110,23 @@ void weft__rt_publish(struct runtime *rt);
 void weft__rt_unpublish(void); /* returns when no foreign thread is inside */
 
 /* --- current.c: the one reader of thread-local storage --- */
-struct worker *weft__worker(void);       /* NULL on a foreign thread. Never keep it across a park */
-struct worker *weft__worker_look(void);  /* the same for who touches nothing that may be elided (base/solo.h): the monitor's dumps */
+struct worker *weft__worker(void);      /* NULL on a foreign thread. Never keep it across a park */
+struct worker *weft__worker_look(void); /* the same for who touches nothing that may be elided (base/solo.h): the monitor's dumps */
 void weft__worker_set(struct worker *w);
-uintptr_t weft__thread(void);            /* a number that only the calling thread has */
-struct weft_task *weft__foreign(void);   /* this thread's proxy record, made on first use; NULL: no memory */
+uintptr_t weft__thread(void);          /* a number that only the calling thread has */
+struct weft_task *weft__foreign(void); /* this thread's proxy record, made on first use; NULL: no memory */
 
 /* --- sched.c --- */
-void weft__sched_park(struct worker *w, struct weft_task *t);   /* leave t for the next task; returns when t was made runnable and taken */
+void weft__sched_park(struct worker *w, struct weft_task *t); /* leave t for the next task; returns when t was made runnable and taken */
 void weft__sched_yield(struct worker *w, struct weft_task *t);
-void weft__sched_push(struct worker *w, struct weft_task *t);   /* to the tail, and wake one */
+void weft__sched_push(struct worker *w, struct weft_task *t);       /* to the tail, and wake one */
 void weft__ready_list(struct worker *w, struct inject_node *first); /* a chain of claimed tasks; w may be NULL */
 void weft__sched_resume(struct worker *w, struct weft_task *t); /* from the worker's own stack; returns when the worker comes back to it */
 void weft__sched_arrived(struct worker *w);                     /* first thing on a fresh task's stack: settles who left */
 void weft__sched_run_now(struct worker *w, struct weft_task *t, struct weft_task *fresh);
 void weft__sched_exit(struct worker *w, struct weft_task *t) __attribute__((noreturn));
 void weft__sched_inject(struct runtime *rt, struct weft_task *t);
-void weft__sched_wake(struct runtime *rt);                      /* after work was published */
+void weft__sched_wake(struct runtime *rt); /* after work was published */
 void weft__sched_notify(struct runtime *rt, unsigned id);
 struct weft_task *weft__sched_pick(struct worker *w);
 int weft__sched_timers(struct worker *w, struct wheel *wheel, int64_t now); /* fire what is due; returns how many tasks became runnable */
@@ -137,13 +140,16 @@ void weft__worker_help(struct worker *w); /* takes from workers that are stuck, 
 int weft__records_init(void);
 void weft__records_drain(struct worker *w);
 uint64_t weft__id_block(unsigned n);
-int weft__task_new(struct runtime *rt, struct worker *w, struct weft_task **out); /* a record with one reference and an id; not queued. w may be NULL */
+int weft__task_new(struct runtime *rt, struct worker *w,
+		   struct weft_task **out); /* a record with one reference and an id; not queued. w may be NULL */
 void weft__task_unnew(struct runtime *rt, struct worker *w, struct weft_task *t); /* give it back unstarted */
 int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn, void *arg);
 struct weft_task *weft__task_start_prepare(struct worker *w, struct weft_task *t, weft_ctx *c); /* context: c, else the caller's */
-bool weft__task_bind(struct worker *w, struct weft_task *t); /* first run: stack and first frame; false: it waits for a stack, pick another */
+bool weft__task_bind(struct worker *w,
+		     struct weft_task *t); /* first run: stack and first frame; false: it waits for a stack, pick another */
 bool weft__task_bind_or_fail(struct worker *w, struct weft_task *t);
-void weft__task_follow(struct weft_task *t, struct weft_task *next); /* next begins on the stack of t, which has ended and still stands there */
+void weft__task_follow(struct weft_task *t,
+		       struct weft_task *next); /* next begins on the stack of t, which has ended and still stands there */
 void weft__task_settle_done(struct worker *w, struct weft_task *t);
 void weft__task_unref(struct worker *w, struct weft_task *t);
 const char *weft__task_label(struct weft_task *t, char *buf, size_t n); /* name, or function */
@@ -177,9 +183,9 @@ int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process
 
 /* What the storeys above give the core (weft.c sets them; core includes nothing of theirs). */
 struct verdict {
-	size_t tasks;  /* alive */
-	bool hope;     /* some task may go on */
-	int foreign;   /* threads not made by weft: then the runtime goes on */
+	size_t tasks; /* alive */
+	bool hope;    /* some task may go on */
+	int foreign;  /* threads not made by weft: then the runtime goes on */
 };
 struct debug_hooks {
 	void (*dump)(int fd);

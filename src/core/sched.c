@@ -61,8 +61,8 @@ NOINLINE void weft__sched_overflow(struct worker *w, struct weft_task *t)
 		if (n) {
 			for (uint32_t i = 0; i + 1 < n; i++)
 				((struct weft_task *)half[i])->next.next = &((struct weft_task *)half[i + 1])->next;
-			injectq_push_chain(&w->rt->inject, &((struct weft_task *)half[0])->next,
-					   &((struct weft_task *)half[n - 1])->next, n);
+			injectq_push_chain(&w->rt->inject, &((struct weft_task *)half[0])->next, &((struct weft_task *)half[n - 1])->next,
+					   n);
 		}
 	}
 }
@@ -75,7 +75,7 @@ void weft__sched_push(struct worker *w, struct weft_task *t)
 NOINLINE static void ready_foreign(struct weft_task *t)
 {
 	san_release(t);
-	store_release(&t->futex, 0u); /* pairs with load_acquire(futex) in weft__foreign_sleep */
+	store_release(&t->futex, 0u);   /* pairs with load_acquire(futex) in weft__foreign_sleep */
 	weft__futex_wake(&t->futex, 1); /* the thread may be gone already: then the word, never unmapped, has no sleeper */
 }
 
@@ -246,7 +246,7 @@ static int64_t on_due(struct timer_node *n, int64_t now, void *arg)
 
 int weft__sched_timers(struct worker *w, struct wheel *wheel, int64_t now)
 {
-	struct due d = { .n = 0 };
+	struct due d = {.n = 0};
 	int n;
 
 	if (wheel_next(wheel) > now)

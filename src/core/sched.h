@@ -67,7 +67,7 @@ static ALWAYS_INLINE void sched_prefetch(struct worker *w)
 	uint32_t h = load_relaxed(&w->runq.head), n = load_relaxed(&w->runq.tail) - h; /* ours */
 
 	if (n > PREFETCH_RECORD) {
-		struct weft_task *near = (struct weft_task *)load_relaxed(&w->runq.slot[(h + PREFETCH_STACK) % WSQ_CAP]);   /* ours */
+		struct weft_task *near = (struct weft_task *)load_relaxed(&w->runq.slot[(h + PREFETCH_STACK) % WSQ_CAP]); /* ours */
 		struct weft_task *far = (struct weft_task *)load_relaxed(&w->runq.slot[(h + PREFETCH_RECORD) % WSQ_CAP]); /* ours */
 		char *sp = (char *)near->ctx.sp;
 
@@ -116,7 +116,7 @@ static ALWAYS_INLINE void sched_settle(struct worker *w)
 	struct weft_task *p = w->prev;
 
 	if (unlikely(!p))
-		return; /* the worker's own stack left */
+		return;                                          /* the worker's own stack left */
 	if (unlikely(load_relaxed(&p->state) == WEFT_TASK_DONE)) /* only the task itself ever stores DONE */
 		weft__task_settle_done(w, p);
 	else

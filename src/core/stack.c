@@ -44,10 +44,10 @@
 #define CLASS_DEFAULT 18
 #define CLASSES (CLASS_MAX - CLASS_MIN + 1)
 
-#define BUCKETS 8           /* slabs with cold slots, by how full they are */
-#define FRESH 8             /* cold slots that a cache's refill takes at most */
-#define BATCH 64            /* stacks a decay moves while it holds the lock */
-#define SLICE_NS (10 * MS)  /* a decay's work per call */
+#define BUCKETS 8          /* slabs with cold slots, by how full they are */
+#define FRESH 8            /* cold slots that a cache's refill takes at most */
+#define BATCH 64           /* stacks a decay moves while it holds the lock */
+#define SLICE_NS (10 * MS) /* a decay's work per call */
 
 #define CHUNK_SLABS SMALL(256, 8) /* blocks in one mapping of the arena */
 #define CHUNKS SMALL(4096, 65536)
@@ -67,27 +67,28 @@ extern __attribute__((weak)) void __asan_unpoison_memory_region(const volatile v
 
 /* All under the pool's lock but what is constant while the slab is mapped. */
 struct stack_slab {
-	struct list_node link;      /* in a bucket, while it has cold slots */
-	struct list_node sweep;     /* in the pool's sweep list: it has dirty slots, or nothing but cold ones */
-	char *base;                 /* constant */
-	uint64_t cold;              /* slots that are free, without pages, or with pages that nobody misses (dirty) */
-	uint64_t dirty;             /* those among the cold that may still have pages */
-	uint64_t out;               /* slots in use */
-	uint64_t guarded;           /* slots that have their guard */
-	uint64_t mprotected;        /* those of them that spent budget for it */
-	uint32_t number;            /* of its block; constant */
-	uint8_t class;              /* log2 of the slot size; constant */
-	uint8_t slots;              /* constant */
-	uint8_t kind;               /* enum stack_guard_kind that the next guard is tried with */
+	struct list_node link;  /* in a bucket, while it has cold slots */
+	struct list_node sweep; /* in the pool's sweep list: it has dirty slots, or nothing but cold ones */
+	char *base;             /* constant */
+	uint64_t cold;          /* slots that are free, without pages, or with pages that nobody misses (dirty) */
+	uint64_t dirty;         /* those among the cold that may still have pages */
+	uint64_t out;           /* slots in use */
+	uint64_t guarded;       /* slots that have their guard */
+	uint64_t mprotected;    /* those of them that spent budget for it */
+	uint32_t number;        /* of its block; constant */
+	uint8_t class;          /* log2 of the slot size; constant */
+	uint8_t slots;          /* constant */
+	uint8_t kind;           /* enum stack_guard_kind that the next guard is tried with */
 	struct stack stack[STACK_SLAB_SLOTS];
 };
 
-struct class {
+struct class
+{
 	struct list hot, idle;
-	size_t nhot, nidle;           /* lengths */
-	size_t hot_low, idle_low;     /* shortest lengths in this interval */
-	size_t hot_move, idle_move;   /* what was not needed in the last interval and is still to be moved */
-	struct list bucket[BUCKETS];  /* slabs with cold slots; [0] the fullest */
+	size_t nhot, nidle;          /* lengths */
+	size_t hot_low, idle_low;    /* shortest lengths in this interval */
+	size_t hot_move, idle_move;  /* what was not needed in the last interval and is still to be moved */
+	struct list bucket[BUCKETS]; /* slabs with cold slots; [0] the fullest */
 };
 
 struct chunk {
@@ -164,7 +165,7 @@ static int block_get(struct stack_slab **out)
 			if (number / CHUNK_SLABS == CHUNKS)
 				return -ENOMEM;
 			mem = mmap(NULL, DIR_SIZE + CHUNK_SLABS * BLOCK_SIZE, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 			if (mem == MAP_FAILED)
 				return -ENOMEM;
 			store_release(&chunks[number / CHUNK_SLABS], (struct chunk *)mem); /* pairs with load_acquire in weft__stack_find */
@@ -196,8 +197,8 @@ struct stack *weft__stack_find(const void *addr, bool *in_guard)
 
 	*in_guard = false;
 	for (uint32_t i = 0; i < n; i++) {
-		struct chunk *c = load_acquire(&chunks[i / CHUNK_SLABS]);        /* pairs with store_release(chunks) in block_get */
-		uintptr_t w = load_acquire(&c->dir[i % CHUNK_SLABS]);            /* pairs with store_release(word_of) in slab_publish */
+		struct chunk *c = load_acquire(&chunks[i / CHUNK_SLABS]); /* pairs with store_release(chunks) in block_get */
+		uintptr_t w = load_acquire(&c->dir[i % CHUNK_SLABS]);     /* pairs with store_release(word_of) in slab_publish */
 		uintptr_t off = (uintptr_t)addr - WORD_BASE(w);
 		unsigned class = WORD_CLASS(w);
 
@@ -339,7 +340,7 @@ COLD static int slab_new(unsigned class, struct stack **out, unsigned want, bool
 		goto unmap;
 	}
 	b->base = base;
-	b->class = (uint8_t)class;
+	b->class = (uint8_t) class;
 	b->slots = (uint8_t)slots;
 	b->kind = (uint8_t)weft__guard_kind();
 	b->cold = all_slots(b);
@@ -425,7 +426,7 @@ int weft__stack_get(size_t usable, struct stack **out)
 	if (usable < STACK_MIN || usable > STACK_MAX)
 		return -EINVAL;
 	while (((size_t)1 << class) < usable + STACK_GUARD)
-		class++;
+		class ++;
 	n = pool_get(class, out, 1);
 	if (n < 0)
 		*out = NULL; /* one without a guard went back */

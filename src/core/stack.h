@@ -29,8 +29,8 @@ struct stack {
 	struct stack_slab *slab; /* its mapping and size class */
 	struct weft_task *owner; /* task that runs on it, or NULL; written by the worker that binds it; read by the fault handler */
 	struct san_fiber san;    /* that task, as the sanitizers know it; written by the worker that binds it */
-	uint16_t colour;         /* bytes the first frame starts below hi, a multiple of 64: stacks aligned alike collide in one cache set */
-	uint16_t index;          /* which slot of its slab */
+	uint16_t colour; /* bytes the first frame starts below hi, a multiple of 64: stacks aligned alike collide in one cache set */
+	uint16_t index;  /* which slot of its slab */
 };
 
 /* A worker's hot stacks of the default class. Owner only. */
@@ -89,11 +89,11 @@ void weft__stack_trim(void);
 struct stack *weft__stack_find(const void *addr, bool *in_guard);
 
 struct stack_stats {
-	size_t slabs;      /* mappings */
-	size_t mapped;     /* bytes reserved, guards included */
-	size_t stacks;     /* slots that were ever handed out, in slabs still mapped */
-	size_t in_use;     /* out of the shared pool: bound to tasks, or in workers' caches */
-	size_t pooled;     /* free, pages kept: hot or idle */
+	size_t slabs;  /* mappings */
+	size_t mapped; /* bytes reserved, guards included */
+	size_t stacks; /* slots that were ever handed out, in slabs still mapped */
+	size_t in_use; /* out of the shared pool: bound to tasks, or in workers' caches */
+	size_t pooled; /* free, pages kept: hot or idle */
 };
 void weft__stack_stats(struct stack_stats *out);
 
@@ -107,7 +107,7 @@ extern void (*weft__overflow_describe)(struct weft_task *t, char *buf, size_t n)
 
 /* Alternate signal stack of the calling thread: set one up / put the old one back. Same thread, properly nested. */
 struct altstack {
-	void *mem;  /* our mapping, or NULL: nothing was set up */
+	void *mem; /* our mapping, or NULL: nothing was set up */
 	size_t size;
 	void *old_sp;
 	size_t old_size;

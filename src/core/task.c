@@ -235,7 +235,8 @@ static int task_set_name(struct weft_task *t, const char *name)
 
 static const weft_task_opts no_opts;
 
-static int go_opts(struct runtime *rt, struct worker *w, struct weft_task **out, weft_task_fn *fn, void *arg, const weft_task_opts *o, uint8_t flags)
+static int go_opts(struct runtime *rt, struct worker *w, struct weft_task **out, weft_task_fn *fn, void *arg, const weft_task_opts *o,
+		   uint8_t flags)
 {
 	struct weft_task *t, *cur = w ? load_relaxed(&w->cur) : NULL; /* own */
 	int rc;
@@ -491,7 +492,7 @@ int weft_task_join_until(weft_task *t, int *ret, int64_t deadline)
 		return rc;
 	san_acquire(t);
 	if (unlikely(load_relaxed(&t->reason) == REASON_ABANDONED)) /* written before DONE, which lot_wait has acquired */
-		return WEFT_ECANCELED; /* as to those who waited already when the runtime went down */
+		return WEFT_ECANCELED;                              /* as to those who waited already when the runtime went down */
 	if (ret)
 		*ret = t->result;
 	weft__task_unref(weft__worker(), t);
@@ -529,9 +530,9 @@ enum weft_task_state weft_task_stateof(weft_task *t)
 }
 
 static const char *const reason_names[REASON_COUNT] = {
-	[REASON_NONE] = "",           [REASON_CHAN_SEND] = "chan send", [REASON_CHAN_RECV] = "chan receive",
-	[REASON_SELECT] = "select",   [REASON_MUTEX] = "mutex",         [REASON_WAITGROUP] = "wait group",
-	[REASON_JOIN] = "join",       [REASON_PARK] = "park",           [REASON_SLEEP] = "sleep",
+	[REASON_NONE] = "",         [REASON_CHAN_SEND] = "chan send", [REASON_CHAN_RECV] = "chan receive",
+	[REASON_SELECT] = "select", [REASON_MUTEX] = "mutex",         [REASON_WAITGROUP] = "wait group",
+	[REASON_JOIN] = "join",     [REASON_PARK] = "park",           [REASON_SLEEP] = "sleep",
 	[REASON_ABANDONED] = "",
 };
 
@@ -582,8 +583,8 @@ void weft__task_describe(struct weft_task *t, char *buf, size_t n)
 	const char *fn = t->site ? t->site->fn : "?";
 
 	if (t->site)
-		snprintf(buf, n, "task %llu \"%s\" (%s, started at %s:%d)", (unsigned long long)t->id, t->name ? t->name : fn, fn, t->site->file,
-			 t->site->line);
+		snprintf(buf, n, "task %llu \"%s\" (%s, started at %s:%d)", (unsigned long long)t->id, t->name ? t->name : fn, fn,
+			 t->site->file, t->site->line);
 	else
 		snprintf(buf, n, "task %llu \"%s\"", (unsigned long long)t->id, t->name ? t->name : t->flags & TASK_MAIN ? "main" : fn);
 }

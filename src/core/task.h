@@ -53,53 +53,54 @@ enum task_reason {
 const char *weft__reason_name(enum task_reason r);
 
 enum task_flag {
-	TASK_REGS = 1,     /* starts from argument registers (weft_go), else from fn(arg) */
-	TASK_JOINABLE = 2, /* has, or had, a handle: its end wakes joiners */
-	TASK_FOREIGN = 4,  /* stands for an OS thread */
-	TASK_LISTED = 8,   /* is in its context's list; under that context's lock */
-	TASK_MAIN = 16,    /* its end takes the runtime down */
-	TASK_NAMED = 32,   /* name is malloc'ed */
+	TASK_REGS = 1,      /* starts from argument registers (weft_go), else from fn(arg) */
+	TASK_JOINABLE = 2,  /* has, or had, a handle: its end wakes joiners */
+	TASK_FOREIGN = 4,   /* stands for an OS thread */
+	TASK_LISTED = 8,    /* is in its context's list; under that context's lock */
+	TASK_MAIN = 16,     /* its end takes the runtime down */
+	TASK_NAMED = 32,    /* name is malloc'ed */
 	TASK_OWN_STACK = 64 /* its stack goes back to the shared pool, not to a worker's cache: another size, or the first task's */
 };
 
-#define ON_CPU_FOREIGN 2 /* on_cpu of a foreign thread's record: for those who look at records that are just being made (runtime.c) */
+#define ON_CPU_FOREIGN 2      /* on_cpu of a foreign thread's record: for those who look at records that are just being made (runtime.c) */
 #define CANCEL_OWN (1u << 31) /* weft_task_cancel, as against its context */
 
 struct waiter;
 
 struct weft_task {
 	/* line 0: what a switch and a wake-up touch */
-	struct context ctx;               /* where it stopped; valid while it stands on no worker and has run before */
-	ATOMIC(uint64_t) wait;            /* core/waitword.h */
-	ATOMIC(uint32_t) cancel;          /* 0: not cancelled; CANCEL_OWN, and its context's enum weft_reason; read on entry of every blocking call */
-	ATOMIC(uint8_t) state;            /* enum weft_task_state; for readers; written by whoever owns the task just then */
-	ATOMIC(uint8_t) reason;           /* enum task_reason; valid while PARKED */
-	uint8_t flags;                    /* enum task_flag; written by starter, later by the task */
-	ATOMIC(uint8_t) on_cpu;           /* core/oncpu.h */
-	int32_t saved_errno;              /* errno while it does not run */
+	struct context ctx;    /* where it stopped; valid while it stands on no worker and has run before */
+	ATOMIC(uint64_t) wait; /* core/waitword.h */
+	ATOMIC(uint32_t)
+		cancel;         /* 0: not cancelled; CANCEL_OWN, and its context's enum weft_reason; read on entry of every blocking call */
+	ATOMIC(uint8_t) state;  /* enum weft_task_state; for readers; written by whoever owns the task just then */
+	ATOMIC(uint8_t) reason; /* enum task_reason; valid while PARKED */
+	uint8_t flags;          /* enum task_flag; written by starter, later by the task */
+	ATOMIC(uint8_t) on_cpu; /* core/oncpu.h */
+	int32_t saved_errno;    /* errno while it does not run */
 	union {
-		ATOMIC(uint32_t) futex;   /* TASK_FOREIGN: 1 while it sleeps */
-		uint32_t nwaiters;        /* PARKED: how many waiters; task only */
+		ATOMIC(uint32_t) futex; /* TASK_FOREIGN: 1 while it sleeps */
+		uint32_t nwaiters;      /* PARKED: how many waiters; task only */
 	};
-	struct inject_node next;          /* link of the queue it is in */
-	struct waiter *waiters;           /* PARKED: first of its waiters (NULL: none); after WOKEN: the one that was claimed, set by the claimer */
+	struct inject_node next; /* link of the queue it is in */
+	struct waiter *waiters;  /* PARKED: first of its waiters (NULL: none); after WOKEN: the one that was claimed, set by the claimer */
 	/* line 1: what blocking calls and start and end touch */
-	ATOMIC(int64_t) deadline;         /* of the open wait; WEFT_FOREVER: none. Written by the task before it opens the wait */
-	int64_t limit;                    /* its context's deadline; task only */
-	weft_ctx *wctx;                   /* context it runs under, one reference; NULL: the root. Task only */
-	struct stack *stack;              /* NULL before the first run */
-	void (*fn)(void);                 /* a weft_task_fn, or any function (TASK_REGS) */
-	const struct weft_site *site;     /* where it was started; static; NULL: unknown */
+	ATOMIC(int64_t) deadline;     /* of the open wait; WEFT_FOREVER: none. Written by the task before it opens the wait */
+	int64_t limit;                /* its context's deadline; task only */
+	weft_ctx *wctx;               /* context it runs under, one reference; NULL: the root. Task only */
+	struct stack *stack;          /* NULL before the first run */
+	void (*fn)(void);             /* a weft_task_fn, or any function (TASK_REGS) */
+	const struct weft_site *site; /* where it was started; static; NULL: unknown */
 	uint64_t id;
 	ATOMIC(uint32_t) refs;
-	int32_t result;                   /* valid when DONE */
+	int32_t result; /* valid when DONE */
 	/* line 2 */
-	char *name;                       /* TASK_NAMED: ours; else NULL */
-	ATOMIC(uint64_t) permit;          /* park/unpark: PERMIT_* or the open wait word of a parked task (core/park.c) */
-	struct list_node ctx_link;        /* in wctx's list; under its lock */
+	char *name;                /* TASK_NAMED: ours; else NULL */
+	ATOMIC(uint64_t) permit;   /* park/unpark: PERMIT_* or the open wait word of a parked task (core/park.c) */
+	struct list_node ctx_link; /* in wctx's list; under its lock */
 	union {
-		struct weft__go_args args; /* NEW: argument registers, or args.i[0] = arg of a weft_task_fn */
-		struct {                   /* from the first run on */
+		struct weft__go_args args;       /* NEW: argument registers, or args.i[0] = arg of a weft_task_fn */
+		struct {                         /* from the first run on */
 			struct timer_node timer; /* one node a task; stays linked after a wake-up (core/wait.c) */
 			int64_t parked_at;       /* coarse time of the last park, for dumps */
 		};

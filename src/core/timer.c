@@ -20,8 +20,8 @@
 #define TICK_ZERO (UINT64_C(1) << (63 - WHEEL_TICK_SHIFT)) /* the tick of time 0 */
 #define LOOK_MAX 16                                        /* nodes looked at to find a slot's earliest deadline */
 
-_Static_assert(WHEEL_LEVELS * WHEEL_SLOT_BITS >= 64 - WHEEL_TICK_SHIFT, "the levels must reach the last tick");
-_Static_assert(WHEEL_LEVELS * WHEEL_SLOT_BITS < 64, "or a shift by all levels would be too wide");
+_Static_assert(WHEEL_LEVELS *WHEEL_SLOT_BITS >= 64 - WHEEL_TICK_SHIFT, "the levels must reach the last tick");
+_Static_assert(WHEEL_LEVELS *WHEEL_SLOT_BITS < 64, "or a shift by all levels would be too wide");
 _Static_assert(WHEEL_SLOTS == 64, "a level's bitmap is one uint64_t");
 
 static uint64_t tick_of(int64_t time)
@@ -113,7 +113,7 @@ void weft__wheel_init(struct wheel *w, int64_t now)
 {
 	unsigned l, s;
 
-	*w = (struct wheel){ .tick = tick_of(now) };
+	*w = (struct wheel){.tick = tick_of(now)};
 	store_relaxed(&w->next, WHEEL_NEVER); /* not shared yet */
 	for (l = 0; l < WHEEL_LEVELS; l++)
 		for (s = 0; s < WHEEL_SLOTS; s++)
@@ -131,7 +131,7 @@ bool weft__wheel_add(struct wheel *w, struct timer_node *n, int64_t when)
 	link_node(w, n);
 	w->count++;
 	if (when < current)
-		when = current; /* overdue: not before the tick in whose slot it lies */
+		when = current;             /* overdue: not before the tick in whose slot it lies */
 	if (when >= load_relaxed(&w->next)) /* under lock */
 		return false;
 	store_relaxed(&w->next, when); /* as in next_recompute */

@@ -27,18 +27,18 @@
 struct wheel;
 
 struct timer_node {
-	struct list_node link;        /* in a slot of *wheel; under that wheel's lock; unlinked: next == NULL */
-	int64_t when;                 /* deadline it was linked for; valid while linked; under the lock */
+	struct list_node link; /* in a slot of *wheel; under that wheel's lock; unlinked: next == NULL */
+	int64_t when;          /* deadline it was linked for; valid while linked; under the lock */
 	/* wheel it was last linked in, NULL before the first; written under that wheel's lock by whoever links it */
 	ATOMIC(struct wheel *) wheel;
-	uint8_t level, slot;          /* where it is linked; valid while linked; under the lock */
-	uint8_t kind;                 /* for the fire function; constant while linked */
+	uint8_t level, slot; /* where it is linked; valid while linked; under the lock */
+	uint8_t kind;        /* for the fire function; constant while linked */
 };
 
 struct wheel {
 	/* no node is due before it (ns); WHEEL_NEVER: empty; written under lock, read by anyone (relaxed: a hint) */
 	ATOMIC(int64_t) next;
-	struct lock lock;                /* RANK_WHEEL */
+	struct lock lock; /* RANK_WHEEL */
 	/* everything of the ticks below this one has fired; counted from INT64_MIN; under lock */
 	uint64_t tick;
 	uint32_t count;                  /* nodes linked; under lock */

@@ -19,21 +19,21 @@
 #include <stdlib.h>
 
 struct weft_timer {
-	struct lock lock;             /* RANK_TIMER */
-	struct timer_node node;       /* kind TIMER_USER */
-	struct list_node fired;       /* on the list of whoever fires it; under in_flight */
-	bool in_flight;               /* between step 1 and step 2; under the lock of node.wheel */
-	bool armed;                   /* will fire; under lock */
-	ATOMIC(uint32_t) generation;  /* of the setting; moved on by set and stop, under lock */
-	uint32_t due_generation;      /* valid while in flight; written by step 1 */
+	struct lock lock;            /* RANK_TIMER */
+	struct timer_node node;      /* kind TIMER_USER */
+	struct list_node fired;      /* on the list of whoever fires it; under in_flight */
+	bool in_flight;              /* between step 1 and step 2; under the lock of node.wheel */
+	bool armed;                  /* will fire; under lock */
+	ATOMIC(uint32_t) generation; /* of the setting; moved on by set and stop, under lock */
+	uint32_t due_generation;     /* valid while in flight; written by step 1 */
 	ATOMIC(uint32_t) refs;
-	int64_t when;                 /* under lock */
-	int64_t period;               /* ns; 0: once; under lock */
-	bool ticker;                  /* constant */
-	weft_chan *chan;              /* NULL: starts a task; constant */
-	void (*fn)(void *);           /* constant */
-	void *arg;                    /* constant */
-	struct weft_task *task;       /* to be started when it fires; under lock */
+	int64_t when;           /* under lock */
+	int64_t period;         /* ns; 0: once; under lock */
+	bool ticker;            /* constant */
+	weft_chan *chan;        /* NULL: starts a task; constant */
+	void (*fn)(void *);     /* constant */
+	void *arg;              /* constant */
+	struct weft_task *task; /* to be started when it fires; under lock */
 };
 
 static void unref(weft_timer *t)
@@ -127,7 +127,7 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 		lock_take_solo(&wheel->lock, RANK_WHEEL);
 		t->in_flight = false;
 		lock_drop_solo(&wheel->lock);
-		store_relaxed(&t->node.wheel, NULL); /* as in unlink_node */
+		store_relaxed(&t->node.wheel, NULL);                                 /* as in unlink_node */
 		if (t->armed && t->due_generation == load_relaxed(&t->generation)) { /* under lock */
 			if (t->chan) {
 				(void)weft__chan_put(t->chan, &now); /* full: the tick is dropped */
@@ -161,7 +161,7 @@ void weft__usertimer_drop(struct timer_node *n)
 
 	lock_take_solo(&t->lock, RANK_TIMER);
 	t->armed = false;
-	t->task = NULL; /* freed with the runtime's other records; its reference was never taken */
+	t->task = NULL;                      /* freed with the runtime's other records; its reference was never taken */
 	store_relaxed(&t->node.wheel, NULL); /* under lock */
 	lock_drop_solo(&t->lock);
 	unref(t);

@@ -71,12 +71,13 @@ static inline uint64_t wait_begin(struct weft_task *t, struct waiter *w, int n, 
 		store_relaxed(&t->futex, 1u); /* made visible by the release store in wait_open */
 	else
 		t->nwaiters = (uint32_t)n;
-	if (load_relaxed(&t->deadline) != deadline)     /* own field */
+	if (load_relaxed(&t->deadline) != deadline)    /* own field */
 		store_relaxed(&t->deadline, deadline); /* made visible by the release store in wait_open */
 	return wait_open(&t->wait, WAIT_OPEN);
 }
 
-static inline void waiter_init(struct waiter *w, struct weft_task *t, uint64_t word, struct lock *lock, enum lock_rank rank, void *source, void *slot)
+static inline void waiter_init(struct waiter *w, struct weft_task *t, uint64_t word, struct lock *lock, enum lock_rank rank, void *source,
+			       void *slot)
 {
 	w->task = t;
 	w->word = word;

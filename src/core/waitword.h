@@ -52,7 +52,8 @@ static inline bool wait_is_open(uint64_t word)
 /* Opens the next wait. Task itself only. Returns the open word, which is what a claimer must present. */
 static inline uint64_t wait_open(ATOMIC(uint64_t) *w, enum wait_state how)
 {
-	uint64_t word = (wait_seq(load_relaxed(w)) + 1) << WAIT_STATE_BITS | (uint64_t)how; /* relaxed: own earlier wait, claimed and acquired */
+	uint64_t word =
+		(wait_seq(load_relaxed(w)) + 1) << WAIT_STATE_BITS | (uint64_t)how; /* relaxed: own earlier wait, claimed and acquired */
 
 	store_release(w, word); /* pairs with load_acquire in cancel.c and timers.c: they see the deadline stored before */
 	return word;

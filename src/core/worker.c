@@ -70,9 +70,10 @@ static struct weft_task *visit_slots(struct worker *w, bool take, bool *seen)
 
 	for (unsigned i = 0; i < rt->n; i++) {
 		struct worker *v = &rt->workers[i];
-		uint32_t tick = load_relaxed(&v->tick);                                /* a hint: stale means one more look later */
-		bool placed = injectq_len(&v->inbox) && load_relaxed(&v->cur);         /* a hint; one that stands on no task is about to look itself */
-		bool keeps = load_relaxed(&v->slot) != NULL || placed;                 /* a hint */
+		uint32_t tick = load_relaxed(&v->tick); /* a hint: stale means one more look later */
+		bool placed =
+			injectq_len(&v->inbox) && load_relaxed(&v->cur); /* a hint; one that stands on no task is about to look itself */
+		bool keeps = load_relaxed(&v->slot) != NULL || placed;   /* a hint */
 		struct weft_task *t;
 
 		if (v == w)
@@ -152,7 +153,8 @@ static bool any_work(struct worker *w)
 	struct runtime *rt = w->rt;
 	int64_t now = clock_now();
 
-	if (injectq_len(&rt->inject) || injectq_len(&w->inbox) || load_relaxed(&w->slot) || load_relaxed(&rt->stopping)) /* ordered by idle_enter's fence */
+	if (injectq_len(&rt->inject) || injectq_len(&w->inbox) || load_relaxed(&w->slot) ||
+	    load_relaxed(&rt->stopping)) /* ordered by idle_enter's fence */
 		return true;
 	for (unsigned i = 0; i < rt->n; i++) {
 		struct worker *v = &rt->workers[i];

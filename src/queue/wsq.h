@@ -144,8 +144,7 @@ static inline void *wsq_steal(struct wsq *victim, struct wsq *own, uint32_t *mov
 		/* ordered by the acquire; counts only if head has not moved */
 		first = load_relaxed(&victim->slot[h % WSQ_CAP]);
 		for (i = 1; i < n; i++) /* relaxed likewise; our slots are not visible before the store of tail below */
-			store_relaxed(&own->slot[(own_t + i - 1) % WSQ_CAP],
-				      load_relaxed(&victim->slot[(h + i) % WSQ_CAP]));
+			store_relaxed(&own->slot[(own_t + i - 1) % WSQ_CAP], load_relaxed(&victim->slot[(h + i) % WSQ_CAP]));
 		/* our reads of the slots come before the owner's refill; pairs with load_acquire(head) in wsq_push */
 		if (cas_release(&victim->head, &h, h + n))
 			break;

@@ -17,7 +17,8 @@ weft_chan *weft_chan_make(size_t elem, size_t cap)
 	struct weft_chan *c;
 	size_t bytes;
 
-	if (elem > UINT16_MAX || cap > UINT32_MAX / 2 || __builtin_mul_overflow(elem, cap, &bytes) || bytes > PTRDIFF_MAX - sizeof *c - CACHELINE)
+	if (elem > UINT16_MAX || cap > UINT32_MAX / 2 || __builtin_mul_overflow(elem, cap, &bytes) ||
+	    bytes > PTRDIFF_MAX - sizeof *c - CACHELINE)
 		return NULL;
 	c = aligned_alloc(CACHELINE, ROUND_UP(sizeof *c + bytes, CACHELINE));
 	if (!c)

@@ -19,15 +19,15 @@
 #include <string.h>
 
 struct weft_chan {
-	struct lock lock;      /* RANK_CHAN; guards all below but refs */
-	uint32_t cap;          /* elements the buffer holds; constant */
-	uint32_t len;          /* elements in it */
-	uint32_t head;         /* index of the oldest */
-	uint16_t elem;         /* bytes of an element; constant */
+	struct lock lock; /* RANK_CHAN; guards all below but refs */
+	uint32_t cap;     /* elements the buffer holds; constant */
+	uint32_t len;     /* elements in it */
+	uint32_t head;    /* index of the oldest */
+	uint16_t elem;    /* bytes of an element; constant */
 	bool closed;
 	ATOMIC(uint32_t) refs;
-	struct list recvq;     /* waiters with a slot to fill (NULL: element unwanted), oldest first */
-	struct list sendq;     /* waiters with a slot to take from, oldest first */
+	struct list recvq; /* waiters with a slot to fill (NULL: element unwanted), oldest first */
+	struct list sendq; /* waiters with a slot to take from, oldest first */
 	CACHE_ALIGNED char buf[];
 };
 

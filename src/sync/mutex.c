@@ -74,12 +74,13 @@ static bool take_or_announce(weft_mutex *m)
 NOINLINE static int lock_slow(weft_mutex *m, struct self *me, int64_t deadline)
 {
 	struct lot_bucket *b = lot_bucket(m);
-	struct mutex_waiter mw = { .since = 0 };
+	struct mutex_waiter mw = {.since = 0};
 	uint64_t word;
 	bool again = false;
 	int rc;
 
-	if (load_relaxed(owner_of(m)) == weft__rec_index(me->task) && (load_relaxed(state_of(m)) & LOCKED)) /* only the owner itself can match */
+	if (load_relaxed(owner_of(m)) == weft__rec_index(me->task) &&
+	    (load_relaxed(state_of(m)) & LOCKED)) /* only the owner itself can match */
 		return WEFT_EDEADLK;
 	for (;;) {
 		lock_take_solo(&b->lock, RANK_LOT);
@@ -162,8 +163,8 @@ NOINLINE static void unlock_slow(weft_mutex *m, struct worker *wk)
 		list_remove(&w->link);
 		if (hand)
 			store_relaxed(owner_of(m), weft__rec_index(t)); /* under the bucket's lock, before the new owner runs */
-		if (!waiter_claim(w, hand ? HANDED : RETRY, false)) { /* its deadline passed, or it was cancelled */
-			store_relaxed(owner_of(m), 0u); /* as above */
+		if (!waiter_claim(w, hand ? HANDED : RETRY, false)) {   /* its deadline passed, or it was cancelled */
+			store_relaxed(owner_of(m), 0u);                 /* as above */
 			continue;
 		}
 		ready = t;

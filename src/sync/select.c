@@ -17,9 +17,9 @@
 #include <stdlib.h>
 
 struct scratch {
-	struct waiter *waiters;     /* one a case; lock == NULL: not listed */
-	struct weft_chan **chans;   /* distinct, in address order */
-	uint16_t *order;            /* cases in random order */
+	struct waiter *waiters;   /* one a case; lock == NULL: not listed */
+	struct weft_chan **chans; /* distinct, in address order */
+	uint16_t *order;          /* cases in random order */
 	int nchans;
 };
 
@@ -191,7 +191,7 @@ int weft_chan_select_until(weft_case *cases, int n, int64_t deadline)
 		struct weft_chan *chans[SELECT_INLINE];
 		uint16_t order[SELECT_INLINE];
 	} few;
-	struct scratch s = { few.waiters, few.chans, few.order, 0 };
+	struct scratch s = {few.waiters, few.chans, few.order, 0};
 	struct self me;
 	int64_t limit = deadline; /* the caller's and its context's */
 	int otherwise, after, rc;

@@ -35,7 +35,7 @@ NOINLINE static void wake(weft_wg *g)
 	uint64_t was;
 
 	lock_take_solo(&b->lock, RANK_LOT);
-	was = load_relaxed(state_of(g)); /* checked by the compare-and-swap */
+	was = load_relaxed(state_of(g));                                           /* checked by the compare-and-swap */
 	while ((was & WAITERS) && !cas_acq_rel(state_of(g), &was, was & ~WAITERS)) /* the bucket's lock orders it */
 		;
 	claimed = weft__lot_claim_all(b, g, 0);
@@ -54,8 +54,8 @@ void weft_wg_add(weft_wg *g, int n)
 	was = solo_add64(state_of(g), (uint64_t)(int64_t)n * ONE);
 	now = (int64_t)count(was) + n;
 	if (unlikely(now < 0 || now > INT32_MAX))
-		weft__fatal("weft_wg_add: the counter of wait group %p would become %lld (it was %d, %d was added)", (void *)g, (long long)now,
-			    count(was), n);
+		weft__fatal("weft_wg_add: the counter of wait group %p would become %lld (it was %d, %d was added)", (void *)g,
+			    (long long)now, count(was), n);
 	if (now == 0 && (was & WAITERS))
 		wake(g);
 }

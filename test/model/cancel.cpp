@@ -20,7 +20,7 @@ struct cancel_park : rl::test_suite<cancel_park, 3> {
 	rl::var<uint64_t> list; /* the word of the listed waiter, or 0; under lock */
 	/* the waiter's element: written by the task before it lists it, filled by the waker that won */
 	rl::var<int> slot;
-	int ends;               /* how often the present wait was ended */
+	int ends; /* how often the present wait was ended */
 
 	void before()
 	{
@@ -61,8 +61,7 @@ struct cancel_park : rl::test_suite<cancel_park, 3> {
 		list($) = word;
 		lock_drop(&lock);
 		asym_light();
-		if (!MUTATED("the task does not look at its flag") && load_relaxed(&flag) &&
-		    wait_claim(&wait, word, WAIT_CANCELED)) {
+		if (!MUTATED("the task does not look at its flag") && load_relaxed(&flag) && wait_claim(&wait, word, WAIT_CANCELED)) {
 			ends++;
 			withdraw();
 			RL_ASSERT(ends == 1);
@@ -260,19 +259,19 @@ struct cancel_sleep : rl::test_suite<cancel_sleep, 3> {
 };
 
 static const struct scenario scenarios[] = {
-	{ "cancel against park and wake", rl::simulate<cancel_park>, 400000, 2 },
-	{ "cancel against sleep and timer", rl::simulate<cancel_sleep>, 200000, 3 },
-	{ "late claims", rl::simulate<late_claim>, 200000, 2 },
+	{"cancel against park and wake", rl::simulate<cancel_park>, 400000, 2},
+	{"cancel against sleep and timer", rl::simulate<cancel_sleep>, 200000, 3},
+	{"late claims", rl::simulate<late_claim>, 200000, 2},
 };
 
 static const struct mutation mutations[] = {
-	{ "the task has no fence", "sleep_until", "fence", "" },
-	{ "the canceller has no fence", "canceller", "heavy", "" },
-	{ "the task does not look at its flag" },
-	{ "the canceller closes the wait by a store" },
-	{ "a claim forgets the sequence" },
-	{ "opening a wait does not release", "wait_open", "store_release", "w" },
-	{ "the word is read without acquire", "thread", "load_acquire", "&wait" },
+	{"the task has no fence", "sleep_until", "fence", ""},
+	{"the canceller has no fence", "canceller", "heavy", ""},
+	{"the task does not look at its flag"},
+	{"the canceller closes the wait by a store"},
+	{"a claim forgets the sequence"},
+	{"opening a wait does not release", "wait_open", "store_release", "w"},
+	{"the word is read without acquire", "thread", "load_acquire", "&wait"},
 };
 
 MODEL_MAIN(scenarios, mutations)

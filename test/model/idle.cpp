@@ -326,26 +326,26 @@ struct parker_alone : rl::test_suite<parker_alone, 2> {
 };
 
 static const struct scenario scenarios[] = {
-	{ "the parker alone", rl::simulate<parker_alone>, 50000, 4 },
-	{ "one publishes, one sleeps", rl::simulate<one_sleeper>, 100000, 3 },
-	{ "one publishes two, two sleep", rl::simulate<two_sleepers>, 150000, 2 },
-	{ "one publishes three, two sleep", rl::simulate<loot>, 150000, 1 },
-	{ "two publish, one sleeps", rl::simulate<two_publishers>, 150000, 1 },
-	{ "an event meets a wake", rl::simulate<event_meets_wake>, 150000, 1 },
-	{ "a foreign thread publishes two, two sleep", rl::simulate<foreign>, 100000, 1 },
+	{"the parker alone", rl::simulate<parker_alone>, 50000, 4},
+	{"one publishes, one sleeps", rl::simulate<one_sleeper>, 100000, 3},
+	{"one publishes two, two sleep", rl::simulate<two_sleepers>, 150000, 2},
+	{"one publishes three, two sleep", rl::simulate<loot>, 150000, 1},
+	{"two publish, one sleeps", rl::simulate<two_publishers>, 150000, 1},
+	{"an event meets a wake", rl::simulate<event_meets_wake>, 150000, 1},
+	{"a foreign thread publishes two, two sleep", rl::simulate<foreign>, 100000, 1},
 };
 
 static const struct mutation mutations[] = {
-	{ "nobody looks a second time" },
-	{ "sleep is announced before the search ends" },
-	{ "the last searcher wakes nobody" },
-	{ "the parker is set by a store" },
-	{ "a waker has no fence", "idle_wake", "fence", "" },
-	{ "the last searcher does not release its loot", "idle_found", "add_acq_rel", "&i->state" },
-	{ "a sleeper has no fence", "idle_enter", "heavy", "" },
-	{ "a notification does not release", "parker_notify", "swap_acq_rel", "&p->state" },
-	{ "going to sleep does not release", "parker_prepare", "cas_release", "&p->state" },
-	{ "waking up does not acquire", "parker_done", "swap_acquire", "&p->state" },
+	{"nobody looks a second time"},
+	{"sleep is announced before the search ends"},
+	{"the last searcher wakes nobody"},
+	{"the parker is set by a store"},
+	{"a waker has no fence", "idle_wake", "fence", ""},
+	{"the last searcher does not release its loot", "idle_found", "add_acq_rel", "&i->state"},
+	{"a sleeper has no fence", "idle_enter", "heavy", ""},
+	{"a notification does not release", "parker_notify", "swap_acq_rel", "&p->state"},
+	{"going to sleep does not release", "parker_prepare", "cas_release", "&p->state"},
+	{"waking up does not acquire", "parker_done", "swap_acquire", "&p->state"},
 };
 
 MODEL_MAIN(scenarios, mutations)

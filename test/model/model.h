@@ -46,8 +46,8 @@ struct mutation {
 struct scenario {
 	const char *name;
 	bool (*run)(rl::test_params &); /* rl::simulate<suite> */
-	unsigned iterations; /* of the random scheduler, whose seed is the iteration's number */
-	unsigned bound;      /* also searches in full all executions with so many preemptions; 0: too many to search */
+	unsigned iterations;            /* of the random scheduler, whose seed is the iteration's number */
+	unsigned bound;                 /* also searches in full all executions with so many preemptions; 0: too many to search */
 };
 
 static const struct mutation *model_mutation; /* in force in this process; NULL: none */
@@ -59,8 +59,8 @@ inline bool model_weak(const char *func, const char *op, const char *what)
 {
 	if (model_listing)
 		printf("%s\t%s\t%s\n", func, op, what);
-	if (!model_mutation || !model_mutation->func || strcmp(func, model_mutation->func) ||
-	    strcmp(op, model_mutation->op) || strcmp(what, model_mutation->operand))
+	if (!model_mutation || !model_mutation->func || strcmp(func, model_mutation->func) || strcmp(op, model_mutation->op) ||
+	    strcmp(what, model_mutation->operand))
 		return false;
 	model_hit = true;
 	return true;
@@ -74,18 +74,17 @@ static inline bool model_step(const char *what)
 	return true;
 }
 
-#define MUTATED(what) \
-	({                                               \
+#define MUTATED(what)                                     \
+	({                                                \
 		static const bool on_ = model_step(what); \
-		on_;                                     \
+		on_;                                      \
 	})
 
 #include "base/asym.h"
 #undef asym_light
 #undef asym_heavy
 #define asym_light() (model_membarrier ? (void)0 : fence_seq_cst())
-#define asym_heavy() \
-	(MODEL_IS_WEAK("heavy", "") ? (void)0 : model_membarrier ? rl::systemwide_fence($) : fence_seq_cst())
+#define asym_heavy() (MODEL_IS_WEAK("heavy", "") ? (void)0 : model_membarrier ? rl::systemwide_fence($) : fence_seq_cst())
 
 static int model_spawn(int (*fn)(void *), void *arg)
 {
@@ -161,7 +160,7 @@ static int model_try(const struct scenario *s, size_t ns, const struct mutation 
 
 	for (size_t i = 0; i < ns; i++) {
 		for (int mode = 0; mode < 2; mode++) {
-			struct model_case c = { &s[i], m, mode == 1, show, false };
+			struct model_case c = {&s[i], m, mode == 1, show, false};
 			int rc = model_spawn(model_run_case, &c);
 
 			if (rc == HELD)
@@ -185,7 +184,7 @@ static int model_audit(const struct scenario *s, size_t ns)
 	char line[1000];
 
 	for (size_t i = 0; i < ns; i++) {
-		struct model_case c = { &s[i], NULL, false, false, false };
+		struct model_case c = {&s[i], NULL, false, false, false};
 		int fd[2], status;
 		pid_t pid;
 		FILE *f;
@@ -211,7 +210,7 @@ static int model_audit(const struct scenario *s, size_t ns)
 	for (const std::string &site : sites) {
 		std::string f = site.substr(0, site.find('\t')), rest = site.substr(site.find('\t') + 1);
 		std::string op = rest.substr(0, rest.find('\t')), what = rest.substr(rest.find('\t') + 1);
-		struct mutation m = { site.c_str(), f.c_str(), op.c_str(), what.c_str() };
+		struct mutation m = {site.c_str(), f.c_str(), op.c_str(), what.c_str()};
 
 		bool caught = model_try(s, ns, &m, false) == FAILED;
 
@@ -240,7 +239,7 @@ static int model_main(int argc, char **argv, const struct scenario *s, size_t ns
 	printf("TAP version 13\n1..%zu\n", 2 * (ns + searches) + nm);
 	for (size_t i = 0; i < ns; i++) {
 		for (int k = 0; k < (s[i].bound ? 4 : 2); k++) {
-			struct model_case c = { &s[i], NULL, k % 2 == 1, false, k >= 2 };
+			struct model_case c = {&s[i], NULL, k % 2 == 1, false, k >= 2};
 			bool ok = model_spawn(model_run_case, &c) == HELD;
 
 			printf("%s %d - holds: %s, %s%s\n", ok ? "ok" : "not ok", ++n, s[i].name,
@@ -265,11 +264,11 @@ static int model_main(int argc, char **argv, const struct scenario *s, size_t ns
 	return bad;
 }
 
-#define MODEL_MAIN(scenarios, mutations)                                                                     \
-	int main(int argc, char **argv)                                                                      \
-	{                                                                                                    \
+#define MODEL_MAIN(scenarios, mutations)                                                                        \
+	int main(int argc, char **argv)                                                                         \
+	{                                                                                                       \
 		return model_main(argc, argv, scenarios, sizeof(scenarios) / sizeof((scenarios)[0]), mutations, \
-				  sizeof(mutations) / sizeof((mutations)[0]));                               \
+				  sizeof(mutations) / sizeof((mutations)[0]));                                  \
 	}
 
 #endif

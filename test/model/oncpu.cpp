@@ -19,11 +19,11 @@
 struct task {
 	ATOMIC(uint64_t) wait;
 	ATOMIC(uint8_t) on_cpu;
-	rl::var<int> stack;      /* touched by the running task */
-	rl::var<int> regs;       /* written when it leaves, read when it is resumed */
+	rl::var<int> stack; /* touched by the running task */
+	rl::var<int> regs;  /* written when it leaves, read when it is resumed */
 	/* the word by which the open wait can be claimed; stands for a source's list and its lock */
 	ATOMIC(uint64_t) source;
-	int runs;                /* how often it ran */
+	int runs; /* how often it ran */
 };
 
 struct crosswise : rl::test_suite<crosswise, 2> {
@@ -151,15 +151,15 @@ struct crosswise : rl::test_suite<crosswise, 2> {
 };
 
 static const struct scenario scenarios[] = {
-	{ "two workers take each other's tasks", rl::simulate<crosswise>, 400000, 1 },
+	{"two workers take each other's tasks", rl::simulate<crosswise>, 400000, 1},
 };
 
 static const struct mutation mutations[] = {
-	{ "nobody looks at on_cpu" },
-	{ "on_cpu is not set when a task is resumed" },
-	{ "a worker waits while it stands on a task" },
-	{ "settling does not release", "oncpu_clear", "store_release", "on_cpu" },
-	{ "looking at on_cpu does not acquire", "oncpu_busy", "load_acquire", "on_cpu" },
+	{"nobody looks at on_cpu"},
+	{"on_cpu is not set when a task is resumed"},
+	{"a worker waits while it stands on a task"},
+	{"settling does not release", "oncpu_clear", "store_release", "on_cpu"},
+	{"looking at on_cpu does not acquire", "oncpu_busy", "load_acquire", "on_cpu"},
 };
 
 MODEL_MAIN(scenarios, mutations)

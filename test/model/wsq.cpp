@@ -155,14 +155,14 @@ struct last_item : rl::test_suite<last_item, 3> {
 };
 
 static const struct scenario scenarios[] = {
-	{ "thieves rob the owner and each other", rl::simulate<rob_each_other>, 400000, 1 },
-	{ "the last item", rl::simulate<last_item>, 400000, 2 },
+	{"thieves rob the owner and each other", rl::simulate<rob_each_other>, 400000, 1},
+	{"the last item", rl::simulate<last_item>, 400000, 2},
 };
 
 static const struct mutation mutations[] = {
-	{ "an item is published without release", "wsq_push", "store_release", "&q->tail" },
-	{ "a thief reads tail without acquire", "wsq_steal", "load_acquire", "&victim->tail" },
-	{ "loot is published without release", "wsq_steal", "store_release", "&own->tail" },
+	{"an item is published without release", "wsq_push", "store_release", "&q->tail"},
+	{"a thief reads tail without acquire", "wsq_steal", "load_acquire", "&victim->tail"},
+	{"loot is published without release", "wsq_steal", "store_release", "&own->tail"},
 };
 
 MODEL_MAIN(scenarios, mutations)

@@ -116,7 +116,8 @@ static int million_main(void *arg)
 	until_ns = weft_in(2 * DECAY_NS + WEFT_SEC);
 	while (cost() >= 100000 && weft_now() < until_ns)
 		weft_task_sleep(50 * WEFT_MS);
-	tap_note("after: %ld kB", cost());
+	tap_note("after: %ld kB resident, %ld kB of page tables", kilobytes("/proc/self/status", "VmRSS:"),
+		 kilobytes("/proc/self/status", "VmPTE:"));
 	T_LT(cost(), 100000);
 	return 0;
 }

@@ -96,7 +96,8 @@ static int everything_main(void *arg)
 	for (int i = 0; i < 18; i++) {
 		weft_ctx *c = i % 3 ? NULL : weft_ctx_with_deadline(NULL, weft_in(WEFT_SEC));
 
-		T_EQ(weft_go_opts(NULL, kinds[(size_t)i % ARRAY_LEN(kinds)], f, &(weft_task_opts){.ctx = c, .stack = i % 5 ? 0 : 65536}), 0);
+		T_EQ(weft_go_opts(NULL, kinds[(size_t)i % ARRAY_LEN(kinds)], f, &(weft_task_opts){.ctx = c, .stack = i % 5 ? 0 : 65536}),
+		     0);
 		weft_ctx_free(c);
 	}
 	T_EQ(weft_go_opts(NULL, napper, NULL, NULL), 0);

@@ -430,15 +430,15 @@ static int each(void (*question)(const struct op *op))
 	return 0;
 }
 
-#define QUESTION(q)                       \
-	static int each_##q(void *arg)    \
-	{                                 \
-		(void)arg;                \
-		return each(q);           \
-	}                                 \
-	TEST_WORKERS(q##_call)            \
-	{                                 \
-		run(each_##q, NULL);      \
+#define QUESTION(q)                    \
+	static int each_##q(void *arg) \
+	{                              \
+		(void)arg;             \
+		return each(q);        \
+	}                              \
+	TEST_WORKERS(q##_call)         \
+	{                              \
+		run(each_##q, NULL);   \
 	}
 
 /* What it waits for is there: it returns 0 at once, whatever the deadline. */

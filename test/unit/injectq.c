@@ -17,7 +17,7 @@
 struct item {
 	struct inject_node node;
 	int producer;
-	long nr;             /* counts up within a producer */
+	long nr; /* counts up within a producer */
 	ATOMIC(int) taken;
 };
 

@@ -249,9 +249,17 @@ static int make_name(void)
 }
 
 static const struct thing things[] = {
-	{"task", make_task},         {"fancy task", make_fancy_task}, {"detached task", make_detached}, {"many tasks", make_crowd},
-	{"sleepers", make_sleepers}, {"channel", make_chan},          {"context", make_ctx},            {"timer", make_timer},
-	{"timer_after", make_after}, {"select of 100", make_select},  {"name", make_name},
+	{"task", make_task},
+	{"fancy task", make_fancy_task},
+	{"detached task", make_detached},
+	{"many tasks", make_crowd},
+	{"sleepers", make_sleepers},
+	{"channel", make_chan},
+	{"context", make_ctx},
+	{"timer", make_timer},
+	{"timer_after", make_after},
+	{"select of 100", make_select},
+	{"name", make_name},
 };
 
 static int things_main(void *arg)

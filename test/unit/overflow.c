@@ -186,7 +186,7 @@ static void check_named(int status, const char *said)
 	T_STR_HAS(said, "weft: stack overflow in task 7 \"digger\" (deep, started at mine.c:42): its stack of 192 KiB is full");
 	T_STR_HAS(said, "go_opts(.stack = ...)");
 	T_STR_HAS(said, "  #0 ");
-	T_STR_HAS(said, "overflow");           /* the module of the frames */
+	T_STR_HAS(said, "overflow"); /* the module of the frames */
 	T_STR_HAS(said, "  #15 ");
 	T_STR_HAS(said, " more frames ..."); /* a long chain: both ends */
 	T_OK(strlen(said) < 8000);

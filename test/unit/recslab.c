@@ -278,11 +278,11 @@ TEST(foreach_visits_what_was_handed_out)
 }
 
 static ATOMIC(int) stop;
+static long rounds; /* constant while threads run */
 
 static void *churn(void *arg)
 {
 	struct rec *r[100];
-	long rounds = tap_iters(5000);
 	unsigned x = (unsigned)(uintptr_t)arg;
 
 	for (long k = 0; k < rounds; k++) {
@@ -333,6 +333,7 @@ TEST(threads_share_the_pool)
 	pthread_t t[THREADS], d, w;
 
 	init();
+	rounds = tap_iters(5000);
 	T_EQ(pthread_create(&d, NULL, decay_always, NULL), 0);
 	T_EQ(pthread_create(&w, NULL, walk_always, NULL), 0);
 	for (intptr_t i = 0; i < THREADS; i++)

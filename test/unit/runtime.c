@@ -158,7 +158,8 @@ static int masked_main(void *arg)
 
 	(void)arg;
 	T_EQ(pthread_sigmask(SIG_SETMASK, NULL, &now), 0);
-	T_OK(sigismember(&now, SIGUSR1) && sigismember(&now, SIGINT) && !sigismember(&now, SIGSEGV)); /* workers block all but synchronous ones */
+	T_OK(sigismember(&now, SIGUSR1) && sigismember(&now, SIGINT) &&
+	     !sigismember(&now, SIGSEGV)); /* workers block all but synchronous ones */
 	return 0;
 }
 
@@ -295,8 +296,9 @@ TEST_WORKERS(foreign_threads_are_hope)
 /* Every code has a name in words. */
 TEST(codes_in_words)
 {
-	static const int codes[] = {0,           WEFT_EAGAIN,  WEFT_EINVAL, WEFT_ENOMEM, WEFT_ECANCELED, WEFT_ETIMEDOUT, WEFT_EDEADLK,
-				    WEFT_EALREADY, WEFT_ESRCH,   WEFT_EBUSY,  WEFT_ECLOSED, 12345,          -99999,         INT32_MIN};
+	static const int codes[] = {
+		0,          WEFT_EAGAIN, WEFT_EINVAL,  WEFT_ENOMEM, WEFT_ECANCELED, WEFT_ETIMEDOUT, WEFT_EDEADLK, WEFT_EALREADY,
+		WEFT_ESRCH, WEFT_EBUSY,  WEFT_ECLOSED, 12345,       -99999,         INT32_MIN};
 
 	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
 		T_OK(weft_strerror(codes[i]) != NULL);

@@ -513,7 +513,8 @@ static int mix_main(void *arg)
 			finish(r[k]);
 		}
 		for (int k = 0; k < 3; k++) {
-			while (weft_chan_tryrecv(m.w.c[k], &v) == 0) { /* a receiver that is told of one closed channel leaves the others' */
+			while (weft_chan_tryrecv(m.w.c[k], &v) ==
+			       0) { /* a receiver that is told of one closed channel leaves the others' */
 				T_EQ(v, k);
 				left++;
 			}

@@ -173,26 +173,65 @@ static void *calls_first(void *arg)
 	weft_stat st;
 
 	switch (k->which) {
-	case 0: T_EQ(weft_chan_send(k->c, "x"), 0); break;
-	case 1: T_EQ(weft_chan_recv_until(k->c, NULL, WEFT_NOW), WEFT_EAGAIN); break;
-	case 2: T_EQ(weft_chan_trysend(k->c, "x"), 0); break;
-	case 3: T_EQ(weft_chan_tryrecv(k->c, NULL), WEFT_EAGAIN); break;
-	case 4: T_EQ(weft_chan_close(k->c), 0); break;
-	case 5: T_EQ(weft_chan_len(k->c), 0); break;
-	case 6: T_EQ(weft_chan_select(none, 2), 1); break;
-	case 7: T_EQ(weft_ctx_cancel(k->ctx, WEFT_REASON_CANCELED), 0); break;
-	case 8: T_EQ(weft_task_cancel(k->t), 0); break;
-	case 9: weft_task_unpark(k->t); break;
-	case 10: T_EQ(weft_task_join_until(k->t, NULL, WEFT_NOW), WEFT_EAGAIN); break;
-	case 11: T_EQ(weft_mutex_trylock(&k->m), 0); break;
-	case 12: weft_wg_add(&k->g, 1); break;
-	case 13: T_EQ(weft_wg_wait(&k->g), 0); break;
-	case 14: T_EQ(weft_timer_stop(k->timer), 1); break;
-	case 15: T_EQ(weft_timer_reset(k->timer, WEFT_SEC), 1); break;
-	case 16: T_EQ(weft_go(nothing, NULL), 0); break;
-	case 17: T_EQ(weft_block_on(naught, NULL, NULL), 0); break;
-	case 18: T_EQ(weft_stats(&st), 0); break;
-	default: break;
+	case 0:
+		T_EQ(weft_chan_send(k->c, "x"), 0);
+		break;
+	case 1:
+		T_EQ(weft_chan_recv_until(k->c, NULL, WEFT_NOW), WEFT_EAGAIN);
+		break;
+	case 2:
+		T_EQ(weft_chan_trysend(k->c, "x"), 0);
+		break;
+	case 3:
+		T_EQ(weft_chan_tryrecv(k->c, NULL), WEFT_EAGAIN);
+		break;
+	case 4:
+		T_EQ(weft_chan_close(k->c), 0);
+		break;
+	case 5:
+		T_EQ(weft_chan_len(k->c), 0);
+		break;
+	case 6:
+		T_EQ(weft_chan_select(none, 2), 1);
+		break;
+	case 7:
+		T_EQ(weft_ctx_cancel(k->ctx, WEFT_REASON_CANCELED), 0);
+		break;
+	case 8:
+		T_EQ(weft_task_cancel(k->t), 0);
+		break;
+	case 9:
+		weft_task_unpark(k->t);
+		break;
+	case 10:
+		T_EQ(weft_task_join_until(k->t, NULL, WEFT_NOW), WEFT_EAGAIN);
+		break;
+	case 11:
+		T_EQ(weft_mutex_trylock(&k->m), 0);
+		break;
+	case 12:
+		weft_wg_add(&k->g, 1);
+		break;
+	case 13:
+		T_EQ(weft_wg_wait(&k->g), 0);
+		break;
+	case 14:
+		T_EQ(weft_timer_stop(k->timer), 1);
+		break;
+	case 15:
+		T_EQ(weft_timer_reset(k->timer, WEFT_SEC), 1);
+		break;
+	case 16:
+		T_EQ(weft_go(nothing, NULL), 0);
+		break;
+	case 17:
+		T_EQ(weft_block_on(naught, NULL, NULL), 0);
+		break;
+	case 18:
+		T_EQ(weft_stats(&st), 0);
+		break;
+	default:
+		break;
 	}
 	T_EQ(load_relaxed(&weft__solo.state), SOLO_NEVER);
 	store_release(&k->done, 1);

@@ -403,12 +403,12 @@ TEST(find_knows_slots_and_guards)
 /* ---- Threads ---- */
 
 static ATOMIC(int) stop;
+static long rounds; /* constant while threads run */
 
 static void *churn(void *arg)
 {
 	struct stack_cache c = {0};
 	struct stack *s[50];
-	long rounds = tap_iters(2000);
 	unsigned x = (unsigned)(uintptr_t)arg;
 
 	for (long r = 0; r < rounds; r++) {
@@ -455,6 +455,7 @@ TEST(threads_share_the_pool)
 {
 	pthread_t t[THREADS], d[2];
 
+	rounds = tap_iters(2000);
 	for (int i = 0; i < 2; i++)
 		T_EQ(pthread_create(&d[i], NULL, decay_always, i ? &stop : NULL), 0);
 	for (intptr_t i = 0; i < THREADS; i++)
@@ -680,7 +681,8 @@ TEST(million_stacks)
 			some = s;
 	}
 	maps = count_lines("/proc/self/maps");
-	tap_note("%ld stacks: %ld mappings, RSS %ld MiB, page tables %ld MiB", n, maps, status_kib("VmRSS") >> 10, status_kib("VmPTE") >> 10);
+	tap_note("%ld stacks: %ld mappings, RSS %ld MiB, page tables %ld MiB", n, maps, status_kib("VmRSS") >> 10,
+		 status_kib("VmPTE") >> 10);
 	T_LT(maps, 20000);
 	T_EQ(weft__stack_find(some->lo - 1, &in_guard), some);
 	T_OK(in_guard);

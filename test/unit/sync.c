@@ -4,7 +4,6 @@
  */
 #include "rt.h"
 
-
 struct shared {
 	weft_mutex m;
 	weft_wg g;

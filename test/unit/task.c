@@ -298,7 +298,8 @@ static int napper(void *arg)
 	int64_t deadline = weft_in(WEFT_SEC * 100);
 
 	while (!load_acquire(stop))
-		weft_task_park_until(deadline--); /* ever earlier: its timer is moved between opening the wait and leaving, which takes a moment */
+		weft_task_park_until(
+			deadline--); /* ever earlier: its timer is moved between opening the wait and leaving, which takes a moment */
 	return 0;
 }
 
@@ -501,14 +502,9 @@ TEST_WORKERS(run_at_once)
 static int bad_main(void *arg)
 {
 	static const weft_task_opts bad[] = {
-		{.stack = 1},
-		{.stack = STACK_MIN - 1},
-		{.stack = (size_t)STACK_MAX + 1},
-		{.stack = SIZE_MAX},
-		{.worker = -1},
-		{.worker = 9},
-		{.worker = INT32_MAX},
-		{.worker = INT32_MIN},
+		{.stack = 1},          {.stack = STACK_MIN - 1}, {.stack = (size_t)STACK_MAX + 1},
+		{.stack = SIZE_MAX},   {.worker = -1},           {.worker = 9},
+		{.worker = INT32_MAX}, {.worker = INT32_MIN},
 	};
 
 	(void)arg;
@@ -635,7 +631,7 @@ static int yield_main(void *arg)
 		y[i] = start(yielder, &f);
 	T_EQ(pthread_create(&th, NULL, injects, &f), 0);
 	for (int i = 0; i < 50; i++) {
-		finish(start(runs_once, &f));        /* local */
+		finish(start(runs_once, &f));           /* local */
 		T_EQ(weft_task_sleep(50 * WEFT_US), 0); /* timers */
 	}
 	until(load_relaxed(&f.ran) == 100); /* injected */

@@ -18,11 +18,11 @@
 
 struct node {
 	struct timer_node t;
-	bool in;           /* the reference's own idea of being linked */
+	bool in; /* the reference's own idea of being linked */
 	int64_t when;
-	int64_t due;       /* when, or the beginning of the wheel's current tick if that is later */
-	uint64_t seq;      /* order of adding */
-	int64_t again;     /* what the fire function is to return next */
+	int64_t due;   /* when, or the beginning of the wheel's current tick if that is later */
+	uint64_t seq;  /* order of adding */
+	int64_t again; /* what the fire function is to return next */
 };
 
 static struct wheel w;
@@ -230,8 +230,9 @@ TEST(random_against_reference)
 /* Every deadline an int64_t can hold fires, and none early. */
 TEST(extreme_deadlines)
 {
-	static const int64_t when[] = { INT64_MIN, INT64_MIN + 1, -TICK, -1, 0, 1, TICK - 1, TICK, TICK + 1,
-					INT64_MAX - TICK - 1, INT64_MAX - TICK, INT64_MAX - 2, INT64_MAX - 1 };
+	static const int64_t when[] = {
+		INT64_MIN,        INT64_MIN + 1, -TICK,        -1, 0, 1, TICK - 1, TICK, TICK + 1, INT64_MAX - TICK - 1,
+		INT64_MAX - TICK, INT64_MAX - 2, INT64_MAX - 1};
 	unsigned i, k;
 
 	for (k = 0; k < ARRAY_LEN(when); k++) {

@@ -33,6 +33,6 @@ static void raw_switch()
 int main(int argc, char **argv)
 {
 	for (int i = peer_args(argc, argv); i < argc; i++)
-		peer_run({ { "P1", raw_switch } }, argv[i]);
+		peer_run({{"P1", raw_switch}}, argv[i]);
 	return 0;
 }

@@ -12,13 +12,16 @@
 namespace fibers = boost::fibers;
 
 /* A wait group of fibers. */
-class waitgroup {
+class waitgroup
+{
 	fibers::mutex m;
 	fibers::condition_variable cv;
 	int64_t left;
 
-public:
-	explicit waitgroup(int64_t n) : left(n) {}
+      public:
+	explicit waitgroup(int64_t n) : left(n)
+	{
+	}
 	void done()
 	{
 		std::unique_lock<fibers::mutex> lk(m);
@@ -63,7 +66,9 @@ static void yield()
 	}
 }
 
-static void nothing() {}
+static void nothing()
+{
+}
 
 static std::function<int64_t(uint64_t)> windows(fibers::launch how)
 {
@@ -200,8 +205,8 @@ static void mutexes()
 }
 
 static const std::vector<row> rows = {
-	{ "P2", yield },      { "P3", yield },    { "P4", spawn },       { "P5", join },
-	{ "P6", rendezvous }, { "P7", buffered }, { "P8", buffered100 }, { "P10", mutexes },
+	{"P2", yield},      {"P3", yield},    {"P4", spawn},       {"P5", join},
+	{"P6", rendezvous}, {"P7", buffered}, {"P8", buffered100}, {"P10", mutexes},
 };
 
 int main(int argc, char **argv)
