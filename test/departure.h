@@ -41,7 +41,8 @@ struct departure {
 	ATOMIC(long) tasks_done;
 	ATOMIC(long) locked, sent, sent_sum, got, got_sum, big_sent, big_got, set, fired, stopped;
 	ATOMIC(int) park_stop;
-	long moment; /* of ops, when the threads come */
+	long moment;     /* of ops, when the threads come */
+	bool in_section; /* and not before the worker is in a section */
 };
 
 static inline void departure__op(struct departure *d)
@@ -268,8 +269,13 @@ static inline void *departure__thread(void *arg)
 		if (i % 1000 == 0)
 			sched_yield();
 	}
-	for (unsigned i = rng_below(&r, 100); i > 0; i--)
-		compiler_barrier();
+	if (d->in_section) {
+		for (int i = 0; i < 100000 && !load_relaxed(&weft__solo.in); i++) /* a look */
+			compiler_barrier();
+	} else {
+		for (unsigned i = rng_below(&r, 100); i > 0; i--)
+			compiler_barrier();
+	}
 	if (o->n == 0 && weft_chan_tryrecv(d->big, v) == 0)
 		add_relaxed(&d->big_got, v[0]);
 	free(v);
@@ -325,6 +331,7 @@ static inline void departure(uint64_t seed)
 	rng_seed(&r, seed, 99);
 	d.threads = 1 + rng_below(&r, 2);
 	d.moment = rng_below(&r, 16) ? (long)rng_below(&r, 300) + 1 : 10000000; /* or when all tasks have come to rest */
+	d.in_section = rng_below(&r, 2);
 	d.a = weft_chan_make(sizeof(long), 0);
 	d.b = weft_chan_make(sizeof(long), rng_below(&r, 4));
 	d.big = weft_chan_make(DEPARTURE_BIG * sizeof(long), 3);

@@ -33,9 +33,8 @@
 struct tap_shared {
 	ATOMIC(int) failed;  /* a check failed; written by the child, read when it has ended */
 	ATOMIC(int) skipped; /* 1: being skipped; the first of several wins */
-	ATOMIC(int)
-	limit;            /* seconds, before scaling; written by either, relaxed: the parent looks again whenever one has passed */
-	char reason[256]; /* of the skip */
+	ATOMIC(int) limit;   /* seconds, before scaling; written by either, relaxed: the parent looks again and again */
+	char reason[256];    /* of the skip */
 };
 
 static struct tap_test *first, *last;

@@ -47,9 +47,8 @@ struct worker {
 
 	/* read by others */
 	CACHE_ALIGNED ATOMIC(uint32_t) tick; /* schedules so far; written by the owner (relaxed), watched by thieves and the monitor */
-	ATOMIC(struct weft_task *)
-		slot; /* LIFO slot: last woken task; put by the owner, taken by it or by a thief that saw tick stand still */
-	ATOMIC(uint64_t) stat_started; /* statistics: owner writes, anyone reads, relaxed */
+	ATOMIC(struct weft_task *) slot;     /* LIFO slot: put by the owner, taken by it or by a thief that saw tick stand still */
+	ATOMIC(uint64_t) stat_started;       /* statistics: owner writes, anyone reads, relaxed */
 	ATOMIC(uint64_t) stat_finished;
 	ATOMIC(uint64_t) stat_switches;
 	ATOMIC(uint64_t) stat_steals;
@@ -90,9 +89,8 @@ struct runtime {
 	ATOMIC(uint32_t) monitor_word; /* futex: says whether it sleeps for good (monitor.c) */
 	ATOMIC(uint32_t) monitor_tick; /* futex of its timed wait; 1: stop waiting */
 	ATOMIC(bool) monitor_stop;
-	uint32_t *monitor_ticks; /* ticks it saw last, by worker; monitor only */
-	ATOMIC(bool)
-		help_wanted; /* a worker is stuck with work, and none sleeps: a busy one shall take some; set by the monitor, cleared by who does */
+	uint32_t *monitor_ticks;      /* ticks it saw last, by worker; monitor only */
+	ATOMIC(bool) help_wanted;     /* set by the monitor: a worker is stuck with work, none sleeps, a busy one shall take some */
 	ATOMIC(uint32_t) dump_wanted; /* set by the SIGQUIT handler */
 	bool quit_installed;          /* SIGQUIT is ours */
 	sigset_t caller_mask;         /* signal mask of the thread that called weft_run */

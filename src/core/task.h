@@ -69,15 +69,14 @@ struct waiter;
 
 struct weft_task {
 	/* line 0: what a switch and a wake-up touch */
-	struct context ctx;    /* where it stopped; valid while it stands on no worker and has run before */
-	ATOMIC(uint64_t) wait; /* core/waitword.h */
-	ATOMIC(uint32_t)
-		cancel;         /* 0: not cancelled; CANCEL_OWN, and its context's enum weft_reason; read on entry of every blocking call */
-	ATOMIC(uint8_t) state;  /* enum weft_task_state; for readers; written by whoever owns the task just then */
-	ATOMIC(uint8_t) reason; /* enum task_reason; valid while PARKED */
-	uint8_t flags;          /* enum task_flag; written by starter, later by the task */
-	ATOMIC(uint8_t) on_cpu; /* core/oncpu.h */
-	int32_t saved_errno;    /* errno while it does not run */
+	struct context ctx;      /* where it stopped; valid while it stands on no worker and has run before */
+	ATOMIC(uint64_t) wait;   /* core/waitword.h */
+	ATOMIC(uint32_t) cancel; /* 0: not cancelled; CANCEL_OWN, and its context's enum weft_reason */
+	ATOMIC(uint8_t) state;   /* enum weft_task_state; for readers; written by whoever owns the task just then */
+	ATOMIC(uint8_t) reason;  /* enum task_reason; valid while PARKED */
+	uint8_t flags;           /* enum task_flag; written by starter, later by the task */
+	ATOMIC(uint8_t) on_cpu;  /* core/oncpu.h */
+	int32_t saved_errno;     /* errno while it does not run */
 	union {
 		ATOMIC(uint32_t) futex; /* TASK_FOREIGN: 1 while it sleeps */
 		uint32_t nwaiters;      /* PARKED: how many waiters; task only */
