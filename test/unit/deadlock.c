@@ -64,6 +64,7 @@ static char *run(weft_task_fn *fn, int expect)
 	int rc;
 
 	hear();
+	tap_leaky(); /* what the tasks hold that never run again */
 	rc = weft_run(fn, NULL, NULL);
 	channels_free();
 	if (rc != expect)
@@ -448,6 +449,7 @@ TEST_WORKERS(nothing_is_said_when_not_asked_to_look)
 	int rc;
 
 	hear();
+	tap_leaky();
 	rc = weft_run(unchecked_main, NULL, &(weft_opts){.no_deadlock = true});
 	text = heard_text();
 	T_EQ(rc, 5);
