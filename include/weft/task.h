@@ -32,7 +32,7 @@ typedef int weft_task_fn(void *arg);
 typedef struct weft_task_opts {
 	const char *name; /* copied, cut at 31 bytes; NULL: the function's name where known */
 	size_t stack;     /* usable bytes, 16 KiB to 1 GiB; 0: the runtime's default */
-	int worker;       /* 1..n: start on that worker (it may move later); 0: anywhere */
+	int worker;       /* 1..n: start on that worker (it may move later), unless that one is stuck on a task; 0: anywhere */
 	bool now;         /* run it at once; the caller goes to the queue's tail. Tasks only, ignored with .worker */
 	weft_ctx *ctx;    /* context to run under; NULL: the caller's */
 } weft_task_opts;

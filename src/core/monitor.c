@@ -61,8 +61,10 @@ static void look_after_workers(struct runtime *rt, uint32_t *ticks)
 
 		if (load_relaxed(&w->cur)) {             /* a look */
 			store_relaxed(&w->countdown, 0); /* lost if the owner counts down just now; repeated at the next look */
-			if (ticks[i] == tick)
+			if (ticks[i] == tick) {
+				store_relaxed(&w->stuck_tick, tick); /* a hint */
 				help |= keeps_work(w, now);
+			}
 		}
 		ticks[i] = tick;
 	}

@@ -115,6 +115,7 @@ static int workers_make(struct runtime *rt)
 		w->alone = rt->n == 1;
 		w->coarse_now = now;
 		store_relaxed(&w->countdown, TICK_SLOW); /* not shared yet */
+		store_relaxed(&w->stuck_tick, UINT32_MAX);
 		rng_seed(&w->rng, rt->seed, i + 1);
 		wsq_init(&w->runq);
 		weft__wheel_init(&w->wheel, now);

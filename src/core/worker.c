@@ -71,9 +71,9 @@ static struct weft_task *visit_slots(struct worker *w, bool take, bool *seen)
 	for (unsigned i = 0; i < rt->n; i++) {
 		struct worker *v = &rt->workers[i];
 		uint32_t tick = load_relaxed(&v->tick); /* a hint: stale means one more look later */
-		bool placed =
-			injectq_len(&v->inbox) && load_relaxed(&v->cur); /* a hint; one that stands on no task is about to look itself */
-		bool keeps = load_relaxed(&v->slot) != NULL || placed;   /* a hint */
+		/* hints; what is placed on a worker is taken from it only when the monitor has found it stuck on a task */
+		bool placed = injectq_len(&v->inbox) && load_relaxed(&v->cur) && load_relaxed(&v->stuck_tick) == tick;
+		bool keeps = load_relaxed(&v->slot) != NULL || placed; /* a hint */
 		struct weft_task *t;
 
 		if (v == w)

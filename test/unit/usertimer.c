@@ -89,8 +89,8 @@ TEST_WORKERS(no_stale_tick)
 
 static int ticker_main(void *arg)
 {
-	weft_timer *t = weft_ticker_make(WEFT_MS);
 	int64_t start_at = weft_now(), at, last = 0;
+	weft_timer *t = weft_ticker_make(WEFT_MS);
 
 	(void)arg;
 	for (int i = 1; i <= 5; i++) {
