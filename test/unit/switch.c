@@ -433,9 +433,10 @@ TEST(context_moves_between_threads)
 
 /* --- unwinders --- */
 
+/* aarch64: a return address in a frame carries its signature in the bits above 48 where pointer authentication is on. */
 static int in_entry(const void *pc)
 {
-	return (uintptr_t)pc - (uintptr_t)weft__arch_entry < 64;
+	return ((uintptr_t)pc & 0xffffffffffff) - (uintptr_t)weft__arch_entry < 64;
 }
 
 static NOINLINE int frames_below(int depth, void **pc, int max)

@@ -319,11 +319,10 @@ static int woken_state_main(void *arg)
 		word = load_acquire(&t->wait);
 		for (int i = 0; i < 300 && !wait_is_open(word) && load_acquire(&t->wait) == word; i++)
 			cpu_relax();
-		if (!wait_is_open(word) && weft_task_stateof(t) == WEFT_TASK_PARKED) {
-			sched_yield(); /* had it just begun its next wait, the word would say so by now */
-			if (load_acquire(&t->wait) == word && weft_task_stateof(t) == WEFT_TASK_PARKED && load_acquire(&t->wait) == word)
-				T_FAIL("a task that was woken is said to be parked");
-		}
+		/* off its worker, its wait closed: it is in a queue. (On its worker it may be about to open the next wait.) */
+		if (!wait_is_open(word) && load_acquire(&t->on_cpu) == 0 && weft_task_stateof(t) == WEFT_TASK_PARKED &&
+		    load_acquire(&t->on_cpu) == 0 && load_acquire(&t->wait) == word)
+			T_FAIL("a task that was woken is said to be parked");
 		if (++looks % 64 == 0)
 			weft_task_yield();
 	}
