@@ -41,7 +41,8 @@ struct weft_site {
 };
 
 #ifndef __cplusplus
-/* clang-format off: it takes _Pragma and statement expressions apart */
+/* clang-format would take _Pragma and statement expressions apart. */
+/* clang-format off */
 
 /* One weft_go, on its caller's stack.  rc comes first: the assembler writes it. */
 struct weft__go_call {
@@ -85,44 +86,46 @@ extern WEFT_API void (*const weft__go_catch[4])(void);
 /* Is fn variadic?  The attribute sentinel holds on variadic functions only.  gcc can be asked whether it does; clang can be
  * made to refuse a call that cannot satisfy it. */
 #ifdef __clang__
-#define WEFT__GO_CHECK(fn, args)                                                                                   \
-	_Pragma("clang diagnostic ignored \"-Wignored-attributes\"")                                               \
-		_Pragma("clang diagnostic error \"-Wsentinel\"") __typeof__(&*(fn)) weft_go_of_a_variadic_function \
-		__attribute__((sentinel(64), unused));                                                             \
+#define WEFT__GO_CHECK(fn, args)                                                                                      \
+	_Pragma("clang diagnostic ignored \"-Wignored-attributes\"") _Pragma("clang diagnostic error \"-Wsentinel\"") \
+	__typeof__(&*(fn)) weft_go_of_a_variadic_function __attribute__((sentinel(64), unused));                      \
 	typedef __typeof__(weft_go_of_a_variadic_function args) weft_go_checked __attribute__((unused));
 #else
-#define WEFT__GO_CHECK(fn, args)                                                                                                      \
-	_Pragma("GCC diagnostic ignored \"-Wattributes\"") typedef __typeof__(*(fn)) weft_go_probe __attribute__((sentinel, unused)); \
-	_Static_assert(!__builtin_has_attribute(weft_go_probe, sentinel), "weft_go of a variadic function");                          \
-	_Static_assert(weft_go_exact || !__builtin_has_attribute(*(fn), noreturn),                                                    \
+#define WEFT__GO_CHECK(fn, args)                                                                             \
+	_Pragma("GCC diagnostic ignored \"-Wattributes\"")                                                   \
+	typedef __typeof__(*(fn)) weft_go_probe __attribute__((sentinel, unused));                           \
+	_Static_assert(!__builtin_has_attribute(weft_go_probe, sentinel), "weft_go of a variadic function"); \
+	_Static_assert(weft_go_exact || !__builtin_has_attribute(*(fn), noreturn),                           \
 		       "weft_go: a noreturn function needs arguments of exactly its parameters' types");
 #endif
 
 /* args and types are parenthesised lists.  Every name declared here may be declared again by a weft_go among the arguments,
  * hence no -Wshadow.  Where the arguments match fn exactly the call goes through its plain type: that sheds attributes that
  * would let the compiler drop the call (const) or what follows it (noreturn). */
-#define WEFT__GO(fn, text, args, types, typedefs, fits, regs, ints, wide)                                                             \
-	__extension__({                                                                                                               \
-		_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wshadow\"")                                         \
-			_Pragma("GCC diagnostic ignored \"-Wunused-result\"") typedefs typedef __typeof__((fn)args) weft_go_ret;      \
-		typedef __typeof__(*__builtin_choose_expr(WEFT__SAME(weft_go_ret, void), (int *)0, (weft_go_ret *)0)) weft_go_value;  \
-		typedef __typeof__(*(fn)) weft_go_fn;                                                                                 \
-		enum {                                                                                                                \
-			weft_go_exact = WEFT__SAME(weft_go_fn, weft_go_ret types),                                                    \
-			weft_go_fp = !(weft_go_exact && (ints)),                                                                      \
-		};                                                                                                                    \
-		WEFT__GO_CHECK(fn, args)                                                                                              \
-		_Static_assert(fits, "weft_go: an argument of this type cannot be passed; pass a pointer");                           \
-		_Static_assert((regs) <= 6, "weft_go: too many arguments for registers; pass a pointer to a struct");                 \
-		_Static_assert(weft_go_exact || !(wide), "weft_go: a parameter of this type cannot be passed; pass a pointer");       \
-		_Static_assert(WEFT__FITS(weft_go_value), "weft_go: a function that returns this type cannot start");                 \
-		static const struct weft_site weft_go_site = {text, __FILE__, __LINE__};                                              \
-		struct weft__go_call weft_go_call = {WEFT_EINVAL, weft_go_fp, (void (*)(void))(fn), &weft_go_site};                   \
-		(void)__builtin_call_with_static_chain(                                                                               \
-			((__typeof__(__builtin_choose_expr(weft_go_exact, (weft_go_ret(*) types)0,                                    \
-							   (__typeof__(&*(fn)))0)))weft__go_catch[WEFT__GO_CHAIN + weft_go_fp]) args, \
-			&weft_go_call);                                                                                               \
-		_Pragma("GCC diagnostic pop") weft_go_call.rc;                                                                        \
+#define WEFT__GO(fn, text, args, types, typedefs, fits, regs, ints, wide)                                                       \
+	__extension__({                                                                                                         \
+		_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wshadow\"")                                   \
+		_Pragma("GCC diagnostic ignored \"-Wunused-result\"")                                                           \
+		typedefs typedef __typeof__((fn)args) weft_go_ret;                                                              \
+		typedef __typeof__(*__builtin_choose_expr(WEFT__SAME(weft_go_ret, void), (int *)0, (weft_go_ret *)0))           \
+			weft_go_value;                                                                                          \
+		typedef __typeof__(*(fn)) weft_go_fn;                                                                           \
+		enum {                                                                                                          \
+			weft_go_exact = WEFT__SAME(weft_go_fn, weft_go_ret types),                                              \
+			weft_go_fp = !(weft_go_exact && (ints)),                                                                \
+		};                                                                                                              \
+		WEFT__GO_CHECK(fn, args)                                                                                        \
+		_Static_assert(fits, "weft_go: an argument of this type cannot be passed; pass a pointer");                     \
+		_Static_assert((regs) <= 6, "weft_go: too many arguments for registers; pass a pointer to a struct");           \
+		_Static_assert(weft_go_exact || !(wide), "weft_go: a parameter of this type cannot be passed; pass a pointer"); \
+		_Static_assert(WEFT__FITS(weft_go_value), "weft_go: a function that returns this type cannot start");           \
+		static const struct weft_site weft_go_site = {text, __FILE__, __LINE__};                                        \
+		struct weft__go_call weft_go_call = {WEFT_EINVAL, weft_go_fp, (void (*)(void))(fn), &weft_go_site};             \
+		(void)__builtin_call_with_static_chain(                                                                         \
+			((__typeof__(__builtin_choose_expr(weft_go_exact, (weft_go_ret(*) types)0, (__typeof__(&*(fn)))0)))     \
+				 weft__go_catch[WEFT__GO_CHAIN + weft_go_fp]) args, &weft_go_call);                             \
+		_Pragma("GCC diagnostic pop")                                                                                   \
+		weft_go_call.rc;                                                                                                \
 	})
 
 /* The type of an argument as it is passed: arrays and functions decayed, bit-fields as integers. */
@@ -136,11 +139,11 @@ extern WEFT_API void (*const weft__go_catch[4])(void);
 #define WEFT__T6 WEFT__T5, weft_go_t6
 
 #define WEFT__FITS1 WEFT__FITS(weft_go_t1)
-#define WEFT__FITS2 WEFT__FITS1 &&WEFT__FITS(weft_go_t2)
-#define WEFT__FITS3 WEFT__FITS2 &&WEFT__FITS(weft_go_t3)
-#define WEFT__FITS4 WEFT__FITS3 &&WEFT__FITS(weft_go_t4)
-#define WEFT__FITS5 WEFT__FITS4 &&WEFT__FITS(weft_go_t5)
-#define WEFT__FITS6 WEFT__FITS5 &&WEFT__FITS(weft_go_t6)
+#define WEFT__FITS2 WEFT__FITS1 && WEFT__FITS(weft_go_t2)
+#define WEFT__FITS3 WEFT__FITS2 && WEFT__FITS(weft_go_t3)
+#define WEFT__FITS4 WEFT__FITS3 && WEFT__FITS(weft_go_t4)
+#define WEFT__FITS5 WEFT__FITS4 && WEFT__FITS(weft_go_t5)
+#define WEFT__FITS6 WEFT__FITS5 && WEFT__FITS(weft_go_t6)
 
 #define WEFT__REGS1 WEFT__REGS(weft_go_t1)
 #define WEFT__REGS2 WEFT__REGS1 + WEFT__REGS(weft_go_t2)
@@ -150,11 +153,11 @@ extern WEFT_API void (*const weft__go_catch[4])(void);
 #define WEFT__REGS6 WEFT__REGS5 + WEFT__REGS(weft_go_t6)
 
 #define WEFT__INTS1 WEFT__IS_INT(weft_go_t1)
-#define WEFT__INTS2 WEFT__INTS1 &&WEFT__IS_INT(weft_go_t2)
-#define WEFT__INTS3 WEFT__INTS2 &&WEFT__IS_INT(weft_go_t3)
-#define WEFT__INTS4 WEFT__INTS3 &&WEFT__IS_INT(weft_go_t4)
-#define WEFT__INTS5 WEFT__INTS4 &&WEFT__IS_INT(weft_go_t5)
-#define WEFT__INTS6 WEFT__INTS5 &&WEFT__IS_INT(weft_go_t6)
+#define WEFT__INTS2 WEFT__INTS1 && WEFT__IS_INT(weft_go_t2)
+#define WEFT__INTS3 WEFT__INTS2 && WEFT__IS_INT(weft_go_t3)
+#define WEFT__INTS4 WEFT__INTS3 && WEFT__IS_INT(weft_go_t4)
+#define WEFT__INTS5 WEFT__INTS4 && WEFT__IS_INT(weft_go_t5)
+#define WEFT__INTS6 WEFT__INTS5 && WEFT__IS_INT(weft_go_t6)
 
 /* A function type whose i-th of n parameters is W and whose others are the arguments' types. */
 #define WEFT__P11(W) weft_go_ret(W)
@@ -188,22 +191,25 @@ extern WEFT_API void (*const weft__go_catch[4])(void);
 #define WEFT__WIDE6 WEFT__W(61) || WEFT__W(62) || WEFT__W(63) || WEFT__W(64) || WEFT__W(65) || WEFT__W(66)
 
 #define WEFT__GO0(f) WEFT__GO(f, #f, (), (void), , 1, 0, 1, 0)
-#define WEFT__GO1(f, a) WEFT__GO(f, #f, (a), (WEFT__T1), WEFT__ARG(1, a), WEFT__FITS1, WEFT__REGS1, WEFT__INTS1, WEFT__WIDE1)
-#define WEFT__GO2(f, a, b) \
-	WEFT__GO(f, #f, (a, b), (WEFT__T2), WEFT__ARG(1, a) WEFT__ARG(2, b), WEFT__FITS2, WEFT__REGS2, WEFT__INTS2, WEFT__WIDE2)
-#define WEFT__GO3(f, a, b, c)                                                                                                          \
-	WEFT__GO(f, #f, (a, b, c), (WEFT__T3), WEFT__ARG(1, a) WEFT__ARG(2, b) WEFT__ARG(3, c), WEFT__FITS3, WEFT__REGS3, WEFT__INTS3, \
-		 WEFT__WIDE3)
-#define WEFT__GO4(f, a, b, c, d)                                                                                                \
-	WEFT__GO(f, #f, (a, b, c, d), (WEFT__T4), WEFT__ARG(1, a) WEFT__ARG(2, b) WEFT__ARG(3, c) WEFT__ARG(4, d), WEFT__FITS4, \
-		 WEFT__REGS4, WEFT__INTS4, WEFT__WIDE4)
-#define WEFT__GO5(f, a, b, c, d, e)                                                                                                   \
-	WEFT__GO(f, #f, (a, b, c, d, e), (WEFT__T5), WEFT__ARG(1, a) WEFT__ARG(2, b) WEFT__ARG(3, c) WEFT__ARG(4, d) WEFT__ARG(5, e), \
-		 WEFT__FITS5, WEFT__REGS5, WEFT__INTS5, WEFT__WIDE5)
-#define WEFT__GO6(f, a, b, c, d, e, g)                                                                                         \
-	WEFT__GO(f, #f, (a, b, c, d, e, g), (WEFT__T6),                                                                        \
-		 WEFT__ARG(1, a) WEFT__ARG(2, b) WEFT__ARG(3, c) WEFT__ARG(4, d) WEFT__ARG(5, e) WEFT__ARG(6, g), WEFT__FITS6, \
-		 WEFT__REGS6, WEFT__INTS6, WEFT__WIDE6)
+#define WEFT__GO1(f, a) \
+	WEFT__GO(f, #f, (a), (WEFT__T1), WEFT__ARG(1, a), WEFT__FITS1, WEFT__REGS1, WEFT__INTS1, WEFT__WIDE1)
+#define WEFT__GO2(f, a, b)                                                                                          \
+	WEFT__GO(f, #f, (a, b), (WEFT__T2), WEFT__ARG(1, a) WEFT__ARG(2, b), WEFT__FITS2, WEFT__REGS2, WEFT__INTS2, \
+		 WEFT__WIDE2)
+#define WEFT__GO3(f, a, b, c)                                                                                             \
+	WEFT__GO(f, #f, (a, b, c), (WEFT__T3), WEFT__ARG(1, a) WEFT__ARG(2, b) WEFT__ARG(3, c), WEFT__FITS3, WEFT__REGS3, \
+		 WEFT__INTS3, WEFT__WIDE3)
+#define WEFT__GO4(f, a, b, c, d)                                                                                   \
+	WEFT__GO(f, #f, (a, b, c, d), (WEFT__T4), WEFT__ARG(1, a) WEFT__ARG(2, b) WEFT__ARG(3, c) WEFT__ARG(4, d), \
+		 WEFT__FITS4, WEFT__REGS4, WEFT__INTS4, WEFT__WIDE4)
+#define WEFT__GO5(f, a, b, c, d, e)                                                                                         \
+	WEFT__GO(f, #f, (a, b, c, d, e), (WEFT__T5),                                                                        \
+		 WEFT__ARG(1, a) WEFT__ARG(2, b) WEFT__ARG(3, c) WEFT__ARG(4, d) WEFT__ARG(5, e), WEFT__FITS5, WEFT__REGS5, \
+		 WEFT__INTS5, WEFT__WIDE5)
+#define WEFT__GO6(f, a, b, c, d, e, g)                                                                            \
+	WEFT__GO(f, #f, (a, b, c, d, e, g), (WEFT__T6),                                                           \
+		 WEFT__ARG(1, a) WEFT__ARG(2, b) WEFT__ARG(3, c) WEFT__ARG(4, d) WEFT__ARG(5, e) WEFT__ARG(6, g), \
+		 WEFT__FITS6, WEFT__REGS6, WEFT__INTS6, WEFT__WIDE6)
 #define WEFT__GO7(f, ...)                                                                                     \
 	__extension__({                                                                                       \
 		_Static_assert(sizeof #f == 0, "weft_go: more than 6 arguments; pass a pointer to a struct"); \

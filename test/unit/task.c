@@ -734,7 +734,7 @@ static void *injects_and_says(void *arg)
 
 static int inbox_fair_main(void *arg)
 {
-	struct fair f = {.stop = 0};
+	static struct fair f; /* tasks placed last may run while this one returns */
 	weft_task *t[16];
 	pthread_t th;
 
