@@ -47,10 +47,9 @@ struct worker {
 
 	/* read by others */
 	CACHE_ALIGNED ATOMIC(uint32_t) tick; /* schedules so far; written by the owner (relaxed), watched by thieves and the monitor */
-	ATOMIC(uint32_t)
-		stuck_tick; /* tick at which the monitor saw it stand still from one look to the next; monitor (relaxed), read by thieves */
-	ATOMIC(struct weft_task *) slot; /* LIFO slot: put by the owner, taken by it or by a thief that saw tick stand still */
-	ATOMIC(uint64_t) stat_started;   /* statistics: owner writes, anyone reads, relaxed */
+	ATOMIC(uint32_t) stuck_tick;         /* the tick at which the monitor saw it stand still; monitor (relaxed), read by thieves */
+	ATOMIC(struct weft_task *) slot;     /* LIFO slot: put by the owner, taken by it or by a thief that saw tick stand still */
+	ATOMIC(uint64_t) stat_started;       /* statistics: owner writes, anyone reads, relaxed */
 	ATOMIC(uint64_t) stat_finished;
 	ATOMIC(uint64_t) stat_switches;
 	ATOMIC(uint64_t) stat_steals;
