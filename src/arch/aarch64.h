@@ -42,6 +42,20 @@
 #define ARCH_CFI_BACK
 #endif
 
+/* The value of a thread-local pointer of this library (initial-exec), as it is now, for the thread that runs this now. */
+#define ARCH_THREAD_LOCAL(symbol)                                                \
+	({                                                                       \
+		void *value_, *offset_;                                          \
+		__asm__ volatile("adrp %1, :gottprel:" #symbol "\n\t"            \
+				 "ldr %1, [%1, #:gottprel_lo12:" #symbol "]\n\t" \
+				 "mrs %0, tpidr_el0\n\t"                         \
+				 "ldr %0, [%0, %1]"                              \
+				 : "=&r"(value_), "=&r"(offset_)                 \
+				 :                                               \
+				 : "memory");                                    \
+		value_;                                                          \
+	})
+
 /* Stops `from` here and goes on with `to`; returns the pass of the switch that comes back here.  x29 is saved by hand, because
  * gcc refuses it as a clobber where frames are kept.  A numeric label, so that the compiler may copy the statement. */
 static ALWAYS_INLINE void *arch_switch(struct context *from, struct context *to, void *pass)

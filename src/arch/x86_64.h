@@ -45,6 +45,18 @@
 #define ARCH_CFI_BACK
 #endif
 
+/* The value of a thread-local pointer of this library (initial-exec), as it is now, for the thread that runs this now. */
+#define ARCH_THREAD_LOCAL(symbol)                                           \
+	({                                                                  \
+		void *value_;                                               \
+		__asm__ volatile("movq " #symbol "@gottpoff(%%rip), %0\n\t" \
+				 "movq %%fs:(%0), %0"                       \
+				 : "=r"(value_)                             \
+				 :                                          \
+				 : "memory");                               \
+		value_;                                                     \
+	})
+
 /* Stops `from` here and goes on with `to`; returns the pass of the switch that comes back here.  rbp is saved by hand, because
  * gcc refuses it as a clobber where frames are kept.  A numeric label, so that the compiler may copy the statement. */
 static ALWAYS_INLINE void *arch_switch(struct context *from, struct context *to, void *pass)

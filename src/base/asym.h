@@ -20,7 +20,7 @@
 #define asym_heavy() fence_seq_cst()
 #else
 
-extern bool weft__asym_on; /* membarrier works and the process is registered; written once, before any second thread */
+extern HIDDEN bool weft__asym_on; /* membarrier works and the process is registered; written once, before any second thread */
 
 static ALWAYS_INLINE void asym_light(void)
 {

@@ -90,7 +90,7 @@ bool model_weak(const char *func, const char *op, const char *what);
 	atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_seq_cst, memory_order_relaxed)
 
 #if BUILT_WITH_TSAN
-extern ATOMIC(int) weft__fence_word;
+extern HIDDEN ATOMIC(int) weft__fence_word;
 #define fence_seq_cst() ((void)add_seq_cst(&weft__fence_word, 0))
 #else
 #define fence_seq_cst() atomic_thread_fence(memory_order_seq_cst)

@@ -21,7 +21,7 @@ COLD NORETURN void weft__fatal(const char *fmt, ...) PRINTF_LIKE(1, 2);
 COLD void weft__log(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* Set by debug/: prints the calling task and its stack before weft__fatal aborts. NULL until the runtime is up. */
-extern void (*weft__fatal_hook)(void);
+extern HIDDEN void (*weft__fatal_hook)(void);
 
 #define CHECK(x)                                                    \
 	do {                                                        \

@@ -13,7 +13,7 @@
 
 #define CLOCK_REAL INT64_MIN
 
-extern ATOMIC(int64_t) weft__clock_fake; /* CLOCK_REAL, or the time that every reader sees */
+extern HIDDEN ATOMIC(int64_t) weft__clock_fake; /* CLOCK_REAL, or the time that every reader sees */
 
 int64_t weft__clock_read(void);
 

@@ -18,6 +18,8 @@
 #define NORETURN __attribute__((noreturn))
 #define COLD __attribute__((cold, noinline))
 #define UNUSED __attribute__((unused))
+/* On data of the library: reached without a detour through the global offset table. */
+#define HIDDEN __attribute__((visibility("hidden")))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 #define CACHELINE 64
 #define CACHE_ALIGNED __attribute__((aligned(CACHELINE)))

@@ -23,7 +23,7 @@
 #define SAN_TSAN 2u
 #define SAN_VALGRIND 4u
 
-extern unsigned weft__san; /* SAN_* found at start; 0 in a plain program */
+extern HIDDEN unsigned weft__san; /* SAN_* found at start; 0 in a plain program */
 
 /* What the sanitizers need to know of one stack that code can be switched to: a task's, or a worker's own. */
 struct san_fiber {

@@ -106,7 +106,7 @@ static inline void solo_over(struct solo *s)
 #define solo_elided() ((void)0)
 #endif
 #else
-extern struct solo weft__solo;
+extern HIDDEN struct solo weft__solo;
 #define solo_elides() solo_enter(&weft__solo)
 #define solo_elided() solo_leave(&weft__solo)
 

@@ -9,12 +9,16 @@
 #ifndef WEFT_CORE_GUARD_H
 #define WEFT_CORE_GUARD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum stack_guard_kind { GUARD_MADVISE, GUARD_MPROTECT };
 
 /* Which of the two a new mapping should start with. Probed at the first call. Any thread. */
 enum stack_guard_kind weft__guard_kind(void);
+
+/* An emulator (qemu-user) only pretends to take advice. It then has a thread of its own in the process, too. */
+bool weft__emulated(void);
 
 /* Makes [p, p + size) fault, whole pages of a private anonymous mapping, by *kind; a mapping that refuses GUARD_MADVISE (locked memory) gets
  * the other, and *kind says so.  Returns 0 or -ENOMEM.  Any thread. */

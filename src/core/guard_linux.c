@@ -47,20 +47,44 @@ static bool unreadable(const void *page)
 	return n < 0 && err == EFAULT;
 }
 
+/* Answers 0 to an advice that cannot exist. */
+static bool believes_all(void *page, size_t size)
+{
+	return madvise(page, size, MADV_IMPOSSIBLE) == 0;
+}
+
+static void *one_page(size_t *size)
+{
+	*size = (size_t)sysconf(_SC_PAGESIZE);
+	return mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+bool weft__emulated(void)
+{
+	size_t size;
+	void *page = one_page(&size);
+	bool yes;
+
+	if (page == MAP_FAILED)
+		return false;
+	yes = believes_all(page, size);
+	munmap(page, size);
+	return yes;
+}
+
 static enum probe probe(void)
 {
 	const char *no = getenv("WEFT_NO_GUARD_MADVISE");
-	size_t size = (size_t)sysconf(_SC_PAGESIZE);
 	enum probe found = REFUSED;
+	size_t size;
 	void *page;
 
 	if (no && *no && *no != '0')
 		return REFUSED;
-	page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	page = one_page(&size);
 	if (page == MAP_FAILED)
 		return UNKNOWN;
-	if (madvise(page, size, MADV_IMPOSSIBLE) == -1 && errno == EINVAL && madvise(page, size, MADV_GUARD_INSTALL) == 0 &&
-	    unreadable(page))
+	if (!believes_all(page, size) && madvise(page, size, MADV_GUARD_INSTALL) == 0 && unreadable(page))
 		found = WORKS;
 	munmap(page, size);
 	return found;

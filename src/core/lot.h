@@ -19,7 +19,7 @@ struct lot_bucket {
 	struct list waiters;            /* of all addresses that hash here, oldest first; under lock */
 };
 
-extern struct lot_bucket weft__lot[];
+extern HIDDEN struct lot_bucket weft__lot[];
 
 static inline struct lot_bucket *lot_bucket(const void *key)
 {

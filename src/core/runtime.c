@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/cpus.h"
+#include "core/guard.h"
 #include "core/lot.h"
 #include "core/recslab.h"
 #include <dirent.h>
@@ -379,7 +380,7 @@ static int foreign_threads(struct runtime *rt)
 	while ((e = readdir(d)) != NULL)
 		n += e->d_name[0] != '.' && !((weft__san & SAN_TSAN) && tsan_thread(e->d_name));
 	closedir(d);
-	n -= (int)rt->n + rt->monitor_up;
+	n -= (int)rt->n + rt->monitor_up + weft__emulated();
 	return n > 0 ? n : 0;
 }
 

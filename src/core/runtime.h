@@ -5,6 +5,7 @@
 #ifndef WEFT_CORE_RUNTIME_H
 #define WEFT_CORE_RUNTIME_H
 
+#include "arch/switch.h"
 #include "base/config.h"
 #include "base/lock.h"
 #include "base/rand.h"
@@ -100,7 +101,7 @@ struct runtime {
 	ATOMIC(uint64_t) stat_started;
 };
 
-extern struct runtime
+extern HIDDEN struct runtime
 	*weft__rt; /* the one that is up, or NULL. Workers and tasks may read it; foreign threads between rt_enter and rt_leave */
 /* Held by foreign threads while they use the runtime, so that it does not go down under them (core/foreign.c). */
 bool weft__rt_enter(void);
@@ -109,8 +110,22 @@ void weft__rt_publish(struct runtime *rt);
 void weft__rt_unpublish(void); /* returns when no foreign thread is inside */
 
 /* --- current.c: the one reader of thread-local storage --- */
-struct worker *weft__worker(void);      /* NULL on a foreign thread. Never keep it across a park */
-struct worker *weft__worker_look(void); /* the same for who touches nothing that may be elided (base/solo.h): the monitor's dumps */
+struct worker *weft__worker_none(void);
+
+/* For who touches nothing that may be elided (base/solo.h): the monitor's dumps. */
+static ALWAYS_INLINE struct worker *weft__worker_look(void)
+{
+	return (struct worker *)ARCH_THREAD_LOCAL(weft__this_worker);
+}
+
+/* NULL on a foreign thread. Never keep it across a park. */
+static ALWAYS_INLINE struct worker *weft__worker(void)
+{
+	struct worker *w = weft__worker_look();
+
+	return likely(w != NULL) ? w : weft__worker_none();
+}
+
 void weft__worker_set(struct worker *w);
 uintptr_t weft__thread(void);          /* a number that only the calling thread has */
 struct weft_task *weft__foreign(void); /* this thread's proxy record, made on first use; NULL: no memory */
@@ -123,7 +138,8 @@ void weft__ready_list(struct worker *w, struct inject_node *first); /* a chain o
 void weft__sched_resume(struct worker *w, struct weft_task *t); /* from the worker's own stack; returns when the worker comes back to it */
 void weft__sched_arrived(struct worker *w);                     /* first thing on a fresh task's stack: settles who left */
 void weft__sched_run_now(struct worker *w, struct weft_task *t, struct weft_task *fresh);
-void weft__sched_exit(struct worker *w, struct weft_task *t) __attribute__((noreturn));
+void weft__sched_exit(struct worker *w, struct weft_task *t, struct weft_task *next)
+	__attribute__((noreturn)); /* t has ended; next: picked, or NULL */
 void weft__sched_inject(struct runtime *rt, struct weft_task *t);
 void weft__sched_wake(struct runtime *rt); /* after work was published */
 void weft__sched_notify(struct runtime *rt, unsigned id);
@@ -147,8 +163,6 @@ struct weft_task *weft__task_start_prepare(struct worker *w, struct weft_task *t
 bool weft__task_bind(struct worker *w,
 		     struct weft_task *t); /* first run: stack and first frame; false: it waits for a stack, pick another */
 bool weft__task_bind_or_fail(struct worker *w, struct weft_task *t);
-void weft__task_follow(struct weft_task *t,
-		       struct weft_task *next); /* next begins on the stack of t, which has ended and still stands there */
 void weft__task_settle_done(struct worker *w, struct weft_task *t);
 void weft__task_unref(struct worker *w, struct weft_task *t);
 const char *weft__task_label(struct weft_task *t, char *buf, size_t n); /* name, or function */
@@ -191,7 +205,7 @@ struct debug_hooks {
 	void (*deadlock)(const struct verdict *v);
 	int open_signal; /* one that workers do not block, because it asks them where they are; 0: none */
 };
-extern struct debug_hooks weft__hooks;
+extern HIDDEN struct debug_hooks weft__hooks;
 
 /* Fast half of weft__self_enter_slow: a task under the root context that nobody has cancelled. */
 static ALWAYS_INLINE int self_enter(struct self *me, int64_t *deadline)

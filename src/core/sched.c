@@ -174,25 +174,8 @@ NOINLINE void weft__sched_run_now(struct worker *w, struct weft_task *t, struct 
 	sched_leave(w, t, fresh, 0);
 }
 
-/* A task that ends and one that has not begun: the stack stays where it is, the top of it becomes the new task's first frame. */
-static inline bool can_follow(struct weft_task *t, struct weft_task *next)
+NOINLINE void weft__sched_exit(struct worker *w, struct weft_task *t, struct weft_task *next)
 {
-	return next && next->ctx.sp == NULL && !((t->flags | next->flags) & TASK_OWN_STACK) && !weft__san;
-}
-
-NOINLINE void weft__sched_exit(struct worker *w, struct weft_task *t)
-{
-	struct weft_task *next = sched_pick(w);
-	struct context gone; /* below what the new frame overwrites; nobody comes back to it */
-
-	if (likely(can_follow(t, next))) {
-		weft__task_follow(t, next);
-		sched_enter(w, next);
-		w->prev = NULL; /* settled here and now: t has nothing left that could be stood upon */
-		oncpu_clear(&t->on_cpu);
-		weft__task_unref(w, t);
-		switch_context(&gone, NULL, &next->ctx, NULL, w, 1);
-	}
 	sched_leave(w, t, sched_fit(w, next), 1);
 	__builtin_unreachable();
 }

@@ -2,7 +2,7 @@
  *
  * sched.h - the hot half of the scheduler: make a task runnable, pick the next one, leave for it.
  *
- * Included by sched.c, wait.c and task.c only, so that a park is one function (the wait, the pick and the switch), and so is a start.
+ * Included by sched.c, wait.c, task.c and sync/chan.c only, so that a park is one function (the wait, the pick and the switch), and so is a start.
  *
  * One door out (law 1): a task leaves its worker in sched_leave(), and nowhere else.  The context that arrives next settles the one that left
  * (sched_settle): clears its on_cpu, or recycles it when it has ended.  Settling is all that is done after a switch.
@@ -80,7 +80,7 @@ static ALWAYS_INLINE void sched_prefetch(struct worker *w)
 	}
 }
 
-static inline struct weft_task *sched_pick(struct worker *w)
+static ALWAYS_INLINE struct weft_task *sched_pick(struct worker *w)
 {
 	struct weft_task *t;
 	int32_t left = load_relaxed(&w->countdown) - 1; /* owner, or the monitor's 0 */
@@ -92,22 +92,23 @@ static inline struct weft_task *sched_pick(struct worker *w)
 			return t;
 	}
 	t = load_relaxed(&w->slot); /* our own store, or a thief's NULL */
-	if (t) {
-		if (w->alone)
-			store_relaxed(&w->slot, NULL); /* nobody else's */
-		else
-			t = swap_acquire(&w->slot, NULL); /* a thief may have been faster */
+	if (likely(w->alone)) {
 		if (t) {
+			store_relaxed(&w->slot, NULL); /* nobody else's */
 			w->slot_runs++;
 			return t;
 		}
+		w->slot_runs = 0;
+		t = (struct weft_task *)wsq_pop_alone(&w->runq);
+		sched_prefetch(w);
+		return t;
+	}
+	if (t && (t = swap_acquire(&w->slot, NULL)) != NULL) { /* else a thief was faster */
+		w->slot_runs++;
+		return t;
 	}
 	w->slot_runs = 0;
-	if (!w->alone)
-		return (struct weft_task *)wsq_pop(&w->runq);
-	t = (struct weft_task *)wsq_pop_alone(&w->runq);
-	sched_prefetch(w);
-	return t;
+	return (struct weft_task *)wsq_pop(&w->runq);
 }
 
 /* First thing in every context that arrives on w. */
@@ -132,8 +133,9 @@ static inline void sched_enter(struct worker *w, struct weft_task *t)
 	store_relaxed(&w->cur, t); /* own word; the monitor and dumps look at it */
 }
 
-/* Leaves t for `next` (bound, and nobody stands on it), or for the worker's own stack when it is NULL. Returns when t has been taken again. */
-static ALWAYS_INLINE void sched_leave(struct worker *w, struct weft_task *t, struct weft_task *next, int for_good)
+/* Leaves t for `next` (bound, and nobody stands on it), or for the worker's own stack when it is NULL. Returns when t has been taken
+ * again: t, read anew, so that callers need not keep it across the switch. */
+static ALWAYS_INLINE struct weft_task *sched_leave(struct worker *w, struct weft_task *t, struct weft_task *next, int for_good)
 {
 	struct context *to = &w->ctx;
 	struct san_fiber *from_san = NULL, *to_san = NULL;
@@ -156,8 +158,10 @@ static ALWAYS_INLINE void sched_leave(struct worker *w, struct weft_task *t, str
 	}
 	w = (struct worker *)switch_context(&t->ctx, from_san, to, to_san, w, for_good);
 	sched_settle(w);
+	t = load_relaxed(&w->cur); /* own */
 	*w->errno_at = t->saved_errno;
 	san_acquire(t);
+	return t;
 }
 
 /* Makes what was picked fit to be switched to from a task's stack. NULL: go by the worker's own stack; if w->taken is set, for that task. */
@@ -172,16 +176,41 @@ static inline struct weft_task *sched_fit(struct worker *w, struct weft_task *ne
 	return next;
 }
 
-/* Parks t, which has opened a wait. Returns when it was made runnable and taken. */
-static ALWAYS_INLINE void sched_park(struct worker *w, struct weft_task *t)
+/* Parks t, which has opened a wait. Returns t when it was made runnable and taken. */
+static ALWAYS_INLINE struct weft_task *sched_park(struct worker *w, struct weft_task *t)
 {
 	struct weft_task *next;
 
 	next = sched_pick(w);
-	if (unlikely(next == t)) /* woken before it left: it never does */
+	if (unlikely(next == t)) { /* woken before it left: it never does */
 		sched_enter(w, t);
-	else
-		sched_leave(w, t, sched_fit(w, next), 0);
+		return t;
+	}
+	return sched_leave(w, t, sched_fit(w, next), 0);
+}
+
+/* The rare halves of wait_park (wait.c): the wait has been closed, and says how; a foreign thread waits; t's timer node shall fire at `deadline` or before. */
+int weft__wait_outcome(struct weft_task *t, struct waiter *w, int n);
+int weft__wait_foreign(struct weft_task *t, struct waiter *w, int n, uint64_t word, int64_t deadline);
+void weft__wait_arm(struct worker *w, struct weft_task *t, int64_t deadline);
+
+/* weft__wait_park, inlined into the few functions that park often. */
+static ALWAYS_INLINE int wait_park(struct worker *wk, struct weft_task *t, struct waiter *w, int n, uint64_t word, int64_t deadline)
+{
+	if (unlikely(!wk))
+		return weft__wait_foreign(t, w, n, word, deadline);
+	asym_light(); /* pairs with asym_heavy in ctx.c */
+	if (unlikely(load_relaxed(&t->cancel)) && wait_claim(&t->wait, word, WAIT_CANCELED)) {
+		task_set_state(t, WEFT_TASK_RUNNING);
+		return weft__wait_outcome(t, w, n);
+	}
+	if (unlikely(deadline != WEFT_FOREVER))
+		weft__wait_arm(wk, t, deadline);
+	t->parked_at = wk->coarse_now;
+	t = sched_park(wk, t);
+	if (likely(wait_state(load_acquire(&t->wait)) == WAIT_WOKEN)) /* pairs with the claim */
+		return 0;
+	return weft__wait_outcome(t, w, n);
 }
 
 #endif

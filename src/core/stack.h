@@ -103,7 +103,7 @@ void weft__overflow_uninstall(void);
 
 /* Writes what there is to say about a task, one line without newline, into buf: 'task 7 "name" (fn, started at file:line)'. Async-signal-safe.
  * Set before tasks run; NULL: "a task". */
-extern void (*weft__overflow_describe)(struct weft_task *t, char *buf, size_t n);
+extern HIDDEN void (*weft__overflow_describe)(struct weft_task *t, char *buf, size_t n);
 
 /* Alternate signal stack of the calling thread: set one up / put the old one back. Same thread, properly nested. */
 struct altstack {

@@ -189,6 +189,17 @@ struct weft_task *weft__task_start_prepare(struct worker *w, struct weft_task *t
 	return t;
 }
 
+/* A word at a time: they have just been stored as words, and a wider load would wait until all of those are in the cache. */
+static ALWAYS_INLINE void args_copy(uintptr_t *to, const volatile uintptr_t *from)
+{
+	to[0] = from[0];
+	to[1] = from[1];
+	to[2] = from[2];
+	to[3] = from[3];
+	to[4] = from[4];
+	to[5] = from[5];
+}
+
 int weft__go_start(struct weft__go_call *call, const struct weft__go_args *args)
 {
 	struct worker *w = weft__worker();
@@ -204,9 +215,11 @@ int weft__go_start(struct weft__go_call *call, const struct weft__go_args *args)
 		t->flags = TASK_REGS;
 		t->fn = call->fn;
 		t->site = call->site;
-		memcpy(t->args.i, args->i, sizeof args->i);
-		if (call->fp)
+		args_copy(t->args.i, args->i);
+		if (call->fp) {
+			t->flags |= TASK_FLOATS;
 			memcpy(t->args.f, args->f, sizeof args->f);
+		}
 		weft__task_start_prepare(w, t, NULL);
 		san_release(t);
 		if (likely(w))
@@ -331,7 +344,8 @@ int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn
 
 /* --- first run and end --- */
 
-static NORETURN void task_end(struct worker *w, struct weft_task *t, int result)
+/* What the end of t means to others. It still stands on its stack. */
+static ALWAYS_INLINE void task_done(struct worker *w, struct weft_task *t, int result)
 {
 	t->result = result;
 	if (unlikely(t->wctx != NULL))
@@ -346,32 +360,85 @@ static NORETURN void task_end(struct worker *w, struct weft_task *t, int result)
 	store_release(&t->state, (uint8_t)WEFT_TASK_DONE); /* pairs with load_acquire in weft_task_join */
 	if (unlikely(t->flags & TASK_JOINABLE))
 		weft__lot_wake_all(w, &t->result, 0);
-	weft__sched_exit(w, t);
 }
 
-/* The first frame above arch/'s entry. pass: the worker the task runs on. */
-static void task_entry(void *pass, void *arg)
+/* A task that has ended, and one that has not begun: may the stack stay where it is, and the entry's frame with it? */
+static inline bool can_follow(struct weft_task *t, struct weft_task *next)
 {
-	struct worker *w = pass;
-	struct weft_task *t = arg;
-	struct weft__go_args args;
-	int result = 0;
+	return next && next->ctx.sp == NULL && !((t->flags | next->flags) & TASK_OWN_STACK) && !weft__san;
+}
 
-	if (unlikely(weft__san))
-		weft__san_after_switch(&t->stack->san);
-	weft__sched_arrived(w);
-	*w->errno_at = 0;
-	san_acquire(t);
-	args = t->args; /* the record's other use of this memory begins */
+/* t is done. Returns the task that begins where it has ended; or leaves, and does not return. */
+static ALWAYS_INLINE struct weft_task *task_follow(struct worker *w, struct weft_task *t)
+{
+	struct weft_task *next = sched_pick(w);
+
+	if (unlikely(!can_follow(t, next)))
+		weft__sched_exit(w, t, next);
+	next->stack = t->stack;
+	next->stack->owner = next;
+	next->ctx.sp = next->stack->hi; /* it has begun: who takes it before it has stopped for the first time waits for on_cpu */
+	t->stack = NULL;
+	sched_enter(w, next);
+	oncpu_clear(&t->on_cpu); /* settled here and now: t has nothing left that could be stood upon */
+	weft__task_unref(w, t);
+	return next;
+}
+
+/* The record's second use of the memory of args.f begins. */
+static inline void timer_begin(struct weft_task *t)
+{
 	t->timer.link.next = NULL;
 	store_relaxed(&t->timer.wheel, NULL); /* not linked: nobody else looks at it */
 	t->timer.kind = TIMER_TASK;
 	t->parked_at = 0;
-	if (t->flags & TASK_REGS)
-		weft__go_call_args(t->fn, &args);
-	else
-		result = ((weft_task_fn *)t->fn)((void *)args.i[0]);
-	task_end(weft__worker(), t, result);
+}
+
+NOINLINE static void call_with_floats(struct weft_task *t)
+{
+	struct weft__go_args args = t->args;
+
+	timer_begin(t);
+	weft__go_call_args(t->fn, &args);
+}
+
+/* What weft__go_call_args does, where all arguments are in integer registers: C can say that. */
+typedef void call_with_words(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t);
+
+static inline int task_call(struct weft_task *t)
+{
+	const uintptr_t *i = t->args_i;
+
+	if (unlikely(t->flags & TASK_FLOATS)) {
+		call_with_floats(t);
+		return 0;
+	}
+	timer_begin(t);
+	if (!(t->flags & TASK_REGS))
+		return ((weft_task_fn *)t->fn)((void *)i[0]);
+	((call_with_words *)t->fn)(i[0], i[1], i[2], i[3], i[4], i[5]);
+	return 0;
+}
+
+/* The first frame above arch/'s entry: of one task after the other, as long as the next that is picked has no stack yet. pass: the worker. */
+static void task_entry(void *pass, void *arg)
+{
+	struct worker *w = pass;
+	struct weft_task *t = arg;
+
+	if (unlikely(weft__san))
+		weft__san_after_switch(&t->stack->san);
+	weft__sched_arrived(w);
+	for (;;) {
+		int result;
+
+		*w->errno_at = 0;
+		san_acquire(t);
+		result = task_call(t);
+		w = weft__worker();
+		task_done(w, t, result);
+		t = task_follow(w, t);
+	}
 }
 
 static ALWAYS_INLINE bool bind(struct worker *w, struct weft_task *t)
@@ -399,17 +466,6 @@ static ALWAYS_INLINE bool bind(struct worker *w, struct weft_task *t)
 		weft__san_fiber_init(&s->san, s->lo, (size_t)(s->hi - s->lo), weft__task_label(t, label, sizeof label));
 	}
 	return true;
-}
-
-void weft__task_follow(struct weft_task *t, struct weft_task *next)
-{
-	struct stack *s = t->stack;
-
-	t->stack = NULL;
-	t->ctx.sp = NULL;
-	next->stack = s;
-	s->owner = next;
-	arch_context_make(&next->ctx, s->hi - s->colour, task_entry, next);
 }
 
 bool weft__task_bind_or_fail(struct worker *w, struct weft_task *t)
@@ -469,7 +525,8 @@ void weft_task_exit(int result)
 
 	if (!t)
 		weft__fatal("weft_task_exit called on a thread that runs no task");
-	task_end(w, t, result);
+	task_done(w, t, result);
+	weft__sched_exit(w, t, sched_pick(w)); /* not task_follow: frames of t lie above its entry's */
 }
 
 static bool not_done(void *arg)

@@ -53,13 +53,14 @@ enum task_reason {
 const char *weft__reason_name(enum task_reason r);
 
 enum task_flag {
-	TASK_REGS = 1,      /* starts from argument registers (weft_go), else from fn(arg) */
-	TASK_JOINABLE = 2,  /* has, or had, a handle: its end wakes joiners */
-	TASK_FOREIGN = 4,   /* stands for an OS thread */
-	TASK_LISTED = 8,    /* is in its context's list; under that context's lock */
-	TASK_MAIN = 16,     /* its end takes the runtime down */
-	TASK_NAMED = 32,    /* name is malloc'ed */
-	TASK_OWN_STACK = 64 /* its stack goes back to the shared pool, not to a worker's cache: another size, or the first task's */
+	TASK_REGS = 1,       /* starts from argument registers (weft_go), else from fn(arg) */
+	TASK_JOINABLE = 2,   /* has, or had, a handle: its end wakes joiners */
+	TASK_FOREIGN = 4,    /* stands for an OS thread */
+	TASK_LISTED = 8,     /* is in its context's list; under that context's lock */
+	TASK_MAIN = 16,      /* its end takes the runtime down */
+	TASK_NAMED = 32,     /* name is malloc'ed */
+	TASK_OWN_STACK = 64, /* its stack goes back to the shared pool, not to a worker's cache: another size, or the first task's */
+	TASK_FLOATS = 128    /* with TASK_REGS: some arguments are in floating-point registers */
 };
 
 #define ON_CPU_FOREIGN 2      /* on_cpu of a foreign thread's record: for those who look at records that are just being made (runtime.c) */
@@ -100,6 +101,7 @@ struct weft_task {
 	union {
 		struct weft__go_args args;       /* NEW: argument registers, or args.i[0] = arg of a weft_task_fn */
 		struct {                         /* from the first run on */
+			uintptr_t args_i[6];     /* args.i, until fn is called; args.f is gone */
 			struct timer_node timer; /* one node a task; stays linked after a wake-up (core/wait.c) */
 			int64_t parked_at;       /* coarse time of the last park, for dumps */
 		};

@@ -52,8 +52,7 @@ void weft__wait_withdraw(struct waiter *w, int n)
 	}
 }
 
-/* Sees to it that t's node fires at `deadline` or before. t has opened its wait. */
-static void arm(struct worker *w, struct weft_task *t, int64_t deadline)
+NOINLINE void weft__wait_arm(struct worker *w, struct weft_task *t, int64_t deadline)
 {
 	struct wheel *own = &w->wheel;
 	struct wheel *old = load_relaxed(&t->timer.wheel); /* written by the task only */
@@ -93,7 +92,7 @@ void weft__wait_disarm(struct weft_task *t)
 	store_relaxed(&t->timer.wheel, NULL); /* as above */
 }
 
-static int outcome(struct weft_task *t, struct waiter *w, int n)
+int weft__wait_outcome(struct weft_task *t, struct waiter *w, int n)
 {
 	uint64_t word = load_acquire(&t->wait); /* pairs with the claim: what the claimer delivered */
 
@@ -111,36 +110,23 @@ static int outcome(struct weft_task *t, struct waiter *w, int n)
 	}
 }
 
-NOINLINE static int foreign_sleep(struct weft_task *t, struct waiter *w, int n, uint64_t word, int64_t deadline)
+NOINLINE int weft__wait_foreign(struct weft_task *t, struct waiter *w, int n, uint64_t word, int64_t deadline)
 {
 	while (load_acquire(&t->futex) != 0) { /* pairs with store_release in ready_foreign */
 		if (weft__futex_wait(&t->futex, 1u, deadline) == 0)
 			continue;
 		if (wait_claim(&t->wait, word, WAIT_TIMEDOUT)) {
 			task_set_state(t, WEFT_TASK_RUNNING);
-			return outcome(t, w, n);
+			return weft__wait_outcome(t, w, n);
 		}
 		deadline = WEFT_FOREVER; /* somebody else has claimed it, and is about to wake us */
 	}
 	san_acquire(t);
 	task_set_state(t, WEFT_TASK_RUNNING);
-	return outcome(t, w, n);
+	return weft__wait_outcome(t, w, n);
 }
 
 NOINLINE int weft__wait_park(struct worker *wk, struct weft_task *t, struct waiter *w, int n, uint64_t word, int64_t deadline)
 {
-	if (unlikely(!wk))
-		return foreign_sleep(t, w, n, word, deadline);
-	asym_light(); /* pairs with asym_heavy in ctx.c */
-	if (unlikely(load_relaxed(&t->cancel)) && wait_claim(&t->wait, word, WAIT_CANCELED)) {
-		task_set_state(t, WEFT_TASK_RUNNING);
-		return outcome(t, w, n);
-	}
-	if (deadline != WEFT_FOREVER)
-		arm(wk, t, deadline);
-	t->parked_at = wk->coarse_now;
-	sched_park(wk, t);
-	if (likely(load_acquire(&t->wait) == (word & ~(WAIT_SEQ_ONE - 1)))) /* WOKEN; pairs with the claim */
-		return 0;
-	return outcome(t, w, n);
+	return wait_park(wk, t, w, n, word, deadline);
 }

@@ -93,7 +93,6 @@ static inline void waiter_init(struct waiter *w, struct weft_task *t, uint64_t w
 /* Entry of every blocking call: finds the caller and folds its context's deadline into *deadline.
  * Returns 0, or WEFT_ECANCELED / WEFT_ETIMEDOUT: the call must do nothing; WEFT_ENOMEM: a foreign thread got no record. */
 int weft__self_enter_slow(struct self *me, int64_t *deadline);
-struct worker *weft__worker(void);
 
 /* Parks the caller (wk: NULL for a foreign thread) on the wait it has opened. w: the first of its n waiters, NULL and 0 when it is on no list.
  * Returns 0 (claimed by a source; t->waiters says which), WEFT_ETIMEDOUT or WEFT_ECANCELED (then all waiters are off their lists again).

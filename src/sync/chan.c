@@ -9,7 +9,7 @@
 #include "sync/chan.h"
 
 #include "base/check.h"
-#include "core/runtime.h"
+#include "core/sched.h"
 #include <stdlib.h>
 
 weft_chan *weft_chan_make(size_t elem, size_t cap)
@@ -72,12 +72,36 @@ NOINLINE static int wait_on_nothing(struct worker *wk, struct weft_task *t, enum
 	return weft__wait_park(wk, t, NULL, 0, word, deadline);
 }
 
+/* Second halves of chan_send and chan_recv: enlists, unlocks (solo: what chan_lock said) and parks. */
+static ALWAYS_INLINE int chan_wait(weft_chan *c, struct list *q, enum task_reason reason, void *elem, int64_t deadline, struct worker *wk,
+				   struct weft_task *t, bool solo)
+{
+	struct waiter w;
+	uint64_t word = wait_begin(t, &w, 1, reason, deadline);
+	int rc;
+
+	waiter_init(&w, t, word, &c->lock, RANK_CHAN, c, elem);
+	list_append(q, &w.link);
+	chan_unlock(c, solo);
+	rc = wait_park(wk, t, &w, 1, word, deadline);
+	return likely(rc == 0) ? w.status : rc; /* closed: whoever closed it has zeroed a receiver's element */
+}
+
+/* Functions of their own, so that what need not wait saves no registers; reached by a jump, so theirs are the names in backtraces. */
+NOINLINE static int chan_send_wait(weft_chan *c, const void *elem, int64_t deadline, struct worker *wk, struct weft_task *t, bool solo)
+{
+	return chan_wait(c, &c->sendq, REASON_CHAN_SEND, (void *)elem, deadline, wk, t, solo);
+}
+
+NOINLINE static int chan_recv_wait(weft_chan *c, void *out, int64_t deadline, struct worker *wk, struct weft_task *t, bool solo)
+{
+	return chan_wait(c, &c->recvq, REASON_CHAN_RECV, out, deadline, wk, t, solo);
+}
+
 static ALWAYS_INLINE int chan_send(weft_chan *c, const void *elem, int64_t deadline)
 {
 	struct self me;
 	struct weft_task *ready;
-	struct waiter w;
-	uint64_t word;
 	bool solo;
 	int rc = self_enter(&me, &deadline);
 
@@ -97,20 +121,13 @@ static ALWAYS_INLINE int chan_send(weft_chan *c, const void *elem, int64_t deadl
 		chan_unlock(c, solo);
 		return WEFT_EAGAIN;
 	}
-	word = wait_begin(me.task, &w, 1, REASON_CHAN_SEND, deadline);
-	waiter_init(&w, me.task, word, &c->lock, RANK_CHAN, c, (void *)elem);
-	list_append(&c->sendq, &w.link);
-	chan_unlock(c, solo);
-	rc = weft__wait_park(me.worker, me.task, &w, 1, word, deadline);
-	return likely(rc == 0) ? w.status : rc;
+	return chan_send_wait(c, elem, deadline, me.worker, me.task, solo);
 }
 
 static ALWAYS_INLINE int chan_recv(weft_chan *c, void *out, int64_t deadline)
 {
 	struct self me;
 	struct weft_task *ready;
-	struct waiter w;
-	uint64_t word;
 	bool solo;
 	int rc = self_enter(&me, &deadline);
 
@@ -130,12 +147,7 @@ static ALWAYS_INLINE int chan_recv(weft_chan *c, void *out, int64_t deadline)
 		chan_unlock(c, solo);
 		return WEFT_EAGAIN;
 	}
-	word = wait_begin(me.task, &w, 1, REASON_CHAN_RECV, deadline);
-	waiter_init(&w, me.task, word, &c->lock, RANK_CHAN, c, out);
-	list_append(&c->recvq, &w.link);
-	chan_unlock(c, solo);
-	rc = weft__wait_park(me.worker, me.task, &w, 1, word, deadline);
-	return likely(rc == 0) ? w.status : rc; /* closed: whoever closed it has zeroed *out */
+	return chan_recv_wait(c, out, deadline, me.worker, me.task, solo);
 }
 
 int weft_chan_send(weft_chan *c, const void *elem)

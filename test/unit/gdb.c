@@ -150,7 +150,7 @@ static void check_stacks(const char *text)
 	const char *at = strstr(text, "named \"conn 7\"");
 
 	T_OK(at != NULL);
-	T_STR_HAS(at, "weft_chan_recv");
+	T_STR_HAS(at, "chan_recv");
 	T_STR_HAS(at, "in waits_for_gdb (");
 	T_STR_HAS(at, "in named (");
 	T_STR_HAS(text, "spins_for_gdb (");
