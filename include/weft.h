@@ -23,6 +23,7 @@
 #include "weft/chan.h"
 #include "weft/ctx.h"
 #include "weft/error.h"
+#include "weft/net.h"
 #include "weft/runtime.h"
 #include "weft/sync.h"
 #include "weft/task.h"

@@ -19,7 +19,25 @@
 #define WEFT_EALREADY (-EALREADY)   /* it was done before */
 #define WEFT_ESRCH (-ESRCH)         /* no runtime is up */
 #define WEFT_EBUSY (-EBUSY)         /* a runtime is up already */
-#define WEFT_ECLOSED (-5001)        /* the channel is closed */
+#define WEFT_ECLOSED (-5001)        /* the channel, connection or listener is closed */
+
+/* What the system says of descriptors and sockets. */
+#define WEFT_EACCES (-EACCES)               /* the port is reserved, or a rule forbids it */
+#define WEFT_EADDRINUSE (-EADDRINUSE)       /* somebody has the port */
+#define WEFT_EADDRNOTAVAIL (-EADDRNOTAVAIL) /* not an address of this machine; or no port is left */
+#define WEFT_EBADF (-EBADF)                 /* not an open descriptor */
+#define WEFT_ECONNREFUSED (-ECONNREFUSED)   /* nobody listens there */
+#define WEFT_ECONNRESET (-ECONNRESET)       /* the peer has cut the connection */
+#define WEFT_EHOSTUNREACH (-EHOSTUNREACH)   /* no way to that machine */
+#define WEFT_EMFILE (-EMFILE)               /* the process has no descriptor left */
+#define WEFT_ENETUNREACH (-ENETUNREACH)     /* no way to that network */
+#define WEFT_ENFILE (-ENFILE)               /* the system has no descriptor left */
+#define WEFT_ENOENT (-ENOENT)               /* there is none */
+#define WEFT_ENOSPC (-ENOSPC)               /* it does not fit */
+#define WEFT_ENOTCONN (-ENOTCONN)           /* not connected, or not any more */
+#define WEFT_EPERM (-EPERM)                 /* not for things of this kind */
+#define WEFT_EPIPE (-EPIPE)                 /* the peer reads no more */
+#define WEFT_EAI_NONAME (-3008)             /* no such name */
 
 WEFT_BEGIN_DECLS
 

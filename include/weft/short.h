@@ -12,6 +12,8 @@ typedef weft_case chan_case;
 typedef weft_ctx ctx;
 typedef weft_mutex mutex;
 typedef weft_wg waitgroup;
+typedef weft_tcp tcp;
+typedef weft_tcp_listener tcp_listener;
 
 #ifndef NS
 #define NS WEFT_NS
@@ -91,5 +93,38 @@ typedef weft_wg waitgroup;
 #define timer_stop weft_timer_stop
 #define timer_reset weft_timer_reset
 #define timer_free weft_timer_free
+
+#define addr_parse weft_addr_parse
+#define addr_format weft_addr_format
+#define addr_port weft_addr_port
+#define tcp_listen weft_tcp_listen
+#define tcp_accept weft_tcp_accept
+#define tcp_accept_until weft_tcp_accept_until
+#define tcp_listener_addr weft_tcp_listener_addr
+#define tcp_listener_ref weft_tcp_listener_ref
+#define tcp_listener_close weft_tcp_listener_close
+#define tcp_dial weft_tcp_dial
+#define tcp_dial_until weft_tcp_dial_until
+#define tcp_read weft_tcp_read
+#define tcp_read_until weft_tcp_read_until
+#define tcp_readv weft_tcp_readv
+#define tcp_readv_until weft_tcp_readv_until
+#define tcp_write weft_tcp_write
+#define tcp_write_until weft_tcp_write_until
+#define tcp_writev weft_tcp_writev
+#define tcp_writev_until weft_tcp_writev_until
+#define tcp_set_deadline weft_tcp_set_deadline
+#define tcp_shutdown weft_tcp_shutdown
+#define tcp_ref weft_tcp_ref
+#define tcp_close weft_tcp_close
+#define tcp_local weft_tcp_local
+#define tcp_peer weft_tcp_peer
+#define tcp_nodelay weft_tcp_nodelay
+#define tcp_keepalive weft_tcp_keepalive
+#define io_wait weft_io_wait
+#define io_wait_until weft_io_wait_until
+#define io_forget weft_io_forget
+#define IO_R WEFT_IO_R
+#define IO_W WEFT_IO_W
 
 #endif
