@@ -99,7 +99,7 @@ const char *weft_strerror(int code)
 	case 0:
 		return "success";
 	case WEFT_ECLOSED:
-		return "channel is closed";
+		return "closed";
 	case WEFT_EDEADLK:
 		return "every task waits for another";
 	case WEFT_EBUSY:

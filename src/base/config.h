@@ -55,6 +55,9 @@
 #define MONITOR_NS (5 * MS)        /* how often the monitor looks while any worker runs */
 #define MONITOR_IDLE_NS (100 * MS) /* all idle for so long: the monitor sleeps too */
 
+#define DEADLOCK_NS (20 * MS)     /* all idle for so long: can anything go on? */
+#define LOOP_EVENTS SMALL(128, 2) /* events a loop takes at a time */
+
 #define EXIT_GRACE_NS (100 * MS) /* WEFT_MAIN: main has returned; tasks that still run get so long to park */
 #define STOP_NOTICE_NS (1 * SEC) /* weft_run: after so long it says for whom it waits */
 

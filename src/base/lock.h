@@ -30,6 +30,7 @@ enum lock_rank {
 	RANK_TIMER,  /* a user timer */
 	RANK_CHAN,   /* a channel; several in address order */
 	RANK_LOT,    /* a bucket of address-keyed waiters */
+	RANK_DESC,   /* a descriptor */
 	RANK_WHEEL,  /* a worker's timers */
 	RANK_INJECT, /* the injection queue */
 	RANK_IDLE,   /* the list of sleeping workers */

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * loop.h - the libuv loop of one worker: where it sleeps, and what wakes it.
+ * loop.h - the loop of one worker: where it sleeps, what wakes it, and how it hears of descriptors.
  *
- * Tasks never call libuv (law 6).  The loop runs on an OS stack, by its owner.  loop_kick is the only call for other threads.
+ * Two files behind this interface, chosen by the build option `loop`:
+ *   loop_epoll.c  Linux: one edge-triggered epoll set, each descriptor in it once; the libuv loop's descriptor is one of them
+ *   loop_uv.c     portable: a uv_poll handle a descriptor, kept armed
+ *
+ * Tasks never call libuv (law 6).  A libuv loop runs on an OS stack, by whoever holds its lock: the owner, or a worker that looks after it while the
+ * owner is stuck in a task.  Claimed tasks are returned as a list, oldest first, for weft__ready_list.
  */
 #ifndef WEFT_CORE_LOOP_H
 #define WEFT_CORE_LOOP_H
@@ -10,25 +15,48 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct inject_node;
 struct loop;
+struct polldesc;
 
-/* A loop with its wake-up handle. Returns 0 or libuv's code; *out is NULL on error. */
+#define LOOP_WARDS_MAX 8
+
+/* A loop with its wake-up. Returns 0 or a negative code; *out is NULL on error. */
 int weft__loop_make(struct loop **out);
 
-/* Closes all of it. Owner's thread, or any once the owner is gone. NULL is allowed. */
+/* Closes all of it. Owner's thread, or any once the owner is gone; nobody is watched any more. NULL is allowed. */
 void weft__loop_free(struct loop *l);
 
-/* Blocks until kicked, an event of the loop, or the absolute monotonic deadline (INT64_MAX: none); runs the events' callbacks. Owner, on its own
- * stack. May return early. */
-void weft__loop_sleep(struct loop *l, int64_t deadline);
+/* Blocks until kicked, an event of the loop, one of its n wards' (loops of workers that are stuck), or the absolute monotonic deadline (INT64_MAX: none).
+ * Owner, on its own stack. May return early. */
+struct inject_node *weft__loop_sleep(struct loop *l, int64_t deadline, struct loop *const *wards, unsigned n);
 
-/* Runs what is ready, without blocking. Owner, on its own stack. */
-void weft__loop_poll(struct loop *l);
+/* What is there, without blocking. Any worker. on_task: called on a task's stack, which is too small for libuv; then *more (set to false or
+ * true) says that the worker should come back on its own. Without, more may be NULL. */
+struct inject_node *weft__loop_poll(struct loop *l, bool on_task, bool *more);
 
-/* Has handles or requests of its own besides the wake-up: needs to be polled while the worker is busy. */
+/* Descriptors are watched, or operations wait: needs to be polled while its worker is busy. Any thread; a hint. */
+bool weft__loop_watches(struct loop *l);
+
+/* Has libuv handles or requests that keep it alive. Owner, or any while all workers sleep. */
 bool weft__loop_active(struct loop *l);
 
 /* Makes loop_sleep return, now or next time. Any thread. Orders nothing (core/parker.h does). */
 void weft__loop_kick(struct loop *l);
+
+/* Sees to it that the next event of a side of fd is heard, by l if fd is not watched yet. pd locked. own: l is the calling worker's. Returns 0 or a
+ * negative code. */
+int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, bool own);
+
+/* fd may be another file than the one that is watched: watches this one; what is ready now is heard again. pd locked, and watched. Returns 0 or a negative
+ * code. */
+int weft__loop_again(struct polldesc *pd, int fd);
+
+/* fd is to be closed, or not watched any more; poll_shut has been called. pd locked. True: done. False: ends in weft__loop_forgotten(pd), called with
+ * nothing locked but the loop; until then fd must stay open. */
+bool weft__loop_forget(struct polldesc *pd, int fd);
+
+/* Handed in by io/fd.c: what forget has promised. */
+extern void (*weft__loop_forgotten)(struct polldesc *pd);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "core/lot.h"
 
+#include "base/check.h"
 #include "core/runtime.h"
 
 struct lot_bucket weft__lot[LOT_BUCKETS];
@@ -20,16 +21,14 @@ struct waiter *weft__lot_next(struct lot_bucket *b, const void *key, struct wait
 	return NULL;
 }
 
-int weft__lot_wait(void *key, bool (*still)(void *arg), void *arg, enum task_reason reason, int64_t deadline)
+static int lot_wait(void *key, bool (*still)(void *arg), void *arg, enum task_reason reason, struct self me, int64_t deadline,
+		    enum wait_state how)
 {
 	struct lot_bucket *b = lot_bucket(key);
-	struct self me;
 	struct waiter w;
 	uint64_t word;
-	int rc = self_enter(&me, &deadline);
+	int rc;
 
-	if (rc)
-		return rc;
 	lock_take_solo(&b->lock, RANK_LOT);
 	if (!still(arg)) {
 		lock_drop_solo(&b->lock);
@@ -39,12 +38,30 @@ int weft__lot_wait(void *key, bool (*still)(void *arg), void *arg, enum task_rea
 		lock_drop_solo(&b->lock);
 		return WEFT_EAGAIN;
 	}
-	word = wait_begin(me.task, &w, 1, reason, deadline);
+	word = wait_begin_as(me.task, &w, 1, reason, deadline, how);
 	waiter_init(&w, me.task, word, &b->lock, RANK_LOT, key, NULL);
 	list_push_tail(&b->waiters, &w.link);
 	lock_drop_solo(&b->lock);
 	rc = weft__wait_park(me.worker, me.task, &w, 1, word, deadline);
 	return rc ? rc : w.status;
+}
+
+int weft__lot_wait(void *key, bool (*still)(void *arg), void *arg, enum task_reason reason, int64_t deadline)
+{
+	struct self me;
+	int rc = self_enter(&me, &deadline);
+
+	return rc ? rc : lot_wait(key, still, arg, reason, me, deadline, WAIT_OPEN);
+}
+
+int weft__lot_wait_shielded(void *key, bool (*still)(void *arg), void *arg, enum task_reason reason)
+{
+	struct self me = {.worker = weft__worker()};
+
+	me.task = me.worker ? load_relaxed(&me.worker->cur) : weft__foreign(); /* own */
+	if (!me.task && me.worker)
+		weft__fatal("a blocking call was made from a worker's own stack (a callback must not block)");
+	return me.task ? lot_wait(key, still, arg, reason, me, WEFT_FOREVER, WAIT_SHIELDED) : WEFT_ENOMEM;
 }
 
 struct inject_node *weft__lot_claim_all(struct lot_bucket *b, void *key, int status)
@@ -73,4 +90,23 @@ void weft__lot_wake_all(struct worker *wk, void *key, int status)
 	claimed = weft__lot_claim_all(b, key, status);
 	lock_drop_solo(&b->lock);
 	weft__ready_list(wk, claimed);
+}
+
+void weft__lot_wake_one(struct worker *wk, void *key, int status, void (*none)(void *arg), void *arg)
+{
+	struct lot_bucket *b = lot_bucket(key);
+	struct weft_task *claimed = NULL;
+	struct waiter *w;
+
+	lock_take_solo(&b->lock, RANK_LOT);
+	while (!claimed && (w = weft__lot_next(b, key, NULL)) != NULL) {
+		list_remove(&w->link);
+		if (waiter_claim(w, status, false))
+			claimed = w->task;
+	}
+	if (!weft__lot_next(b, key, NULL))
+		none(arg);
+	lock_drop_solo(&b->lock);
+	if (claimed)
+		weft__ready(wk, claimed);
 }

@@ -33,10 +33,17 @@ struct waiter *weft__lot_next(struct lot_bucket *b, const void *key, struct wait
  * WEFT_ECANCELED, WEFT_ENOMEM. */
 int weft__lot_wait(void *key, bool (*still)(void *arg), void *arg, enum task_reason reason, int64_t deadline);
 
+/* The same, not ended by cancel and without a deadline: for what must be waited for. Returns 0, the waker's status, or WEFT_ENOMEM (a foreign thread
+ * has no record). */
+int weft__lot_wait_shielded(void *key, bool (*still)(void *arg), void *arg, enum task_reason reason);
+
 /* Claims all that wait upon key, with this status. Bucket locked. The claimed, oldest first, are to be given to weft__ready_list after unlocking. */
 struct inject_node *weft__lot_claim_all(struct lot_bucket *b, void *key, int status);
 
 /* Wakes all that wait upon key; weft__lot_wait returns status to them. Takes the bucket's lock. w: the caller's worker or NULL. */
 void weft__lot_wake_all(struct worker *w, void *key, int status);
+
+/* Wakes the first that waits upon key. none(arg) is called under the bucket's lock when nobody is left. */
+void weft__lot_wake_one(struct worker *w, void *key, int status, void (*none)(void *arg), void *arg);
 
 #endif

@@ -7,6 +7,7 @@
  *   - a worker that has stood on one task since the last look is stuck: if it keeps work to itself (slot, inbox, ring, due timers), or shared
  *     work waits, a sleeping worker is woken to search, or if none sleeps a busy one asked to help at its next slow schedule;
  *   - retries tasks that wait for a stack; lets unused stacks and records decay;
+ *   - when all workers have slept for DEADLOCK_NS, asks once whether anything can go on (runtime.c), so that going to sleep stays cheap;
  *   - when the runtime is to stop and a task does not let it: ends the process (WEFT_MAIN), or says which task it is.
  * It runs no task.  When all workers have slept for MONITOR_IDLE_NS and nothing is left to decay it sleeps itself, until a worker leaves idleness
  * (weft__monitor_poke: one relaxed load).  It is also the one thread of weft that does not block signals: SIGQUIT prints all tasks, if
@@ -46,11 +47,14 @@ void weft__monitor_poke(struct runtime *rt)
 /* Anything to do for a worker that does not move? */
 static bool keeps_work(struct worker *w, int64_t now)
 {
-	return load_relaxed(&w->slot) || injectq_len(&w->inbox) || !wsq_empty(&w->runq) || wheel_next(&w->wheel) <= now;
+	return load_relaxed(&w->slot) || injectq_len(&w->inbox) || !wsq_empty(&w->runq) || wheel_next(&w->wheel) <= now ||
+	       (weft__loop_watches(w->loop) && !load_relaxed(&w->warded)); /* hints */
 }
 
-static void look_after_workers(struct runtime *rt, uint32_t *ticks)
+/* Returns whether any worker has moved since the last look. */
+static bool look_after_workers(struct runtime *rt, uint32_t *ticks)
 {
+	bool moved = false;
 	int64_t now = clock_now();
 	bool help = injectq_len(&rt->inject) != 0;
 	struct inject_node *n;
@@ -66,6 +70,7 @@ static void look_after_workers(struct runtime *rt, uint32_t *ticks)
 				help |= keeps_work(w, now);
 			}
 		}
+		moved |= ticks[i] != tick;
 		ticks[i] = tick;
 	}
 	if (injectq_len(&rt->stackless) && (n = injectq_pop(&rt->stackless)) != NULL)
@@ -74,6 +79,7 @@ static void look_after_workers(struct runtime *rt, uint32_t *ticks)
 		weft__sched_wake(rt);
 	else if (help)
 		store_relaxed(&rt->help_wanted, true); /* a hint, repeated at the next look */
+	return moved;
 }
 
 /* Sleeps until somebody runs. Returns at once if somebody does. */
@@ -113,7 +119,7 @@ static void *monitor_main(void *arg)
 	struct runtime *rt = arg;
 	uint32_t *ticks = rt->monitor_ticks;
 	int64_t idle_since = 0, decayed = 0, stopping_since = 0, now;
-	bool decaying = true;
+	bool decaying = true, judged = false, moved;
 
 	pthread_sigmask(SIG_SETMASK, &rt->caller_mask, NULL);
 	while (!load_acquire(&rt->monitor_stop)) {           /* pairs with store_release in weft__monitor_stop */
@@ -122,15 +128,19 @@ static void *monitor_main(void *arg)
 			if (weft__hooks.dump)
 				weft__hooks.dump(STDERR_FILENO);
 		}
-		look_after_workers(rt, ticks);
+		moved = look_after_workers(rt, ticks);
 		now = weft__clock_read();        /* real time also under the fake clock */
 		if (load_acquire(&rt->stopping)) /* pairs with store_release in weft__runtime_stop */
 			look_after_stop(rt, now, &stopping_since);
-		if (idle_sleepers(&rt->idle) != rt->n) {
+		if (moved || idle_sleepers(&rt->idle) != rt->n) {
 			idle_since = 0;
 			decaying = true;
+			judged = false;
 		} else if (!idle_since) {
 			idle_since = now;
+		} else if (!judged && now - idle_since >= DEADLOCK_NS) {
+			weft__runtime_all_asleep(rt);
+			judged = true;
 		}
 		if (now - decayed >= DECAY_NS / 2 && decaying) {
 			enum stack_decay stacks = weft__stack_decay();

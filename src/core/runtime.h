@@ -33,6 +33,7 @@ struct worker {
 	int *errno_at;                  /* the thread's errno */
 	struct runtime *rt;
 	ATOMIC(int32_t) countdown; /* schedules until the next slow one; owner, and the monitor sets 0 */
+	bool errand;               /* its loop wants to be run on the worker's own stack; owner */
 	uint32_t slot_runs;        /* runs out of the slot in a row */
 	int64_t coarse_now;        /* clock at the last slow schedule; owner */
 	struct weft_task *taken;   /* picked, but somebody still stood on it: the worker's own stack waits for it; owner */
@@ -49,6 +50,7 @@ struct worker {
 	/* read by others */
 	CACHE_ALIGNED ATOMIC(uint32_t) tick; /* schedules so far; written by the owner (relaxed), watched by thieves and the monitor */
 	ATOMIC(uint32_t) stuck_tick;         /* the tick at which the monitor saw it stand still; monitor (relaxed), read by thieves */
+	ATOMIC(bool) warded;                 /* it is stuck, and a sleeping worker listens to its loop; a hint */
 	ATOMIC(struct weft_task *) slot;     /* LIFO slot: put by the owner, taken by it or by a thief that saw tick stand still */
 	ATOMIC(uint64_t) stat_started;       /* statistics: owner writes, anyone reads, relaxed */
 	ATOMIC(uint64_t) stat_finished;
@@ -104,6 +106,7 @@ struct runtime {
 extern HIDDEN struct runtime
 	*weft__rt; /* the one that is up, or NULL. Workers and tasks may read it; foreign threads between rt_enter and rt_leave */
 /* Held by foreign threads while they use the runtime, so that it does not go down under them (core/foreign.c). */
+extern HIDDEN ATOMIC(uint32_t) weft__run_count; /* how many runtimes have gone down: says which loops are gone */
 bool weft__rt_enter(void);
 void weft__rt_leave(void);
 void weft__rt_publish(struct runtime *rt);
@@ -190,7 +193,7 @@ void weft__monitor_poke(struct runtime *rt); /* a worker leaves idleness */
 
 /* --- runtime.c --- */
 void weft__runtime_stop(struct runtime *rt, int result);
-void weft__runtime_all_asleep(struct runtime *rt, struct worker *w); /* w is about to sleep, and found all others asleep: deadlock? */
+void weft__runtime_all_asleep(struct runtime *rt); /* the monitor has seen all workers asleep for a while: deadlock? */
 
 int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process, int *result);
 

@@ -131,6 +131,11 @@ NOINLINE struct weft_task *weft__sched_pick_slow(struct worker *w)
 		if (t)
 			sched_push_tail(w, t);
 	}
+	if (weft__loop_watches(w->loop)) {
+		weft__ready_list(w, weft__loop_poll(w->loop, true, &w->errand));
+		if (unlikely(w->errand))
+			return NULL;
+	}
 	t = task_of_next(injectq_pop(&w->inbox));
 	shared = task_of_next(injectq_pop(&rt->inject));
 	if (t && shared)

@@ -88,7 +88,7 @@ static ALWAYS_INLINE struct weft_task *sched_pick(struct worker *w)
 	store_relaxed(&w->countdown, left);
 	if (unlikely(left <= 0)) {
 		t = weft__sched_pick_slow(w);
-		if (t || load_relaxed(&w->rt->stopping)) /* pick_slow has acquired it */
+		if (t || w->errand || load_relaxed(&w->rt->stopping)) /* pick_slow has acquired it */
 			return t;
 	}
 	t = load_relaxed(&w->slot); /* our own store, or a thief's NULL */
@@ -200,7 +200,7 @@ static ALWAYS_INLINE int wait_park(struct worker *wk, struct weft_task *t, struc
 	if (unlikely(!wk))
 		return weft__wait_foreign(t, w, n, word, deadline);
 	asym_light(); /* pairs with asym_heavy in ctx.c */
-	if (unlikely(load_relaxed(&t->cancel)) && wait_claim(&t->wait, word, WAIT_CANCELED)) {
+	if (unlikely(load_relaxed(&t->cancel)) && wait_state(word) != WAIT_SHIELDED && wait_claim(&t->wait, word, WAIT_CANCELED)) {
 		task_set_state(t, WEFT_TASK_RUNNING);
 		return weft__wait_outcome(t, w, n);
 	}

@@ -587,9 +587,20 @@ enum weft_task_state weft_task_stateof(weft_task *t)
 }
 
 static const char *const reason_names[REASON_COUNT] = {
-	[REASON_NONE] = "",         [REASON_CHAN_SEND] = "chan send", [REASON_CHAN_RECV] = "chan receive",
-	[REASON_SELECT] = "select", [REASON_MUTEX] = "mutex",         [REASON_WAITGROUP] = "wait group",
-	[REASON_JOIN] = "join",     [REASON_PARK] = "park",           [REASON_SLEEP] = "sleep",
+	[REASON_NONE] = "",
+	[REASON_CHAN_SEND] = "chan send",
+	[REASON_CHAN_RECV] = "chan receive",
+	[REASON_SELECT] = "select",
+	[REASON_MUTEX] = "mutex",
+	[REASON_WAITGROUP] = "wait group",
+	[REASON_JOIN] = "join",
+	[REASON_PARK] = "park",
+	[REASON_SLEEP] = "sleep",
+	[REASON_READ] = "read",
+	[REASON_WRITE] = "write",
+	[REASON_ACCEPT] = "accept",
+	[REASON_DIAL] = "dial",
+	[REASON_IO] = "io",
 	[REASON_ABANDONED] = "",
 };
 

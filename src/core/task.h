@@ -46,6 +46,11 @@ enum task_reason {
 	REASON_PARK,
 	REASON_SLEEP,
 	REASON_OWN_LAST = REASON_SLEEP,
+	REASON_READ,
+	REASON_WRITE,
+	REASON_ACCEPT,
+	REASON_DIAL,
+	REASON_IO,
 	REASON_ABANDONED, /* DONE: the runtime went down before it ended */
 	REASON_COUNT,
 };

@@ -62,7 +62,8 @@ static ALWAYS_INLINE bool waiter_claim(struct waiter *w, int32_t status, bool so
 
 /* Opens the caller's wait with a deadline (WEFT_FOREVER: none). w: its waiters, for dumps and shutdown (NULL: none).
  * Returns the open word, to be stored in the waiters before they are listed. */
-static inline uint64_t wait_begin(struct weft_task *t, struct waiter *w, int n, enum task_reason reason, int64_t deadline)
+static inline uint64_t wait_begin_as(struct weft_task *t, struct waiter *w, int n, enum task_reason reason, int64_t deadline,
+				     enum wait_state how)
 {
 	store_relaxed(&t->reason, (uint8_t)reason); /* for readers */
 	task_set_state(t, WEFT_TASK_PARKED);        /* before anybody can claim the wait and say RUNNABLE */
@@ -73,7 +74,12 @@ static inline uint64_t wait_begin(struct weft_task *t, struct waiter *w, int n, 
 		t->nwaiters = (uint32_t)n;
 	if (load_relaxed(&t->deadline) != deadline)    /* own field */
 		store_relaxed(&t->deadline, deadline); /* made visible by the release store in wait_open */
-	return wait_open(&t->wait, WAIT_OPEN);
+	return wait_open(&t->wait, how);
+}
+
+static inline uint64_t wait_begin(struct weft_task *t, struct waiter *w, int n, enum task_reason reason, int64_t deadline)
+{
+	return wait_begin_as(t, w, n, reason, deadline, WAIT_OPEN);
 }
 
 static inline void waiter_init(struct waiter *w, struct weft_task *t, uint64_t word, struct lock *lock, enum lock_rank rank, void *source,

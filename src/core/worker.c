@@ -3,7 +3,8 @@
  * worker.c - a worker's own stack: find a task and run it, search, sleep.
  *
  * A worker comes back to its own stack when nothing is runnable on it, when its next task is still stood upon by another worker (law 5), or when the
- * runtime stops.  From there:  own queues - due timers - search the others (rings, slots that stand still, due timers) - sleep in the loop.
+ * runtime stops.  From there:  own queues - due timers - search the others (rings, slots that stand still, due timers, loops of those that are
+ * stuck) - sleep in the loop, and in those of workers that are stuck, of which this one then is a ward's guardian.
  *
  * The protocol of search and sleep is core/idle.h's, the word slept upon core/parker.h's.  The law this file keeps for them: look at every queue
  * once more after idle_enter.  A full LIFO slot counts as work only if its owner does not move: the owner takes it at its next schedule, and a
@@ -46,6 +47,21 @@ static struct weft_task *rob_slot(struct worker *w, struct worker *v)
 	return t;
 }
 
+/* The monitor has seen that v stands on the same task as a while ago. */
+static bool stuck(struct worker *v)
+{
+	return load_relaxed(&v->cur) && load_relaxed(&v->stuck_tick) == load_relaxed(&v->tick); /* hints */
+}
+
+/* Hears for a worker that is stuck what its descriptors have to say. */
+static bool serve_loop(struct worker *w, struct worker *v)
+{
+	struct inject_node *ready = stuck(v) && weft__loop_watches(v->loop) ? weft__loop_poll(v->loop, false, NULL) : NULL;
+
+	weft__ready_list(w, ready);
+	return ready != NULL;
+}
+
 static struct weft_task *rob(struct worker *w, struct worker *v, int64_t now)
 {
 	struct weft_task *t;
@@ -58,7 +74,7 @@ static struct weft_task *rob(struct worker *w, struct worker *v, int64_t now)
 			return t;
 		}
 	}
-	if (weft__sched_timers(w, &v->wheel, now))
+	if (weft__sched_timers(w, &v->wheel, now) || serve_loop(w, v))
 		return weft__sched_pick(w);
 	return NULL;
 }
@@ -72,7 +88,7 @@ static struct weft_task *visit_slots(struct worker *w, bool take, bool *seen)
 		struct worker *v = &rt->workers[i];
 		uint32_t tick = load_relaxed(&v->tick); /* a hint: stale means one more look later */
 		/* hints; what is placed on a worker is taken from it only when the monitor has found it stuck on a task */
-		bool placed = injectq_len(&v->inbox) && load_relaxed(&v->cur) && load_relaxed(&v->stuck_tick) == tick;
+		bool placed = injectq_len(&v->inbox) && stuck(v);
 		bool keeps = load_relaxed(&v->slot) != NULL || placed; /* a hint */
 		struct weft_task *t;
 
@@ -106,6 +122,7 @@ NOINLINE void weft__worker_help(struct worker *w)
 		if (v == w || !load_relaxed(&v->cur)) /* a hint */
 			continue;
 		weft__sched_timers(w, &v->wheel, w->coarse_now);
+		serve_loop(w, v);
 		t = wsq_steal(&v->runq, &w->runq, &moved);
 		if (t)
 			weft__sched_push(w, t);
@@ -183,18 +200,31 @@ static struct weft_task *still_slot(struct worker *w)
 	return visit_slots(w, true, &seen);
 }
 
-static void sleep_now(struct worker *w)
+/* Returns the tasks that the loop, or a ward's, has made runnable. */
+static struct inject_node *sleep_now(struct worker *w)
 {
+	struct loop *wards[LOOP_WARDS_MAX];
 	struct runtime *rt = w->rt;
+	struct inject_node *ready = NULL;
+	unsigned n = 0;
 
-	if (idle_sleepers(&rt->idle) == rt->n)
-		weft__runtime_all_asleep(rt, w);
+	for (unsigned i = 0; i < rt->n && n < LOOP_WARDS_MAX; i++) {
+		struct worker *v = &rt->workers[i];
+
+		if (v != w && stuck(v) && weft__loop_watches(v->loop)) {
+			wards[n++] = v->loop;
+			store_relaxed(&v->warded, true); /* a hint */
+		}
+	}
 	if (parker_prepare(&w->parker) && !load_acquire(&rt->stopping)) {
 		store_relaxed(&w->stat_sleeps, load_relaxed(&w->stat_sleeps) + 1); /* statistics */
-		weft__loop_sleep(w->loop, wheel_next(&w->wheel));
+		ready = weft__loop_sleep(w->loop, wheel_next(&w->wheel), wards, n);
 		weft__monitor_poke(rt);
 	}
 	parker_done(&w->parker);
+	for (unsigned i = 0; unlikely(n) && i < rt->n; i++)
+		store_relaxed(&rt->workers[i].warded, false); /* a hint: another's ward is found again */
+	return ready;
 }
 
 /* The next task for this worker, however long it takes; NULL when the runtime stops. */
@@ -202,12 +232,17 @@ static struct weft_task *find(struct worker *w)
 {
 	struct runtime *rt = w->rt;
 	struct weft_task *t = NULL;
+	struct inject_node *ready;
 	bool searching = false;
 	int id;
 
 	for (;;) {
 		if (load_acquire(&rt->stopping)) /* pairs with store_release in weft__runtime_stop */
 			break;
+		if (unlikely(w->errand)) {
+			w->errand = false;
+			weft__ready_list(w, weft__loop_poll(w->loop, false, NULL));
+		}
 		t = weft__sched_pick(w);
 		if (!t)
 			t = shared_queues(w);
@@ -218,9 +253,7 @@ static struct weft_task *find(struct worker *w)
 		}
 		if (t)
 			break;
-		if (weft__loop_active(w->loop))
-			weft__loop_poll(w->loop);
-		if (!searching)
+		if (!searching && rt->n > 1)
 			searching = idle_try_search(&rt->idle, rt->n);
 		if (searching) {
 			t = search(w);
@@ -237,8 +270,9 @@ static struct weft_task *find(struct worker *w)
 			searching = idle_leave(&rt->idle, w->id, false);
 			break;
 		}
-		sleep_now(w);
+		ready = sleep_now(w);
 		searching = idle_leave(&rt->idle, w->id, false);
+		weft__ready_list(w, ready); /* not before: it may wake a sleeper, which shall not be this one */
 	}
 	if (searching) {
 		id = idle_found(&rt->idle);

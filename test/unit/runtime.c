@@ -133,7 +133,7 @@ static int stats_main(void *arg)
 	T_EQ(weft_stats(&a), 0);
 	for (int i = 0; i < 100; i++)
 		finish(start(result, NULL));
-	weft_task_sleep(WEFT_US);
+	weft_task_sleep(10 * WEFT_MS);
 	T_EQ(weft_stats(&b), 0);
 	T_EQ(b.started, a.started + 100);
 	T_EQ(b.finished, a.finished + 100);

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * loop_epoll.c - a worker's loop on Linux: one edge-triggered epoll set, with the libuv loop inside.
+ *
+ * A descriptor is put into the set of the worker that first waited for it, once, for both directions and hang-ups; it stays there until it is closed, so
+ * waiting needs no system call. An entry holds the record's address and the generation of its descriptor (drawn below).  Adding and removing need no lock, from
+ * any thread.  Two threads may ask one set for events: each event goes to one of them.
+ *
+ *    63       48 47                      6 5   0
+ *   +-----------+-------------------------+-----+
+ *   | generation|  address of a polldesc  | tag |
+ *   +-----------+-------------------------+-----+
+ *
+ * Waking up is a write to an eventfd, edge-triggered: it is never read.  libuv's own descriptor is watched level-triggered: when it is ready, or one of the
+ * loop's own timers is due, the loop runs without blocking. A watcher that was just started is pushed to the kernel only by uv_run, hence the run before
+ * each sleep while handles are active.
+ *
+ * epoll_pwait2 (Linux 5.11) sleeps with nanoseconds; where it is missing, ppoll on the set's descriptor does, at one system call more.
+ * (Rejected: libuv's timers, which are milliseconds. A uv_poll on the set inside libuv's loop: two system calls more a wake-up.)
+ */
+#include "core/loop.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "core/polldesc.h"
+#include "core/runtime.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <uv.h>
+
+#define TAG_DESC 0u
+#define TAG_KICK 1u
+#define TAG_UV 2u
+#define TAG_MASK 63u
+#define ADDRESS_BITS 48
+
+struct loop {
+	int set;                  /* epoll */
+	int kick;                 /* eventfd */
+	ATOMIC(uint32_t) watched; /* descriptors in the set; a hint */
+	ATOMIC(uint32_t) uv_held; /* 1 while somebody runs uv */
+	bool uv_due;              /* its descriptor was ready; whoever polls, a hint */
+	uv_loop_t uv;
+};
+
+void (*weft__loop_forgotten)(struct polldesc *pd); /* never needed here */
+
+static ATOMIC(bool) no_pwait2; /* the kernel said so; relaxed: all find the same */
+
+static int add(struct loop *l, int fd, uint32_t events, uint64_t data)
+{
+	struct epoll_event ev = {.events = events, .data.u64 = data};
+
+	return epoll_ctl(l->set, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+int weft__loop_make(struct loop **out)
+{
+	struct loop *l = calloc(1, sizeof *l);
+	int rc;
+
+	*out = NULL;
+	if (!l)
+		return WEFT_ENOMEM;
+	rc = uv_loop_init(&l->uv);
+	if (rc < 0)
+		goto free_loop;
+	l->set = epoll_create1(EPOLL_CLOEXEC);
+	if (l->set < 0) {
+		rc = -errno;
+		goto close_uv;
+	}
+	l->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (l->kick < 0) {
+		rc = -errno;
+		goto close_set;
+	}
+	rc = add(l, l->kick, EPOLLIN | EPOLLET, TAG_KICK);
+	if (rc == 0)
+		rc = add(l, uv_backend_fd(&l->uv), EPOLLIN, TAG_UV);
+	if (rc < 0)
+		goto close_kick;
+	*out = l;
+	return 0;
+close_kick:
+	close(l->kick);
+close_set:
+	close(l->set);
+close_uv:
+	CHECK_EQ(uv_loop_close(&l->uv), 0);
+free_loop:
+	free(l);
+	return rc;
+}
+
+void weft__loop_free(struct loop *l)
+{
+	if (!l)
+		return;
+	uv_run(&l->uv, UV_RUN_DEFAULT);
+	CHECK_EQ(uv_loop_close(&l->uv), 0);
+	close(l->kick);
+	close(l->set);
+	free(l);
+}
+
+/* --- events --- */
+
+static void deliver(struct loop *l, const struct epoll_event *ev, int n, struct poll_ready *r)
+{
+	for (int i = 0; i < n; i++) {
+		uint64_t data = ev[i].data.u64;
+		uint32_t e = ev[i].events;
+		unsigned dirs = 0;
+		bool hung_up = e & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+
+		switch (data & TAG_MASK) {
+		case TAG_DESC:
+			if (e & (EPOLLIN | EPOLLPRI) || hung_up)
+				dirs |= 1u << POLL_READ;
+			if (e & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+				dirs |= 1u << POLL_WRITE;
+			poll_arrive((struct polldesc *)(uintptr_t)(data << 16 >> 16), (uint16_t)(data >> ADDRESS_BITS), dirs, hung_up, r);
+			break;
+		case TAG_UV:
+			l->uv_due = true;
+			break;
+		default: /* TAG_KICK: waking up was all */
+			break;
+		}
+	}
+}
+
+static void run_uv(struct loop *l)
+{
+	uint32_t free_now = 0;
+
+	if (!cas_acquire(&l->uv_held, &free_now, 1u)) /* pairs with the release below; another thread runs it just now */
+		return;
+	l->uv_due = false;
+	uv_run(&l->uv, UV_RUN_NOWAIT);
+	store_release(&l->uv_held, 0u);
+}
+
+struct inject_node *weft__loop_poll(struct loop *l, bool on_task, bool *more)
+{
+	struct epoll_event ev[LOOP_EVENTS];
+	struct poll_ready r;
+	int n;
+
+	poll_ready_init(&r);
+	n = epoll_wait(l->set, ev, LOOP_EVENTS, 0);
+	if (n > 0)
+		deliver(l, ev, n, &r);
+	if (on_task)
+		*more = l->uv_due || uv_loop_alive(&l->uv);
+	else if (l->uv_due || uv_loop_alive(&l->uv))
+		run_uv(l);
+	return r.first;
+}
+
+/* --- sleep --- */
+
+/* Blocks in the set. timeout: NULL: for ever. Returns the number of events. */
+static int wait_set(struct loop *l, struct epoll_event *ev, const struct timespec *timeout)
+{
+	struct pollfd pfd = {.fd = l->set, .events = POLLIN};
+	int n;
+
+	if (!timeout)
+		return epoll_wait(l->set, ev, LOOP_EVENTS, -1);
+	if (timeout->tv_sec == 0 && timeout->tv_nsec == 0)
+		return epoll_wait(l->set, ev, LOOP_EVENTS, 0);
+	if (!load_relaxed(&no_pwait2)) { /* a constant, once known */
+		n = epoll_pwait2(l->set, ev, LOOP_EVENTS, timeout, NULL);
+		if (n >= 0 || errno != ENOSYS)
+			return n;
+		store_relaxed(&no_pwait2, true); /* as above */
+	}
+	n = ppoll(&pfd, 1, timeout, NULL);
+	return n > 0 ? epoll_wait(l->set, ev, LOOP_EVENTS, 0) : n;
+}
+
+/* The same when others' sets count too; what those have is left to be polled. */
+static int wait_sets(struct loop *l, struct loop *const *wards, unsigned n, struct epoll_event *ev, const struct timespec *timeout)
+{
+	struct pollfd pfd[1 + LOOP_WARDS_MAX];
+
+	pfd[0] = (struct pollfd){.fd = l->set, .events = POLLIN};
+	for (unsigned i = 0; i < n; i++)
+		pfd[1 + i] = (struct pollfd){.fd = wards[i]->set, .events = POLLIN};
+	return ppoll(pfd, 1 + n, timeout, NULL) < 0 ? -1 : epoll_wait(l->set, ev, LOOP_EVENTS, 0);
+}
+
+struct inject_node *weft__loop_sleep(struct loop *l, int64_t deadline, struct loop *const *wards, unsigned n)
+{
+	struct epoll_event ev[LOOP_EVENTS];
+	struct timespec ts, *timeout = NULL;
+	bool active = weft__loop_active(l);
+	struct poll_ready r;
+	int got;
+
+	poll_ready_init(&r);
+	if (active) {
+		int ms;
+
+		run_uv(l);
+		ms = uv_backend_timeout(&l->uv);
+		if (ms >= 0) {
+			int64_t due = clock_add(clock_now(), ms * INT64_C(1000000));
+
+			deadline = due < deadline ? due : deadline;
+		}
+	}
+	if (deadline != INT64_MAX && load_relaxed(&weft__clock_fake) == CLOCK_REAL) { /* tests' own; see clock.h */
+		int64_t ns = deadline - clock_now();
+
+		if (ns < 0)
+			ns = 0;
+		ts.tv_sec = ns / 1000000000;
+		ts.tv_nsec = ns % 1000000000;
+		timeout = &ts;
+	}
+	got = n ? wait_sets(l, wards, n, ev, timeout) : wait_set(l, ev, timeout);
+	if (got < 0)
+		CHECK_EQ(errno, EINTR);
+	else
+		deliver(l, ev, got, &r);
+	if (l->uv_due || active)
+		run_uv(l);
+	for (unsigned i = 0; i < n; i++) {
+		struct inject_node *more = weft__loop_poll(wards[i], false, NULL);
+
+		*r.last = more;
+		while (*r.last)
+			r.last = &(*r.last)->next;
+	}
+	return r.first;
+}
+
+bool weft__loop_watches(struct loop *l)
+{
+	return load_relaxed(&l->watched) != 0; /* a hint */
+}
+
+bool weft__loop_active(struct loop *l)
+{
+	return uv_loop_alive(&l->uv) != 0;
+}
+
+void weft__loop_kick(struct loop *l)
+{
+	int saved = errno;
+
+	/* Fails only when 2^64 - 2 kicks have been counted. */
+	CHECK(write(l->kick, &(uint64_t){1}, sizeof(uint64_t)) == (ssize_t)sizeof(uint64_t));
+	errno = saved;
+}
+
+/* --- descriptors --- */
+
+#define WATCHED_FOR (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+
+static uint64_t entry(struct polldesc *pd)
+{
+	return (uint64_t)(uintptr_t)pd | (uint64_t)pd->generation << ADDRESS_BITS;
+}
+
+int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, bool own)
+{
+	int rc;
+
+	(void)dir;
+	(void)own;
+	if (likely(pd->home && pd->home_run == load_relaxed(&weft__run_count))) /* constant while the caller is in the runtime */
+		return 0;
+	rc = add(l, fd, WATCHED_FOR, entry(pd));
+	if (rc)
+		return rc;
+	add_relaxed(&l->watched, 1u); /* a hint */
+	pd->home = l;
+	pd->home_run = load_relaxed(&weft__run_count); /* as above */
+	return 0;
+}
+
+int weft__loop_again(struct polldesc *pd, int fd)
+{
+	struct epoll_event ev = {.events = WATCHED_FOR, .data.u64 = entry(pd)};
+
+	if (epoll_ctl(pd->home->set, EPOLL_CTL_MOD, fd, &ev) == 0)
+		return 0;
+	return errno == ENOENT ? add(pd->home, fd, WATCHED_FOR, entry(pd)) : -errno;
+}
+
+bool weft__loop_forget(struct polldesc *pd, int fd)
+{
+	struct loop *l = pd->home;
+	struct epoll_event none = {0};
+
+	epoll_ctl(l->set, EPOLL_CTL_DEL, fd, &none); /* may fail: a descriptor of the user's that was closed is gone from the set */
+	add_relaxed(&l->watched, (uint32_t)-1);      /* a hint */
+	pd->home = NULL;
+	return true;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * poll.c - waits for a descriptor, and ends all such waits.
+ *
+ * The protocol is polldesc.h's; here it meets the caller (who waits, until when), the loop that watches, and the scheduler.  A foreign thread's
+ * descriptor is watched by the first worker.
+ */
+#include "core/polldesc.h"
+#include "core/runtime.h"
+
+ATOMIC(uint32_t) weft__run_count;
+
+/* The loop that shall watch pd: the one that does, else the caller's. NULL: no runtime is up. Foreign threads: between rt_enter and rt_leave. */
+static int want(struct polldesc *pd, int fd, enum poll_dir d, struct worker *w)
+{
+	int rc;
+
+	if (likely(w != NULL))
+		return weft__loop_want(w->loop, pd, fd, d, true);
+	if (!weft__rt_enter())
+		return WEFT_ESRCH;
+	rc = weft__loop_want(weft__rt->workers[0].loop, pd, fd, d, false);
+	weft__rt_leave();
+	return rc;
+}
+
+int weft__poll_wait(struct polldesc *pd, int fd, unsigned dirs, const uint32_t *seen, enum task_reason reason, int64_t deadline)
+{
+	struct self me;
+	struct waiter w[POLL_DIRS];
+	uint64_t word;
+	int n = 0, rc = self_enter(&me, &deadline);
+
+	if (rc)
+		return rc;
+	lock_take_solo(&pd->lock, RANK_DESC);
+	for (int d = 0; d < POLL_DIRS; d++) {
+		if (!(dirs & 1u << d))
+			continue;
+		rc = poll_may_wait(pd, (enum poll_dir)d, seen[d], WEFT_ECLOSED);
+		if (rc != 1)
+			goto out; /* closed, or there has been an event */
+		rc = deadline == WEFT_NOW ? WEFT_EAGAIN : want(pd, fd, (enum poll_dir)d, me.worker);
+		if (rc)
+			goto out;
+	}
+	word = wait_begin(me.task, w, dirs == POLL_BOTH ? 2 : 1, reason, deadline);
+	for (int d = 0; d < POLL_DIRS; d++) {
+		if (!(dirs & 1u << d))
+			continue;
+		waiter_init(&w[n], me.task, word, &pd->lock, RANK_DESC, pd, NULL);
+		list_push_tail(&pd->side[d].waiters, &w[n++].link);
+	}
+	lock_drop_solo(&pd->lock);
+	rc = weft__wait_park(me.worker, me.task, w, n, word, deadline);
+	if (rc)
+		return rc;
+	rc = w[0].status;
+	if (n > 1) {
+		rc = rc ? rc : w[1].status; /* one of them was claimed */
+		weft__wait_withdraw(w, n);
+	}
+	return rc;
+out:
+	lock_drop_solo(&pd->lock);
+	return rc;
+}
+
+void weft__poll_look(struct polldesc *pd, enum poll_dir d)
+{
+	struct worker *w = weft__worker(); /* before anything is locked: see base/solo.h */
+	struct poll_ready r;
+
+	poll_ready_init(&r);
+	poll_look(pd, d, &r);
+	weft__ready_list(w, r.first);
+}
+
+bool weft__poll_close(struct polldesc *pd, int fd)
+{
+	struct worker *w = weft__worker(); /* as above */
+	bool up = w || weft__rt_enter();
+	struct poll_ready r;
+	bool done = true;
+
+	poll_ready_init(&r);
+	lock_take_solo(&pd->lock, RANK_DESC);
+	poll_shut(pd, WEFT_ECLOSED, &r);
+	if (pd->home && up && pd->home_run == load_relaxed(&weft__run_count)) /* constant while we are inside */
+		done = weft__loop_forget(pd, fd);
+	else
+		pd->home = NULL; /* its loop is gone, or about to go */
+	lock_drop_solo(&pd->lock);
+	if (!w && up)
+		weft__rt_leave();
+	weft__ready_list(w, r.first);
+	return done;
+}
+
+int weft__poll_again(struct polldesc *pd, int fd)
+{
+	struct worker *w = weft__worker(); /* as above */
+	int rc = 0;
+
+	if (!w && !weft__rt_enter())
+		return WEFT_ESRCH;
+	lock_take_solo(&pd->lock, RANK_DESC);
+	if (pd->home && pd->home_run == load_relaxed(&weft__run_count)) /* as above */
+		rc = weft__loop_again(pd, fd);
+	lock_drop_solo(&pd->lock);
+	if (!w)
+		weft__rt_leave();
+	return rc;
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fd.c - descriptors that tasks share: turns, references, waiting, close. See fd.h.
+ */
+#include "io/fd.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "core/lot.h"
+#include <limits.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- the pool --- */
+
+#define CHUNK SMALL(64, 4) /* records made at a time */
+
+static struct lock pool_lock; /* RANK_POOL */
+static struct fd *pool;       /* free records; under lock */
+static struct chunk {
+	struct chunk *next;
+	struct fd fds[CHUNK];
+} * chunks;                   /* all that were made, so that leak checkers see them; under lock */
+static ATOMIC(size_t) in_use; /* a counter */
+
+static bool pool_grow(void)
+{
+	struct chunk *c = aligned_alloc(_Alignof(struct chunk), sizeof *c);
+
+	if (!c)
+		return false;
+	memset(c, 0, sizeof *c);
+	lock_take(&pool_lock, RANK_POOL);
+	c->next = chunks;
+	chunks = c;
+	for (int i = 0; i < CHUNK; i++) {
+		c->fds[i].free_next = pool;
+		pool = &c->fds[i];
+	}
+	lock_drop(&pool_lock);
+	return true;
+}
+
+static struct fd *pool_get(void)
+{
+	struct fd *f;
+
+	do {
+		lock_take(&pool_lock, RANK_POOL);
+		f = pool;
+		if (f)
+			pool = f->free_next;
+		lock_drop(&pool_lock);
+	} while (!f && pool_grow());
+	if (f)
+		add_relaxed(&in_use, 1u); /* a counter */
+	return f;
+}
+
+static void pool_put(struct fd *f)
+{
+	lock_take(&pool_lock, RANK_POOL);
+	f->free_next = pool;
+	pool = f;
+	lock_drop(&pool_lock);
+	add_relaxed(&in_use, (size_t)-1); /* a counter */
+}
+
+size_t weft__fd_count(void)
+{
+	return load_relaxed(&in_use); /* a counter */
+}
+
+int weft__fd_make(struct fd **out, int fd)
+{
+	struct fd *f = pool_get();
+
+	*out = f;
+	if (!f)
+		return WEFT_ENOMEM;
+	(void)weft__worker(); /* see base/solo.h */
+	f->fd = fd;
+	for (int d = 0; d < POLL_DIRS; d++) {
+		store_relaxed(&f->side[d].drained, POLL_FIRST - 1); /* nobody else uses it */
+		store_relaxed(&f->side[d].deadline, WEFT_FOREVER);
+	}
+	poll_open(&f->poll);
+	store_relaxed(&f->use, FD_REF); /* as above */
+	return 0;
+}
+
+void weft__fd_use(struct fd *f, int fd)
+{
+	f->fd = fd;
+}
+
+/* --- the word --- */
+
+/* Sets and clears bits; returns what it was. */
+static inline uint32_t use_change(struct fd *f, uint32_t set, uint32_t clear)
+{
+	uint32_t was = load_relaxed(&f->use); /* checked by the compare-and-swap */
+
+	while (!solo_cas32(&f->use, &was,
+			   (was | set) & ~clear)) /* acquire, release: who closes sees what calls did, and the other way round */
+		;
+	return was;
+}
+
+static inline uint32_t use_add(struct fd *f, uint32_t n)
+{
+	uint32_t was = load_relaxed(&f->use); /* as above */
+
+	while (!solo_cas32(&f->use, &was, was + n))
+		;
+	return was + n;
+}
+
+static inline bool use_gone(uint32_t use)
+{
+	return use < FD_REF && !(use & (FD_BUSY(POLL_READ) | FD_BUSY(POLL_WRITE)));
+}
+
+/* Whoever closes waits upon the address of f->fd. */
+static void tell_closer(struct fd *f)
+{
+	weft__lot_wake_all(weft__worker(), &f->fd, 0);
+}
+
+static bool still_in_use(void *arg)
+{
+	struct fd *f = arg;
+
+	return load_acquire(&f->use) & FD_IN_USE; /* pairs with the changes of the word */
+}
+
+/* Takes bits of FD_IN_USE away. */
+static void use_leave(struct fd *f, uint32_t bits)
+{
+	if (unlikely(use_change(f, 0, bits) & FD_CLOSED))
+		tell_closer(f);
+}
+
+void weft__fd_ref(struct fd *f)
+{
+	uint32_t use;
+
+	(void)weft__worker(); /* see base/solo.h */
+	use = use_add(f, FD_REF);
+	if (use < FD_REF)
+		weft__fatal("a connection has more than %u references", UINT32_MAX / FD_REF);
+}
+
+void weft__fd_unref(struct fd *f)
+{
+	(void)weft__worker(); /* see base/solo.h */
+	if (use_gone(use_add(f, 0u - FD_REF)))
+		pool_put(f);
+}
+
+int weft__fd_enter(struct fd *f)
+{
+	uint32_t use;
+
+	(void)weft__worker();        /* see base/solo.h */
+	use = load_relaxed(&f->use); /* checked by the compare-and-swap */
+	do {
+		if (use & FD_CLOSED)
+			return WEFT_ECLOSED;
+		if ((use & FD_OTHERS) == FD_OTHERS)
+			return WEFT_EAGAIN; /* a thousand threads at once */
+	} while (!solo_cas32(&f->use, &use, use + FD_OTHER));
+	return 0;
+}
+
+void weft__fd_leave(struct fd *f)
+{
+	if (unlikely(use_add(f, 0u - FD_OTHER) & FD_CLOSED))
+		tell_closer(f);
+}
+
+/* --- close --- */
+
+static void forgotten(struct polldesc *pd)
+{
+	use_leave(container_of(pd, struct fd, poll), FD_LINGER);
+}
+
+__attribute__((constructor)) static void hand_in(void)
+{
+	weft__loop_forgotten = forgotten;
+}
+
+/* True for the first. */
+static bool begin_close(struct fd *f)
+{
+	uint32_t use = load_relaxed(&f->use); /* checked by the compare-and-swap */
+
+	do {
+		if (use & FD_CLOSED)
+			return false;
+	} while (!solo_cas32(&f->use, &use, use | FD_CLOSED | FD_LINGER));
+	return true;
+}
+
+int weft__fd_close(struct fd *f, bool keep)
+{
+	struct worker *w = weft__worker(); /* before the word is changed: see base/solo.h */
+	int rc = 0;
+
+	if (!begin_close(f)) {
+		rc = WEFT_ECLOSED;
+	} else {
+		if (weft__poll_close(&f->poll, f->fd))
+			use_change(f, 0, FD_LINGER);
+		for (int d = 0; d < POLL_DIRS; d++)
+			weft__lot_wake_all(w, &f->side[d], WEFT_ECLOSED);
+		while (still_in_use(f)) {
+			if (weft__lot_wait_shielded(&f->fd, still_in_use, f, REASON_IO) == WEFT_ENOMEM)
+				sched_yield(); /* a foreign thread without a record; calls under way do not block */
+			w = weft__worker();
+		}
+		if (!keep)
+			close(f->fd);
+	}
+	weft__fd_unref(f);
+	return rc;
+}
+
+/* --- turns --- */
+
+struct turn {
+	struct fd *f;
+	enum poll_dir dir;
+};
+
+/* Under the lot's lock: has to wait for its turn, and says so in the word. */
+static bool must_wait(void *arg)
+{
+	struct turn *t = arg;
+	uint32_t use = load_relaxed(&t->f->use); /* checked by the compare-and-swap */
+
+	do {
+		if (use & FD_CLOSED || !(use & FD_BUSY(t->dir)))
+			return false;
+	} while (!solo_cas32(&t->f->use, &use, use | FD_WANT(t->dir)));
+	return true;
+}
+
+/* Under the lot's lock. */
+static void nobody_waits(void *arg)
+{
+	struct turn *t = arg;
+
+	use_change(t->f, 0, FD_WANT(t->dir));
+}
+
+/* Takes its turn: BUSY, and CALL if it is about to try. */
+static int take_turn(struct fd_op *op, bool call)
+{
+	struct fd *f = op->f;
+	struct turn t = {.f = f, .dir = op->dir};
+	uint32_t use = load_relaxed(&f->use); /* checked by the compare-and-swap */
+	int rc;
+
+	for (;;) {
+		if (unlikely(use & FD_CLOSED))
+			return WEFT_ECLOSED;
+		if (unlikely(use & FD_BUSY(op->dir))) {
+			rc = weft__lot_wait(&f->side[op->dir], must_wait, &t, op->reason, op->deadline);
+			if (rc)
+				return rc;
+			use = load_relaxed(&f->use); /* as above */
+			continue;
+		}
+		if (solo_cas32(&f->use, &use, use | FD_BUSY(op->dir) | (call ? FD_CALL(op->dir) : 0))) {
+			op->busy = true;
+			op->call = call;
+			return 0;
+		}
+	}
+}
+
+void weft__fd_end(struct fd_op *op)
+{
+	struct fd *f = op->f;
+	uint32_t was;
+
+	if (!op->busy)
+		return;
+	was = use_change(f, 0, FD_BUSY(op->dir) | FD_CALL(op->dir));
+	if (likely(!(was & (FD_WANT(op->dir) | FD_CLOSED)) && was >= FD_REF))
+		return;
+	/* from here on the record may be another's, if it was not ours to recycle: addresses only, and they are only looked up */
+	if (was & FD_CALL(op->dir) && was & FD_CLOSED)
+		tell_closer(f);
+	if (use_gone(was & ~(FD_BUSY(op->dir)))) {
+		pool_put(f);
+	} else if (was & FD_WANT(op->dir)) {
+		struct turn t = {.f = f, .dir = op->dir};
+
+		weft__lot_wake_one(weft__worker(), &f->side[op->dir], 0, nobody_waits, &t);
+	}
+}
+
+/* --- waiting --- */
+
+/* The earlier of the call's deadline and the direction's. */
+static int64_t earlier(const struct fd_op *op)
+{
+	int64_t d = load_relaxed(&op->f->side[op->dir].deadline); /* moved to an earlier time, it counts as an event */
+
+	return op->deadline < d ? op->deadline : d;
+}
+
+/* The direction's deadline has passed. */
+static bool too_late(const struct fd_op *op)
+{
+	int64_t d = load_relaxed(&op->f->side[op->dir].deadline); /* as in earlier() */
+
+	return unlikely(d != WEFT_FOREVER) && d <= clock_now();
+}
+
+/* Puts CALL back after a wait. */
+static int resume(struct fd_op *op)
+{
+	if (use_change(op->f, FD_CALL(op->dir), 0) & FD_CLOSED) {
+		use_leave(op->f, FD_CALL(op->dir));
+		return WEFT_ECLOSED;
+	}
+	op->call = true;
+	return 0;
+}
+
+int weft__fd_pause(struct fd_op *op, int64_t until)
+{
+	uint32_t seen[POLL_DIRS] = {op->seen, op->seen};
+	int64_t deadline = earlier(op);
+	int rc;
+
+	if (op->call) {
+		op->call = false;
+		use_leave(op->f, FD_CALL(op->dir));
+	}
+	if (too_late(op) && op->deadline != WEFT_NOW)
+		return WEFT_ETIMEDOUT;
+	rc = weft__poll_wait(&op->f->poll, op->f->fd, 1u << op->dir, seen, op->reason, until < deadline ? until : deadline);
+	if (rc != WEFT_ETIMEDOUT || weft_ctx_check())
+		return rc;
+	/* It was `until`, or the direction's deadline, which may have been moved back meanwhile. */
+	return too_late(op) || (op->deadline != WEFT_FOREVER && op->deadline <= clock_now()) ? WEFT_ETIMEDOUT : 0;
+}
+
+/* Finds out before the first try whether it may try at all, and takes its turn. */
+static int begin(struct fd_op *op)
+{
+	struct self me;
+	int64_t ignored = op->deadline;
+	int rc = self_enter(&me, &ignored);
+
+	if (unlikely(rc))
+		return rc;
+	if (unlikely(too_late(op)))
+		return WEFT_ETIMEDOUT;
+	/* a hint: if it is wrong, it costs a change of the word */
+	return take_turn(op, poll_events(&op->f->poll, op->dir) != load_relaxed(&op->f->side[op->dir].drained));
+}
+
+int weft__fd_next(struct fd_op *op)
+{
+	struct fd *f = op->f;
+	int rc;
+
+	if (!op->busy) {
+		rc = begin(op);
+		if (unlikely(rc))
+			return rc;
+	}
+	for (;;) {
+		op->seen = poll_events(&f->poll, op->dir);
+		if (op->seen != load_relaxed(&f->side[op->dir].drained) ||                              /* ours while BUSY */
+		    (unlikely(load_relaxed(&f->poll.hung_up)) && op->dir == POLL_READ && !op->blocked)) /* acquired with the count */
+			return op->call ? 0 : resume(op);
+		op->blocked = false;
+		rc = weft__fd_pause(op, WEFT_FOREVER);
+		if (rc)
+			return rc;
+	}
+}
+
+void weft__fd_set_deadline(struct fd *f, enum poll_dir d, int64_t deadline)
+{
+	int64_t was = load_relaxed(&f->side[d].deadline); /* two that set it at once: one of them is last */
+
+	store_relaxed(&f->side[d].deadline,
+		      deadline); /* made visible by the event below: who read the old one does not get to wait by it */
+	if (deadline < was)
+		weft__poll_look(&f->poll, d);
+}

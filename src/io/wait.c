@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * wait.c - waiting for descriptors that weft did not open: weft_io_wait, weft_io_forget.
+ *
+ * Such a descriptor may be read and written by anybody, and closed behind our back, so nothing is remembered about its readiness: each wait looks (poll with
+ * no timeout), has the loop look anew, and only then waits.  What is kept by number is the record, until weft_io_forget.
+ */
+#include "io/fd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <weft/net.h>
+
+static struct lock table_lock; /* RANK_LOT: nothing is locked inside but the pool */
+static struct fd **table;      /* by descriptor; under lock */
+static size_t table_size;      /* entries; under lock */
+
+/* With a reference for the caller. NULL: none, or none could be made. */
+static struct fd *look_up(int fd, bool make)
+{
+	size_t at = (size_t)fd, size;
+	struct fd *f = NULL, **more;
+
+	lock_take(&table_lock, RANK_LOT);
+	if (at >= table_size && make) {
+		size = ROUND_UP(at + 1, 64) * 2;
+		more = realloc(table, size * sizeof *table);
+		if (!more)
+			goto out;
+		memset(more + table_size, 0, (size - table_size) * sizeof *table);
+		table = more;
+		table_size = size;
+	}
+	if (at < table_size) {
+		if (!table[at] && make)
+			(void)weft__fd_make(&table[at], fd);
+		f = table[at];
+	}
+	if (f)
+		weft__fd_ref(f);
+out:
+	lock_drop(&table_lock);
+	return f;
+}
+
+/* Which of the events hold now; 0: none. */
+static int look(int fd, int events)
+{
+	struct pollfd p = {.fd = fd, .events = (short)((events & WEFT_IO_R ? POLLIN : 0) | (events & WEFT_IO_W ? POLLOUT : 0))};
+	int hold = 0;
+
+	while (poll(&p, 1, 0) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	if (p.revents & POLLNVAL)
+		return WEFT_EBADF;
+	if (p.revents & (POLLIN | POLLHUP | POLLERR))
+		hold |= WEFT_IO_R;
+	if (p.revents & (POLLOUT | POLLHUP | POLLERR))
+		hold |= WEFT_IO_W;
+	return hold & events;
+}
+
+int weft_io_wait_until(int fd, int events, int64_t deadline)
+{
+	uint32_t seen[POLL_DIRS];
+	int64_t limit = deadline;
+	struct self me;
+	struct fd *f;
+	int rc;
+
+	if (fd < 0 || !events || events & ~(WEFT_IO_R | WEFT_IO_W))
+		return fd < 0 ? WEFT_EBADF : WEFT_EINVAL;
+	rc = self_enter(&me, &limit);
+	if (!rc)
+		rc = look(fd, events);
+	if (rc)
+		return rc;
+	if (deadline == WEFT_NOW)
+		return WEFT_EAGAIN;
+	f = look_up(fd, true);
+	if (!f)
+		return WEFT_ENOMEM;
+	do {
+		for (int d = 0; d < POLL_DIRS; d++)
+			seen[d] = poll_events(&f->poll, (enum poll_dir)d);
+		rc = weft__poll_again(&f->poll, fd);
+		if (!rc)
+			rc = look(fd, events);
+		if (!rc)
+			rc = weft__poll_wait(&f->poll, fd, (unsigned)events, seen, REASON_IO, deadline);
+	} while (!rc);
+	weft__fd_unref(f);
+	return rc;
+}
+
+int weft_io_wait(int fd, int events)
+{
+	return weft_io_wait_until(fd, events, WEFT_FOREVER);
+}
+
+int weft_io_forget(int fd)
+{
+	struct fd *f = NULL;
+
+	lock_take(&table_lock, RANK_LOT);
+	if (fd >= 0 && (size_t)fd < table_size) {
+		f = table[fd];
+		table[fd] = NULL;
+	}
+	lock_drop(&table_lock);
+	if (!f)
+		return WEFT_ENOENT;
+	(void)weft__fd_close(f, true);
+	return 0;
+}
