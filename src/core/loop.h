@@ -12,11 +12,13 @@
 #ifndef WEFT_CORE_LOOP_H
 #define WEFT_CORE_LOOP_H
 
+#include "base/compiler.h"
 #include <stdbool.h>
 #include <stdint.h>
 
 struct inject_node;
 struct loop;
+struct poll_ready;
 struct polldesc;
 
 #define LOOP_WARDS_MAX 8
@@ -52,11 +54,11 @@ int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, b
  * code. */
 int weft__loop_again(struct polldesc *pd, int fd);
 
-/* fd is to be closed, or not watched any more; poll_shut has been called. pd locked. True: done. False: ends in weft__loop_forgotten(pd), called with
+/* fd is to be closed, or not watched any more; poll_shut has been called. pd locked. True: done. False: ends in weft__loop_forgotten(pd, r), called with
  * nothing locked but the loop; until then fd must stay open. */
 bool weft__loop_forget(struct polldesc *pd, int fd);
 
-/* Handed in by io/fd.c: what forget has promised. */
-extern void (*weft__loop_forgotten)(struct polldesc *pd);
+/* Handed in by io/fd.c: what forget has promised. Claims whom it would wake, and adds them to r: a worker that is about to sleep makes nothing runnable. */
+extern HIDDEN void (*weft__loop_forgotten)(struct polldesc *pd, struct poll_ready *r);
 
 #endif

@@ -47,7 +47,7 @@ struct loop {
 	uv_loop_t uv;
 };
 
-void (*weft__loop_forgotten)(struct polldesc *pd); /* never needed here */
+void (*weft__loop_forgotten)(struct polldesc *pd, struct poll_ready *r); /* never needed here */
 
 static ATOMIC(bool) no_pwait2; /* the kernel said so; relaxed: all find the same */
 

@@ -81,7 +81,7 @@ struct inject_node *weft__lot_claim_all(struct lot_bucket *b, void *key, int sta
 	return first;
 }
 
-void weft__lot_wake_all(struct worker *wk, void *key, int status)
+struct inject_node *weft__lot_take_all(void *key, int status)
 {
 	struct lot_bucket *b = lot_bucket(key);
 	struct inject_node *claimed;
@@ -89,7 +89,12 @@ void weft__lot_wake_all(struct worker *wk, void *key, int status)
 	lock_take_solo(&b->lock, RANK_LOT);
 	claimed = weft__lot_claim_all(b, key, status);
 	lock_drop_solo(&b->lock);
-	weft__ready_list(wk, claimed);
+	return claimed;
+}
+
+void weft__lot_wake_all(struct worker *wk, void *key, int status)
+{
+	weft__ready_list(wk, weft__lot_take_all(key, status));
 }
 
 void weft__lot_wake_one(struct worker *wk, void *key, int status, void (*none)(void *arg), void *arg)

@@ -40,6 +40,9 @@ int weft__lot_wait_shielded(void *key, bool (*still)(void *arg), void *arg, enum
 /* Claims all that wait upon key, with this status. Bucket locked. The claimed, oldest first, are to be given to weft__ready_list after unlocking. */
 struct inject_node *weft__lot_claim_all(struct lot_bucket *b, void *key, int status);
 
+/* The same with its own locking. */
+struct inject_node *weft__lot_take_all(void *key, int status);
+
 /* Wakes all that wait upon key; weft__lot_wait returns status to them. Takes the bucket's lock. w: the caller's worker or NULL. */
 void weft__lot_wake_all(struct worker *w, void *key, int status);
 

@@ -86,10 +86,12 @@ bool weft__poll_close(struct polldesc *pd, int fd)
 	poll_ready_init(&r);
 	lock_take_solo(&pd->lock, RANK_DESC);
 	poll_shut(pd, WEFT_ECLOSED, &r);
-	if (pd->home && up && pd->home_run == load_relaxed(&weft__run_count)) /* constant while we are inside */
+	if (pd->home && up && pd->home_run == load_relaxed(&weft__run_count)) { /* constant while we are inside */
 		done = weft__loop_forget(pd, fd);
-	else
+	} else {
 		pd->home = NULL; /* its loop is gone, or about to go */
+		pd->watch = NULL;
+	}
 	lock_drop_solo(&pd->lock);
 	if (!w && up)
 		weft__rt_leave();

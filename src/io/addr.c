@@ -8,7 +8,6 @@
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define HOST_MAX 64 /* the longest literal address with its zone fits */
@@ -42,11 +41,32 @@ static int split(const char *text, char host[HOST_MAX], bool *brackets)
 		text++;
 		n -= 2;
 	}
-	if (n >= HOST_MAX)
-		return -1;
+	if (n >= HOST_MAX) {
+		if (*brackets)
+			return -1;
+		n = HOST_MAX - 1; /* no address: a name, of which nobody asks more than that */
+	}
 	memcpy(host, text, n);
 	host[n] = '\0';
 	return parse_port(colon + 1);
+}
+
+/* An interface's name, or its number. 0: neither. */
+static uint32_t parse_zone(const char *s)
+{
+	uint32_t id = if_nametoindex(s);
+	uint64_t number = 0;
+
+	if (id)
+		return id;
+	for (; *s; s++) {
+		if (*s < '0' || *s > '9')
+			return 0;
+		number = number * 10 + (uint64_t)(*s - '0');
+		if (number > UINT32_MAX)
+			return 0;
+	}
+	return (uint32_t)number;
 }
 
 static bool parse_v6(weft_addr *out, char *host)
@@ -54,12 +74,8 @@ static bool parse_v6(weft_addr *out, char *host)
 	char *zone = strchr(host, '%');
 
 	if (zone) {
-		char *end;
-
 		*zone++ = '\0';
-		out->v6.sin6_scope_id = if_nametoindex(zone);
-		if (!out->v6.sin6_scope_id)
-			out->v6.sin6_scope_id = (uint32_t)strtoul(zone, &end, 10);
+		out->v6.sin6_scope_id = parse_zone(zone);
 		if (!out->v6.sin6_scope_id)
 			return false;
 	}

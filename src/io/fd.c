@@ -183,9 +183,14 @@ void weft__fd_leave(struct fd *f)
 
 /* --- close --- */
 
-static void forgotten(struct polldesc *pd)
+static void forgotten(struct polldesc *pd, struct poll_ready *r)
 {
-	use_leave(container_of(pd, struct fd, poll), FD_LINGER);
+	struct fd *f = container_of(pd, struct fd, poll);
+
+	use_change(f, 0, FD_LINGER);
+	*r->last = weft__lot_take_all(&f->fd, 0);
+	while (*r->last)
+		r->last = &(*r->last)->next;
 }
 
 __attribute__((constructor)) static void hand_in(void)

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * loop_uv.c - a worker's loop on any system that libuv knows: a uv_poll handle for each descriptor.
+ *
+ * libuv is level-triggered, and arming a handle costs two or three system calls, so one that has been armed for reading stays armed:
+ *   - an event that somebody waited for leaves it as it is: request after request costs no epoll_ctl;
+ *   - the second event in a row that nobody waited for disarms it until somebody waits again (it may be the end of a stream, readable for ever);
+ *   - writing is armed only for who waits for it, and disarmed when it fires, for a socket is nearly always writable.
+ * Only whoever holds the loop calls libuv.  A task that waits for what is not armed, and one that closes, posts the descriptor's watch (struct watch) to the
+ * loop; the closer parks until the loop has let go of the descriptor (io/fd.h: LINGER).
+ *
+ * A busy worker polls again after POLL_AGAIN_NS at the earliest: until the tasks of the last batch have run, the same descriptors are ready again.
+ *
+ * libuv's own timers are milliseconds, so nobody blocks in uv_run: the loop's backend descriptor is polled with ppoll and an exact timeout.  A watcher
+ * that was just started is pushed to the kernel only by uv_run, hence the run before each sleep.
+ */
+#include "core/loop.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "core/polldesc.h"
+#include "core/runtime.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <uv.h>
+
+#define POLL_AGAIN_NS (1 * MS)
+#define STRIKES 2 /* events in a row that nobody waited for, until reading is disarmed */
+
+struct loop {
+	uv_loop_t uv;
+	uv_async_t kick; /* unreferenced, like all handles here, except while the loop runs: uv_run does nothing for a loop it holds dead */
+	ATOMIC(uint32_t) held;     /* 1 while somebody runs it */
+	ATOMIC(uint32_t) watched;  /* watches there are; a hint */
+	ATOMIC(int64_t) polled_at; /* when it ran last; a hint */
+	struct injectq posted;     /* watches that want something */
+	struct poll_ready *ready;  /* where callbacks collect; by whoever holds it */
+};
+
+struct watch {
+	uv_poll_t handle; /* by whoever holds the loop */
+	struct loop *loop;
+	struct polldesc *desc;
+	uint16_t generation; /* of the descriptor */
+	int fd;
+	struct inject_node node; /* in loop->posted */
+	/* under desc->lock */
+	bool posted;
+	bool forget, again; /* what is wanted of the loop: to let go; to look at the descriptor anew */
+	unsigned wanted;    /* directions somebody waits for that are not armed */
+	unsigned armed;     /* directions that are; changed by whoever holds the loop */
+	int error;          /* libuv cannot watch it */
+	/* by whoever holds the loop */
+	bool begun;       /* handle is initialised */
+	unsigned strikes; /* events of reading in a row that nobody waited for */
+};
+
+void (*weft__loop_forgotten)(struct polldesc *pd, struct poll_ready *r);
+
+static void on_kick(uv_async_t *h)
+{
+	(void)h; /* waking up was all */
+}
+
+int weft__loop_make(struct loop **out)
+{
+	struct loop *l = calloc(1, sizeof *l);
+	int rc;
+
+	*out = NULL;
+	if (!l)
+		return UV_ENOMEM;
+	rc = uv_loop_init(&l->uv);
+	if (rc < 0)
+		goto free_loop;
+	rc = uv_async_init(&l->uv, &l->kick, on_kick);
+	if (rc < 0)
+		goto close_loop;
+	uv_unref((uv_handle_t *)&l->kick);
+	(void)weft__loop_poll(l, false, NULL); /* hands the wake-up's descriptor to the kernel */
+	*out = l;
+	return 0;
+close_loop:
+	CHECK_EQ(uv_loop_close(&l->uv), 0);
+free_loop:
+	free(l);
+	return rc;
+}
+
+/* --- watches; the loop is held --- */
+
+static void on_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+static void on_event(uv_poll_t *h, int status, int events);
+
+/* Makes the handle wait for w->armed, and for nothing else. */
+static void arm(struct watch *w)
+{
+	int events = (w->armed & 1u << POLL_READ ? UV_READABLE : 0) | (w->armed & 1u << POLL_WRITE ? UV_WRITABLE : 0);
+
+	if (events)
+		CHECK_EQ(uv_poll_start(&w->handle, events, on_event), 0);
+	else
+		CHECK_EQ(uv_poll_stop(&w->handle), 0);
+}
+
+static void on_event(uv_poll_t *h, int status, int events)
+{
+	struct watch *w = h->data;
+	struct polldesc *pd = w->desc;
+	unsigned dirs = 0, woken, armed;
+
+	if (events & UV_READABLE || status < 0)
+		dirs |= 1u << POLL_READ;
+	if (events & UV_WRITABLE || status < 0)
+		dirs |= 1u << POLL_WRITE;
+	woken = poll_arrive(pd, w->generation, dirs, status < 0, w->loop->ready);
+	if (dirs & 1u << POLL_READ)
+		w->strikes = woken & 1u << POLL_READ ? 0 : w->strikes + 1;
+	lock_take_solo(&pd->lock, RANK_DESC);
+	armed = w->armed;
+	if (w->strikes >= STRIKES && list_empty(&pd->side[POLL_READ].waiters)) /* who comes to wait later finds it disarmed */
+		armed &= ~(1u << POLL_READ);
+	if (dirs & 1u << POLL_WRITE && list_empty(&pd->side[POLL_WRITE].waiters))
+		armed &= ~(1u << POLL_WRITE);
+	if (armed == w->armed)
+		dirs = 0;
+	w->armed = armed;
+	lock_drop_solo(&pd->lock);
+	if (dirs)
+		arm(w);
+}
+
+static void let_go(struct watch *w)
+{
+	struct poll_ready *r = w->loop->ready;
+	struct polldesc *pd = w->desc;
+
+	add_relaxed(&w->loop->watched, (uint32_t)-1); /* a hint */
+	if (w->begun) {
+		CHECK_EQ(uv_poll_stop(&w->handle), 0); /* from here on the descriptor may be closed */
+		uv_close((uv_handle_t *)&w->handle, on_closed);
+	} else {
+		free(w);
+	}
+	if (pd)
+		weft__loop_forgotten(pd, r);
+}
+
+/* libuv will not watch it: whoever waits is told. */
+static void refuse(struct watch *w, int error)
+{
+	struct polldesc *pd = w->desc;
+
+	lock_take_solo(&pd->lock, RANK_DESC);
+	w->error = error;
+	for (int d = 0; d < POLL_DIRS; d++)
+		poll_claim(pd, (enum poll_dir)d, error, w->loop->ready);
+	lock_drop_solo(&pd->lock);
+}
+
+static void serve(struct loop *l, struct watch *w)
+{
+	struct polldesc *pd = w->desc;
+	bool forget, again;
+	int rc;
+
+	lock_take_solo(&pd->lock, RANK_DESC);
+	w->posted = false;
+	forget = w->forget;
+	again = w->again;
+	w->again = false;
+	w->armed |= w->wanted;
+	w->wanted = 0;
+	lock_drop_solo(&pd->lock);
+	if (forget) {
+		let_go(w);
+		return;
+	}
+	if (!w->begun) {
+		rc = uv_poll_init(&l->uv, &w->handle, w->fd);
+		if (rc < 0) {
+			refuse(w, rc);
+			return;
+		}
+		w->begun = true;
+		w->handle.data = w;
+		uv_unref((uv_handle_t *)&w->handle);
+	}
+	if (again)
+		CHECK_EQ(uv_poll_stop(&w->handle), 0);
+	w->strikes = 0;
+	arm(w);
+}
+
+/* Serves what was posted and runs what is ready, unless another thread does. */
+static void run(struct loop *l, struct poll_ready *r)
+{
+	struct inject_node *n;
+	uint32_t idle = 0;
+
+	if (!cas_acquire(&l->held, &idle, 1u)) /* pairs with the release below */
+		return;
+	l->ready = r;
+	while ((n = injectq_pop(&l->posted)) != NULL)
+		serve(l, container_of(n, struct watch, node));
+	uv_ref((uv_handle_t *)&l->kick);
+	uv_run(&l->uv, UV_RUN_NOWAIT);
+	uv_unref((uv_handle_t *)&l->kick);
+	store_relaxed(&l->polled_at, clock_now()); /* a hint */
+	store_release(&l->held, 0u);
+}
+
+static void close_handle(uv_handle_t *h, void *arg)
+{
+	struct loop *l = arg;
+
+	if (uv_is_closing(h))
+		return;
+	uv_close(h, h == (uv_handle_t *)&l->kick ? NULL : on_closed);
+}
+
+void weft__loop_free(struct loop *l)
+{
+	struct poll_ready none;
+	struct inject_node *n;
+
+	if (!l)
+		return;
+	poll_ready_init(&none);
+	l->ready = &none;
+	while ((n = injectq_pop(&l->posted)) != NULL) {
+		struct watch *w = container_of(n, struct watch, node);
+
+		if (!w->forget)
+			w->desc = NULL; /* nobody waits for an answer */
+		if (w->forget || !w->begun)
+			let_go(w);
+	}
+	weft__ready_list(NULL, none.first); /* foreign threads that close */
+	uv_walk(&l->uv, close_handle, l);
+	uv_ref((uv_handle_t *)&l->kick);
+	uv_run(&l->uv, UV_RUN_DEFAULT);
+	CHECK_EQ(uv_loop_close(&l->uv), 0);
+	free(l);
+}
+
+/* --- poll and sleep --- */
+
+struct inject_node *weft__loop_poll(struct loop *l, bool on_task, bool *more)
+{
+	struct poll_ready r;
+
+	if (on_task) {
+		*more = injectq_len(&l->posted) || clock_now() - load_relaxed(&l->polled_at) >= POLL_AGAIN_NS; /* a hint */
+		return NULL;
+	}
+	poll_ready_init(&r);
+	run(l, &r);
+	return r.first;
+}
+
+struct inject_node *weft__loop_sleep(struct loop *l, int64_t deadline, struct loop *const *wards, unsigned n)
+{
+	struct pollfd pfd[1 + LOOP_WARDS_MAX];
+	struct timespec ts, *timeout = NULL;
+	struct poll_ready r;
+	int rc, ms;
+
+	poll_ready_init(&r);
+	run(l, &r);
+	if (r.first)
+		return r.first;
+	ms = weft__loop_active(l) ? uv_backend_timeout(&l->uv) : -1;
+	if (ms >= 0) {
+		int64_t due = clock_add(clock_now(), ms * MS);
+
+		deadline = due < deadline ? due : deadline;
+	}
+	if (deadline != INT64_MAX && load_relaxed(&weft__clock_fake) == CLOCK_REAL) { /* tests' own; see clock.h */
+		int64_t ns = deadline - clock_now();
+
+		if (ns < 0)
+			ns = 0;
+		ts.tv_sec = ns / 1000000000;
+		ts.tv_nsec = ns % 1000000000;
+		timeout = &ts;
+	}
+	pfd[0] = (struct pollfd){.fd = uv_backend_fd(&l->uv), .events = POLLIN};
+	for (unsigned i = 0; i < n; i++)
+		pfd[1 + i] = (struct pollfd){.fd = uv_backend_fd(&wards[i]->uv), .events = POLLIN};
+	rc = ppoll(pfd, 1 + n, timeout, NULL);
+	if (rc < 0)
+		CHECK_EQ(errno, EINTR);
+	run(l, &r);
+	for (unsigned i = 0; i < n; i++)
+		run(wards[i], &r);
+	return r.first;
+}
+
+bool weft__loop_watches(struct loop *l)
+{
+	return load_relaxed(&l->watched) != 0; /* a hint; what is posted is watched */
+}
+
+bool weft__loop_active(struct loop *l)
+{
+	return uv_loop_alive(&l->uv) != 0;
+}
+
+void weft__loop_kick(struct loop *l)
+{
+	uv_async_send(&l->kick);
+}
+
+/* --- descriptors; pd locked --- */
+
+static void post(struct watch *w, bool own)
+{
+	if (w->posted)
+		return;
+	w->posted = true;
+	injectq_push(&w->loop->posted, &w->node);
+	if (!own)
+		weft__loop_kick(w->loop); /* its worker sleeps, or looks when it next polls; whoever listens in its place hears it, too */
+}
+
+int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, bool own)
+{
+	struct watch *w;
+
+	if (!pd->home || pd->home_run != load_relaxed(&weft__run_count)) { /* constant while the caller is in the runtime */
+		w = calloc(1, sizeof *w);
+		if (!w)
+			return WEFT_ENOMEM;
+		w->loop = l;
+		w->desc = pd;
+		w->generation = pd->generation;
+		w->fd = fd;
+		add_relaxed(&l->watched, 1u); /* a hint */
+		pd->watch = w;
+		pd->home = l;
+		pd->home_run = load_relaxed(&weft__run_count); /* as above */
+	}
+	w = pd->watch;
+	if (w->error)
+		return w->error;
+	if (w->armed & 1u << dir)
+		return 0;
+	w->wanted |= 1u << dir;
+	post(w, own && w->loop == l);
+	return 0;
+}
+
+int weft__loop_again(struct polldesc *pd, int fd)
+{
+	struct watch *w = pd->watch;
+
+	(void)fd;
+	w->again = true;
+	w->error = 0;
+	w->wanted |= w->armed;
+	w->armed = 0;
+	post(w, false);
+	return 0;
+}
+
+bool weft__loop_forget(struct polldesc *pd, int fd)
+{
+	struct watch *w = pd->watch;
+
+	(void)fd;
+	w->forget = true;
+	pd->watch = NULL;
+	pd->home = NULL;
+	post(w, false);
+	return false;
+}
