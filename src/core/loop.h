@@ -29,13 +29,18 @@ int weft__loop_make(struct loop **out);
 /* Closes all of it. Owner's thread, or any once the owner is gone; nobody is watched any more. NULL is allowed. */
 void weft__loop_free(struct loop *l);
 
-/* Blocks until kicked, an event of the loop, one of its n wards' (loops of workers that are stuck), or the absolute monotonic deadline (INT64_MAX: none).
- * Owner, on its own stack. May return early. */
+/* Blocks until kicked, an event of the loop, the absolute monotonic deadline (INT64_MAX: none), or until one of n wards (loops of workers that are stuck) has
+ * something: that is left to be polled. Owner, on its own stack. May return early. */
 struct inject_node *weft__loop_sleep(struct loop *l, int64_t deadline, struct loop *const *wards, unsigned n);
 
-/* What is there, without blocking. Any worker. on_task: called on a task's stack, which is too small for libuv; then *more (set to false or
- * true) says that the worker should come back on its own. Without, more may be NULL. */
-struct inject_node *weft__loop_poll(struct loop *l, bool on_task, bool *more);
+enum loop_caller {
+	LOOP_OWNER, /* the owner, on its own stack */
+	LOOP_TASK,  /* the owner, on a task's stack, which is too small for libuv. *flag: come back on your own */
+	LOOP_OTHER  /* another worker, on its own stack. *flag: the owner's wake-up was taken in; if it sleeps, it must be kicked again */
+};
+
+/* What is there, without blocking. */
+struct inject_node *weft__loop_poll(struct loop *l, enum loop_caller who, bool *flag);
 
 /* Descriptors are watched, or operations wait: needs to be polled while its worker is busy. Any thread; a hint. */
 bool weft__loop_watches(struct loop *l);

@@ -11,7 +11,8 @@
  *   | generation|  address of a polldesc  | tag |
  *   +-----------+-------------------------+-----+
  *
- * Waking up is a write to an eventfd, edge-triggered: it is never read.  libuv's own descriptor is watched level-triggered: when it is ready, or one of the
+ * Waking up is a write to an eventfd, edge-triggered: it is never read.  Another worker that polls the set may take that event from the sleeping owner, and
+ * says so.  libuv's own descriptor is watched level-triggered: when it is ready, or one of the
  * loop's own timers is due, the loop runs without blocking. A watcher that was just started is pushed to the kernel only by uv_run, hence the run before
  * each sleep while handles are active.
  *
@@ -110,8 +111,11 @@ void weft__loop_free(struct loop *l)
 
 /* --- events --- */
 
-static void deliver(struct loop *l, const struct epoll_event *ev, int n, struct poll_ready *r)
+/* Returns whether a kick was among them. */
+static bool deliver(struct loop *l, const struct epoll_event *ev, int n, struct poll_ready *r)
 {
+	bool kicked = false;
+
 	for (int i = 0; i < n; i++) {
 		uint64_t data = ev[i].data.u64;
 		uint32_t e = ev[i].events;
@@ -129,10 +133,12 @@ static void deliver(struct loop *l, const struct epoll_event *ev, int n, struct 
 		case TAG_UV:
 			l->uv_due = true;
 			break;
-		default: /* TAG_KICK: waking up was all */
+		default: /* TAG_KICK */
+			kicked = true;
 			break;
 		}
 	}
+	return kicked;
 }
 
 static void run_uv(struct loop *l)
@@ -146,20 +152,21 @@ static void run_uv(struct loop *l)
 	store_release(&l->uv_held, 0u);
 }
 
-struct inject_node *weft__loop_poll(struct loop *l, bool on_task, bool *more)
+struct inject_node *weft__loop_poll(struct loop *l, enum loop_caller who, bool *flag)
 {
 	struct epoll_event ev[LOOP_EVENTS];
 	struct poll_ready r;
+	bool kicked = false, uv;
 	int n;
 
 	poll_ready_init(&r);
 	n = epoll_wait(l->set, ev, LOOP_EVENTS, 0);
 	if (n > 0)
-		deliver(l, ev, n, &r);
-	if (on_task)
-		*more = l->uv_due || uv_loop_alive(&l->uv);
-	else if (l->uv_due || uv_loop_alive(&l->uv))
+		kicked = deliver(l, ev, n, &r);
+	uv = l->uv_due || uv_loop_alive(&l->uv);
+	if (uv && who != LOOP_TASK)
 		run_uv(l);
+	*flag = who == LOOP_TASK ? uv : kicked;
 	return r.first;
 }
 
@@ -229,16 +236,9 @@ struct inject_node *weft__loop_sleep(struct loop *l, int64_t deadline, struct lo
 	if (got < 0)
 		CHECK_EQ(errno, EINTR);
 	else
-		deliver(l, ev, got, &r);
+		(void)deliver(l, ev, got, &r); /* awake is all it wanted to be */
 	if (l->uv_due || active)
 		run_uv(l);
-	for (unsigned i = 0; i < n; i++) {
-		struct inject_node *more = weft__loop_poll(wards[i], false, NULL);
-
-		*r.last = more;
-		while (*r.last)
-			r.last = &(*r.last)->next;
-	}
 	return r.first;
 }
 

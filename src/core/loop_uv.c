@@ -11,6 +11,12 @@
  *
  * A busy worker polls again after POLL_AGAIN_NS at the earliest: until the tasks of the last batch have run, the same descriptors are ready again.
  *
+ * Waking the owner is a byte in a pipe that only the owner reads: a wake-up through libuv would be taken in by whoever runs the loop, before the owner
+ * sleeps.  uv_async_send tells of what was posted; its callback serves that, so that nothing posted later is overlooked.
+ *
+ * Waking the owner is a byte in a pipe that only the owner reads: a wake-up through libuv would be taken in by whoever runs the loop, before the owner
+ * sleeps.  uv_async_send tells of what was posted; its callback serves that, so that nothing posted later is overlooked.
+ *
  * libuv's own timers are milliseconds, so nobody blocks in uv_run: the loop's backend descriptor is polled with ppoll and an exact timeout.  A watcher
  * that was just started is pushed to the kernel only by uv_run, hence the run before each sleep.
  */
@@ -23,6 +29,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <uv.h>
 
 #define POLL_AGAIN_NS (1 * MS)
@@ -30,7 +37,10 @@
 
 struct loop {
 	uv_loop_t uv;
-	uv_async_t kick; /* unreferenced, like all handles here, except while the loop runs: uv_run does nothing for a loop it holds dead */
+	/* something was posted. Unreferenced, like all handles here, except while the loop runs: uv_run does nothing for one it holds dead */
+	uv_async_t call;
+	bool again;                /* a watch was started by a callback: the kernel has not heard of it; by whoever holds it */
+	uv_file kick[2];           /* a pipe: what it holds wakes the owner */
 	ATOMIC(uint32_t) held;     /* 1 while somebody runs it */
 	ATOMIC(uint32_t) watched;  /* watches there are; a hint */
 	ATOMIC(int64_t) polled_at; /* when it ran last; a hint */
@@ -58,14 +68,13 @@ struct watch {
 
 void (*weft__loop_forgotten)(struct polldesc *pd, struct poll_ready *r);
 
-static void on_kick(uv_async_t *h)
-{
-	(void)h; /* waking up was all */
-}
+static void on_call(uv_async_t *h);
+static void run(struct loop *l, struct poll_ready *r);
 
 int weft__loop_make(struct loop **out)
 {
 	struct loop *l = calloc(1, sizeof *l);
+	struct poll_ready none;
 	int rc;
 
 	*out = NULL;
@@ -74,13 +83,20 @@ int weft__loop_make(struct loop **out)
 	rc = uv_loop_init(&l->uv);
 	if (rc < 0)
 		goto free_loop;
-	rc = uv_async_init(&l->uv, &l->kick, on_kick);
+	rc = uv_pipe(l->kick, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE);
 	if (rc < 0)
 		goto close_loop;
-	uv_unref((uv_handle_t *)&l->kick);
-	(void)weft__loop_poll(l, false, NULL); /* hands the wake-up's descriptor to the kernel */
+	rc = uv_async_init(&l->uv, &l->call, on_call);
+	if (rc < 0)
+		goto close_pipe;
+	uv_unref((uv_handle_t *)&l->call);
+	poll_ready_init(&none);
+	run(l, &none); /* hands the call's descriptor to the kernel */
 	*out = l;
 	return 0;
+close_pipe:
+	close(l->kick[0]);
+	close(l->kick[1]);
 close_loop:
 	CHECK_EQ(uv_loop_close(&l->uv), 0);
 free_loop:
@@ -197,20 +213,37 @@ static void serve(struct loop *l, struct watch *w)
 	arm(w);
 }
 
+static void serve_posted(struct loop *l)
+{
+	struct inject_node *n;
+
+	while ((n = injectq_pop(&l->posted)) != NULL)
+		serve(l, container_of(n, struct watch, node));
+}
+
+static void on_call(uv_async_t *h)
+{
+	struct loop *l = container_of(h, struct loop, call);
+
+	serve_posted(l);
+	l->again = true;
+}
+
 /* Serves what was posted and runs what is ready, unless another thread does. */
 static void run(struct loop *l, struct poll_ready *r)
 {
-	struct inject_node *n;
 	uint32_t idle = 0;
 
 	if (!cas_acquire(&l->held, &idle, 1u)) /* pairs with the release below */
 		return;
 	l->ready = r;
-	while ((n = injectq_pop(&l->posted)) != NULL)
-		serve(l, container_of(n, struct watch, node));
-	uv_ref((uv_handle_t *)&l->kick);
-	uv_run(&l->uv, UV_RUN_NOWAIT);
-	uv_unref((uv_handle_t *)&l->kick);
+	serve_posted(l);
+	uv_ref((uv_handle_t *)&l->call);
+	do {
+		l->again = false;
+		uv_run(&l->uv, UV_RUN_NOWAIT);
+	} while (l->again);
+	uv_unref((uv_handle_t *)&l->call);
 	store_relaxed(&l->polled_at, clock_now()); /* a hint */
 	store_release(&l->held, 0u);
 }
@@ -221,7 +254,7 @@ static void close_handle(uv_handle_t *h, void *arg)
 
 	if (uv_is_closing(h))
 		return;
-	uv_close(h, h == (uv_handle_t *)&l->kick ? NULL : on_closed);
+	uv_close(h, h == (uv_handle_t *)&l->call ? NULL : on_closed);
 }
 
 void weft__loop_free(struct loop *l)
@@ -243,20 +276,23 @@ void weft__loop_free(struct loop *l)
 	}
 	weft__ready_list(NULL, none.first); /* foreign threads that close */
 	uv_walk(&l->uv, close_handle, l);
-	uv_ref((uv_handle_t *)&l->kick);
+	uv_ref((uv_handle_t *)&l->call);
 	uv_run(&l->uv, UV_RUN_DEFAULT);
 	CHECK_EQ(uv_loop_close(&l->uv), 0);
+	close(l->kick[0]);
+	close(l->kick[1]);
 	free(l);
 }
 
 /* --- poll and sleep --- */
 
-struct inject_node *weft__loop_poll(struct loop *l, bool on_task, bool *more)
+struct inject_node *weft__loop_poll(struct loop *l, enum loop_caller who, bool *flag)
 {
 	struct poll_ready r;
 
-	if (on_task) {
-		*more = injectq_len(&l->posted) || clock_now() - load_relaxed(&l->polled_at) >= POLL_AGAIN_NS; /* a hint */
+	*flag = false;
+	if (who == LOOP_TASK) {
+		*flag = injectq_len(&l->posted) || clock_now() - load_relaxed(&l->polled_at) >= POLL_AGAIN_NS; /* a hint */
 		return NULL;
 	}
 	poll_ready_init(&r);
@@ -266,9 +302,10 @@ struct inject_node *weft__loop_poll(struct loop *l, bool on_task, bool *more)
 
 struct inject_node *weft__loop_sleep(struct loop *l, int64_t deadline, struct loop *const *wards, unsigned n)
 {
-	struct pollfd pfd[1 + LOOP_WARDS_MAX];
+	struct pollfd pfd[2 + LOOP_WARDS_MAX];
 	struct timespec ts, *timeout = NULL;
 	struct poll_ready r;
+	char bytes[64];
 	int rc, ms;
 
 	poll_ready_init(&r);
@@ -290,15 +327,16 @@ struct inject_node *weft__loop_sleep(struct loop *l, int64_t deadline, struct lo
 		ts.tv_nsec = ns % 1000000000;
 		timeout = &ts;
 	}
-	pfd[0] = (struct pollfd){.fd = uv_backend_fd(&l->uv), .events = POLLIN};
+	pfd[0] = (struct pollfd){.fd = l->kick[0], .events = POLLIN};
+	pfd[1] = (struct pollfd){.fd = uv_backend_fd(&l->uv), .events = POLLIN};
 	for (unsigned i = 0; i < n; i++)
-		pfd[1 + i] = (struct pollfd){.fd = uv_backend_fd(&wards[i]->uv), .events = POLLIN};
-	rc = ppoll(pfd, 1 + n, timeout, NULL);
+		pfd[2 + i] = (struct pollfd){.fd = uv_backend_fd(&wards[i]->uv), .events = POLLIN};
+	rc = ppoll(pfd, 2 + n, timeout, NULL);
 	if (rc < 0)
 		CHECK_EQ(errno, EINTR);
+	while (rc > 0 && pfd[0].revents && read(l->kick[0], bytes, sizeof bytes) == (ssize_t)sizeof bytes)
+		;
 	run(l, &r);
-	for (unsigned i = 0; i < n; i++)
-		run(wards[i], &r);
 	return r.first;
 }
 
@@ -314,7 +352,10 @@ bool weft__loop_active(struct loop *l)
 
 void weft__loop_kick(struct loop *l)
 {
-	uv_async_send(&l->kick);
+	int saved = errno;
+
+	(void)!write(l->kick[1], "", 1); /* a full pipe wakes as well */
+	errno = saved;
 }
 
 /* --- descriptors; pd locked --- */
@@ -326,7 +367,8 @@ static void post(struct watch *w, bool own)
 	w->posted = true;
 	injectq_push(&w->loop->posted, &w->node);
 	if (!own)
-		weft__loop_kick(w->loop); /* its worker sleeps, or looks when it next polls; whoever listens in its place hears it, too */
+		uv_async_send(
+			&w->loop->call); /* its worker sleeps, or looks when it next polls; whoever listens in its place hears it, too */
 }
 
 int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, bool own)

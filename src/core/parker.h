@@ -7,7 +7,7 @@
  *   NOTIFIED -> NOTIFIED   waker; one notification is enough
  *
  * Both sides read-modify-write the word, so one of them is second and sees the other: either the owner finds NOTIFIED
- * and does not block, or the waker finds SLEEPING and kicks.  The kick itself (uv_async_send, a futex) orders nothing:
+ * and does not block, or the waker finds SLEEPING and kicks.  The kick itself (core/loop_*.c) orders nothing:
  * it may return early.
  *
  * Use, by the owner:

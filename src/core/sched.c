@@ -132,7 +132,7 @@ NOINLINE struct weft_task *weft__sched_pick_slow(struct worker *w)
 			sched_push_tail(w, t);
 	}
 	if (weft__loop_watches(w->loop)) {
-		weft__ready_list(w, weft__loop_poll(w->loop, true, &w->errand));
+		weft__ready_list(w, weft__loop_poll(w->loop, LOOP_TASK, &w->errand));
 		if (unlikely(w->errand))
 			return NULL;
 	}

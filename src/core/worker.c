@@ -53,13 +53,24 @@ static bool stuck(struct worker *v)
 	return load_relaxed(&v->cur) && load_relaxed(&v->stuck_tick) == load_relaxed(&v->tick); /* hints */
 }
 
-/* Hears for a worker that is stuck what its descriptors have to say. */
+/* Hears what the descriptors of another worker have to say. Returns whether that made tasks runnable. */
 static bool serve_loop(struct worker *w, struct worker *v)
 {
-	struct inject_node *ready = stuck(v) && weft__loop_watches(v->loop) ? weft__loop_poll(v->loop, false, NULL) : NULL;
+	struct inject_node *ready;
+	bool kicked;
 
+	ready = weft__loop_poll(v->loop, LOOP_OTHER, &kicked);
+	if (kicked &&
+	    load_acquire(&v->parker.state) != PARKER_EMPTY) /* it went to sleep meanwhile; pairs with parker_notify by way of the kick */
+		weft__loop_kick(v->loop);
 	weft__ready_list(w, ready);
 	return ready != NULL;
+}
+
+/* ... if it is stuck. */
+static bool serve_stuck(struct worker *w, struct worker *v)
+{
+	return stuck(v) && weft__loop_watches(v->loop) && serve_loop(w, v);
 }
 
 static struct weft_task *rob(struct worker *w, struct worker *v, int64_t now)
@@ -74,7 +85,7 @@ static struct weft_task *rob(struct worker *w, struct worker *v, int64_t now)
 			return t;
 		}
 	}
-	if (weft__sched_timers(w, &v->wheel, now) || serve_loop(w, v))
+	if (weft__sched_timers(w, &v->wheel, now) || serve_stuck(w, v))
 		return weft__sched_pick(w);
 	return NULL;
 }
@@ -122,7 +133,7 @@ NOINLINE void weft__worker_help(struct worker *w)
 		if (v == w || !load_relaxed(&v->cur)) /* a hint */
 			continue;
 		weft__sched_timers(w, &v->wheel, w->coarse_now);
-		serve_loop(w, v);
+		serve_stuck(w, v);
 		t = wsq_steal(&v->runq, &w->runq, &moved);
 		if (t)
 			weft__sched_push(w, t);
@@ -200,31 +211,38 @@ static struct weft_task *still_slot(struct worker *w)
 	return visit_slots(w, true, &seen);
 }
 
-/* Returns the tasks that the loop, or a ward's, has made runnable. */
-static struct inject_node *sleep_now(struct worker *w)
+/* Sleeps, unless notified, and leaves the list of sleepers. Returns whether it was taken off it to search. */
+static bool sleep_now(struct worker *w)
 {
-	struct loop *wards[LOOP_WARDS_MAX];
-	struct runtime *rt = w->rt;
+	struct worker *wards[LOOP_WARDS_MAX];
+	struct loop *loops[LOOP_WARDS_MAX];
 	struct inject_node *ready = NULL;
+	struct runtime *rt = w->rt;
 	unsigned n = 0;
+	bool searching;
 
 	for (unsigned i = 0; i < rt->n && n < LOOP_WARDS_MAX; i++) {
 		struct worker *v = &rt->workers[i];
 
 		if (v != w && stuck(v) && weft__loop_watches(v->loop)) {
-			wards[n++] = v->loop;
 			store_relaxed(&v->warded, true); /* a hint */
+			loops[n] = v->loop;
+			wards[n++] = v;
 		}
 	}
 	if (parker_prepare(&w->parker) && !load_acquire(&rt->stopping)) {
 		store_relaxed(&w->stat_sleeps, load_relaxed(&w->stat_sleeps) + 1); /* statistics */
-		ready = weft__loop_sleep(w->loop, wheel_next(&w->wheel), wards, n);
+		ready = weft__loop_sleep(w->loop, wheel_next(&w->wheel), loops, n);
 		weft__monitor_poke(rt);
 	}
 	parker_done(&w->parker);
-	for (unsigned i = 0; unlikely(n) && i < rt->n; i++)
-		store_relaxed(&rt->workers[i].warded, false); /* a hint: another's ward is found again */
-	return ready;
+	searching = idle_leave(&rt->idle, w->id, false);
+	weft__ready_list(w, ready); /* not before: it may wake a sleeper, which shall not be this one */
+	for (unsigned i = 0; i < n; i++) {
+		serve_loop(w, wards[i]);
+		store_relaxed(&wards[i]->warded, false); /* a hint: another's ward is found again */
+	}
+	return searching;
 }
 
 /* The next task for this worker, however long it takes; NULL when the runtime stops. */
@@ -232,8 +250,7 @@ static struct weft_task *find(struct worker *w)
 {
 	struct runtime *rt = w->rt;
 	struct weft_task *t = NULL;
-	struct inject_node *ready;
-	bool searching = false;
+	bool searching = false, ignored;
 	int id;
 
 	for (;;) {
@@ -241,7 +258,7 @@ static struct weft_task *find(struct worker *w)
 			break;
 		if (unlikely(w->errand)) {
 			w->errand = false;
-			weft__ready_list(w, weft__loop_poll(w->loop, false, NULL));
+			weft__ready_list(w, weft__loop_poll(w->loop, LOOP_OWNER, &ignored)); /* a kick: it is awake */
 		}
 		t = weft__sched_pick(w);
 		if (!t)
@@ -270,9 +287,7 @@ static struct weft_task *find(struct worker *w)
 			searching = idle_leave(&rt->idle, w->id, false);
 			break;
 		}
-		ready = sleep_now(w);
-		searching = idle_leave(&rt->idle, w->id, false);
-		weft__ready_list(w, ready); /* not before: it may wake a sleeper, which shall not be this one */
+		searching = sleep_now(w);
 	}
 	if (searching) {
 		id = idle_found(&rt->idle);
