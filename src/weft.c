@@ -104,6 +104,16 @@ const char *weft_strerror(int code)
 		return "every task waits for another";
 	case WEFT_EBUSY:
 		return "a runtime is up already";
+	case WEFT_ETIMEDOUT:
+		return "the deadline has passed";
+	case WEFT_ECANCELED:
+		return "cancelled";
+	case WEFT_EALREADY:
+		return "it was done before";
+	case WEFT_ESRCH:
+		return "no runtime is up";
+	case WEFT_EAGAIN:
+		return "it would have to wait, or a limit is reached";
 	}
 #define CASE(name, text) \
 	case UV_##name:  \

@@ -105,6 +105,8 @@ extern WEFT_API void (*const weft__go_catch[4])(void);
 #define WEFT__GO(fn, text, args, types, typedefs, fits, regs, ints, wide)                                                       \
 	__extension__({                                                                                                         \
 		_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wshadow\"")                                   \
+		_Pragma("GCC diagnostic error \"-Wint-conversion\"")                                                            \
+		_Pragma("GCC diagnostic error \"-Wincompatible-pointer-types\"")                                                \
 		_Pragma("GCC diagnostic ignored \"-Wunused-result\"")                                                           \
 		typedefs typedef __typeof__((fn)args) weft_go_ret;                                                              \
 		typedef __typeof__(*__builtin_choose_expr(WEFT__SAME(weft_go_ret, void), (int *)0, (weft_go_ret *)0))           \

@@ -28,7 +28,9 @@ typedef weft_tcp_listener tcp_listener;
 #define go(...) weft_go(__VA_ARGS__)
 #endif
 #define go_opts weft_go_opts
+#ifndef __cplusplus /* there std::chrono has functions of that name */
 #define now() weft_now()
+#endif
 #define task_join weft_task_join
 #define task_join_until weft_task_join_until
 #define task_detach weft_task_detach

@@ -20,6 +20,9 @@ typedef struct weft_mutex {
 
 /* weft_mutex_lock - own m, waiting for it.
  *
+ * Look at what it returns: unlike pthread's and Go's it fails once the task is cancelled or its context has expired, even if m is free, and then m is not the
+ * caller's to unlock.
+ *
  * Waiters are served first come first served; a running task may overtake them, until the first has waited for 1 ms: then m is handed to it.
  * Returns 0; WEFT_ETIMEDOUT, WEFT_ECANCELED: m is not held; WEFT_EDEADLK if the caller holds it already.
  * Blocks: yes (mutex). Threads: any.

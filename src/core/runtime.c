@@ -401,7 +401,7 @@ void weft__runtime_all_asleep(struct runtime *rt)
 		return;
 	v.foreign = foreign_threads(rt);
 	lock_take(&rt->idle.lock, RANK_IDLE);
-	if (rt->deadlock_reported) {
+	if (rt->deadlock_reported && v.foreign) { /* once; but when the last such thread has gone it is the end */
 		lock_drop(&rt->idle.lock);
 		return;
 	}

@@ -249,7 +249,7 @@ static int task_set_name(struct weft_task *t, const char *name)
 static const weft_task_opts no_opts;
 
 static int go_opts(struct runtime *rt, struct worker *w, struct weft_task **out, weft_task_fn *fn, void *arg, const weft_task_opts *o,
-		   uint8_t flags)
+		   const struct weft_site *site)
 {
 	struct weft_task *t, *cur = w ? load_relaxed(&w->cur) : NULL; /* own */
 	int rc;
@@ -261,8 +261,8 @@ static int go_opts(struct runtime *rt, struct worker *w, struct weft_task **out,
 	rc = weft__task_new(rt, w, &t);
 	if (rc)
 		return rc;
-	t->flags = flags;
 	t->fn = (void (*)(void))fn;
+	t->site = site;
 	t->args.i[0] = (uintptr_t)arg;
 	if (o->name) {
 		rc = task_set_name(t, o->name);
@@ -305,7 +305,7 @@ undo:
 	return rc;
 }
 
-int weft_go_opts(weft_task **out, weft_task_fn *fn, void *arg, const weft_task_opts *o)
+int weft__go_opts_at(weft_task **out, weft_task_fn *fn, void *arg, const weft_task_opts *o, const struct weft_site *site)
 {
 	struct worker *w = weft__worker();
 	int rc;
@@ -316,10 +316,15 @@ int weft_go_opts(weft_task **out, weft_task_fn *fn, void *arg, const weft_task_o
 		return WEFT_EINVAL;
 	if (!w && !weft__rt_enter())
 		return WEFT_ESRCH;
-	rc = go_opts(w ? w->rt : weft__rt, w, out, fn, arg, o ? o : &no_opts, 0);
+	rc = go_opts(w ? w->rt : weft__rt, w, out, fn, arg, o ? o : &no_opts, site);
 	if (!w)
 		weft__rt_leave();
 	return rc;
+}
+
+int(weft_go_opts)(weft_task **out, weft_task_fn *fn, void *arg, const weft_task_opts *o)
+{
+	return weft__go_opts_at(out, fn, arg, o, NULL);
 }
 
 int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn, void *arg)

@@ -492,13 +492,12 @@ void weft__dump_deadlock(const struct verdict *v)
 		errno = saved;
 		return;
 	}
-	if (v->tasks == 1)
-		put(d, "weft: deadlock: the only task waits for something that no other can do");
-	else
-		put(d, "weft: deadlock: all %zu tasks wait for each other", v->tasks);
 	if (v->foreign)
-		put(d, ", but a thread not made by weft exists; going on");
-	put(d, "\n");
+		put(d, "weft: no task can go on, unless a thread that weft did not make wakes one; going on\n");
+	else if (v->tasks == 1)
+		put(d, "weft: deadlock: the only task waits for something that no other can do\n");
+	else
+		put(d, "weft: deadlock: all %zu tasks wait for each other\n", v->tasks);
 	finish(d);
 	errno = saved;
 }

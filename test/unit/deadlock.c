@@ -415,12 +415,31 @@ static int foreign_main(void *arg)
 
 TEST_WORKERS(foreign_thread_is_hope_so_it_is_said_once_and_goes_on)
 {
-	char *text = run(foreign_main, 0), *at = strstr(text, "weft: deadlock: ");
+	char *text = run(foreign_main, 0),
+	     *at = strstr(text, "weft: no task can go on, unless a thread that weft did not make wakes one; going on");
 
 	T_OK(at != NULL);
-	T_STR_HAS(text, "a thread not made by weft exists; going on");
 	T_STR_HAS(text, "foreign_main: parked, chan receive");
-	T_OK(strstr(at + 1, "weft: deadlock: ") == NULL);
+	T_OK(strstr(at + 1, "weft: no task can go on") == NULL);
+	T_OK(strstr(text, "deadlock") == NULL);
+	free(text);
+}
+
+static int foreign_gone_main(void *arg)
+{
+	int x;
+
+	foreign_main(arg);
+	return chan_recv(channel(0), &x);
+}
+
+/* What was hope before is none when the thread has gone. */
+TEST_WORKERS(last_foreign_thread_has_ended)
+{
+	char *text = run(foreign_gone_main, WEFT_EDEADLK);
+
+	T_STR_HAS(text, "weft: no task can go on, unless");
+	T_STR_HAS(text, "weft: deadlock: the only task waits for something that no other can do");
 	free(text);
 }
 
