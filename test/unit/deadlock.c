@@ -421,7 +421,7 @@ TEST_WORKERS(foreign_thread_is_hope_so_it_is_said_once_and_goes_on)
 	T_OK(at != NULL);
 	T_STR_HAS(text, "foreign_main: parked, chan receive");
 	T_OK(strstr(at + 1, "weft: no task can go on") == NULL);
-	T_OK(strstr(text, "deadlock") == NULL);
+	T_OK(strstr(text, "weft: deadlock") == NULL);
 	free(text);
 }
 
