@@ -56,6 +56,7 @@
 #define MONITOR_IDLE_NS (100 * MS) /* all idle for so long: the monitor sleeps too */
 
 #define DEADLOCK_NS (20 * MS)     /* all idle for so long: can anything go on? */
+#define LOOP_BUSY_NS (1 * MS)     /* a worker that does not run out of tasks asks its loop so often */
 #define LOOP_EVENTS SMALL(128, 2) /* events a loop takes at a time */
 
 #define EXIT_GRACE_NS (100 * MS) /* WEFT_MAIN: main has returned; tasks that still run get so long to park */

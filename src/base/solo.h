@@ -101,6 +101,7 @@ static inline void solo_over(struct solo *s)
 }
 
 #ifdef WEFT_MODEL
+#define solo_is_on() false
 #ifndef MODEL_SOLO
 #define solo_elides() false /* models of something else: always the locked path */
 #define solo_elided() ((void)0)
@@ -109,6 +110,14 @@ static inline void solo_over(struct solo *s)
 extern HIDDEN struct solo weft__solo;
 #define solo_elides() solo_enter(&weft__solo)
 #define solo_elided() solo_leave(&weft__solo)
+
+/* Between two accesses of the worker's: is it alone in weft? Who comes later has passed asym_heavy when it goes on, so it sees the first if the second was
+ * before it. */
+static ALWAYS_INLINE bool solo_is_on(void)
+{
+	asym_light();                                      /* pairs with asym_heavy in solo_end */
+	return load_relaxed(&weft__solo.state) == SOLO_ON; /* ordered by it */
+}
 
 /* self: an address that only the calling thread has. */
 bool weft__solo_begin(uintptr_t self); /* solo_begin, if the caller is the owner and elision is possible */

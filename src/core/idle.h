@@ -38,6 +38,9 @@
  * worker that left by itself cannot be notified by that waker any more; one that was taken may be notified after it is
  * already awake (parker.h says why that is harmless).
  *
+ * While one worker is alone in weft (base/solo.h) the only wakers are its own tasks, threads that end that first, and pass asym_heavy in doing so before they
+ * publish anything, and the monitor, which passes it before it wakes.  So then it need not, and going to sleep costs no system call but the sleep.
+ *
  * Published practice: Go's runtime (proc.go, "Worker thread parking/unparking") for the last-searcher rule, Tokio's
  * idle.rs for both counts in one word.  Changed: a sleeper becomes a searcher in the one step that takes it off the
  * list, so that a waker never counts as a searcher itself; every worker looks a second time, also one that did not
@@ -136,7 +139,8 @@ static inline void idle_enter(struct idle *i, unsigned id, bool searching)
 	/* the lock orders the list, the fence below the rest */
 	add_relaxed(&i->state, IDLE_SLEEPER - (searching ? IDLE_SEARCHER : 0u));
 	lock_drop(&i->lock);
-	asym_heavy(); /* pairs with asym_light in idle_wake, and with the release in idle_found */
+	if (!solo_is_on())
+		asym_heavy(); /* pairs with asym_light in idle_wake, and with the release in idle_found */
 }
 
 /* A sleeper is awake again: its loop returned, or its second look found work. search: it wants to count as a searcher

@@ -9,7 +9,7 @@
  * Only whoever holds the loop calls libuv.  A task that waits for what is not armed, and one that closes, posts the descriptor's watch (struct watch) to the
  * loop; the closer parks until the loop has let go of the descriptor (io/fd.h: LINGER).
  *
- * A busy worker polls again after POLL_AGAIN_NS at the earliest: until the tasks of the last batch have run, the same descriptors are ready again.
+ * A busy worker polls again after LOOP_BUSY_NS at the earliest: until the tasks of the last batch have run, the same descriptors are ready again.
  *
  * Waking the owner is a byte in a pipe that only the owner reads: a wake-up through libuv would be taken in by whoever runs the loop, before the owner
  * sleeps.  uv_async_send tells of what was posted; its callback serves that, so that nothing posted later is overlooked.
@@ -32,20 +32,18 @@
 #include <unistd.h>
 #include <uv.h>
 
-#define POLL_AGAIN_NS (1 * MS)
 #define STRIKES 2 /* events in a row that nobody waited for, until reading is disarmed */
 
 struct loop {
 	uv_loop_t uv;
 	/* something was posted. Unreferenced, like all handles here, except while the loop runs: uv_run does nothing for one it holds dead */
 	uv_async_t call;
-	bool again;                /* a watch was started by a callback: the kernel has not heard of it; by whoever holds it */
-	uv_file kick[2];           /* a pipe: what it holds wakes the owner */
-	ATOMIC(uint32_t) held;     /* 1 while somebody runs it */
-	ATOMIC(uint32_t) watched;  /* watches there are; a hint */
-	ATOMIC(int64_t) polled_at; /* when it ran last; a hint */
-	struct injectq posted;     /* watches that want something */
-	struct poll_ready *ready;  /* where callbacks collect; by whoever holds it */
+	bool again;               /* a watch was started by a callback: the kernel has not heard of it; by whoever holds it */
+	uv_file kick[2];          /* a pipe: what it holds wakes the owner */
+	ATOMIC(uint32_t) held;    /* 1 while somebody runs it */
+	ATOMIC(uint32_t) watched; /* watches there are; a hint */
+	struct injectq posted;    /* watches that want something */
+	struct poll_ready *ready; /* where callbacks collect; by whoever holds it */
 };
 
 struct watch {
@@ -244,7 +242,6 @@ static void run(struct loop *l, struct poll_ready *r)
 		uv_run(&l->uv, UV_RUN_NOWAIT);
 	} while (l->again);
 	uv_unref((uv_handle_t *)&l->call);
-	store_relaxed(&l->polled_at, clock_now()); /* a hint */
 	store_release(&l->held, 0u);
 }
 
@@ -292,7 +289,7 @@ struct inject_node *weft__loop_poll(struct loop *l, enum loop_caller who, bool *
 
 	*flag = false;
 	if (who == LOOP_TASK) {
-		*flag = injectq_len(&l->posted) || clock_now() - load_relaxed(&l->polled_at) >= POLL_AGAIN_NS; /* a hint */
+		*flag = true;
 		return NULL;
 	}
 	poll_ready_init(&r);

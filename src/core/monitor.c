@@ -73,12 +73,15 @@ static bool look_after_workers(struct runtime *rt, uint32_t *ticks)
 		moved |= ticks[i] != tick;
 		ticks[i] = tick;
 	}
-	if (injectq_len(&rt->stackless) && (n = injectq_pop(&rt->stackless)) != NULL)
+	if (injectq_len(&rt->stackless) && (n = injectq_pop(&rt->stackless)) != NULL) {
 		weft__sched_inject(rt, task_of_next(n));
-	else if (help && idle_sleepers(&rt->idle))
+		asym_heavy(); /* a worker that is alone passes none before it sleeps: idle.h */
 		weft__sched_wake(rt);
-	else if (help)
+	} else if (help && idle_sleepers(&rt->idle)) {
+		weft__sched_wake(rt);
+	} else if (help) {
 		store_relaxed(&rt->help_wanted, true); /* a hint, repeated at the next look */
+	}
 	return moved;
 }
 

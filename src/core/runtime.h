@@ -36,6 +36,7 @@ struct worker {
 	bool errand;               /* its loop wants to be run on the worker's own stack; owner */
 	uint32_t slot_runs;        /* runs out of the slot in a row */
 	int64_t coarse_now;        /* clock at the last slow schedule; owner */
+	int64_t polled_at;         /* coarse_now when its loop was last polled in between; owner */
 	struct weft_task *taken;   /* picked, but somebody still stood on it: the worker's own stack waits for it; owner */
 	struct rng rng;
 	struct san_fiber san;

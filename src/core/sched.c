@@ -131,7 +131,8 @@ NOINLINE struct weft_task *weft__sched_pick_slow(struct worker *w)
 		if (t)
 			sched_push_tail(w, t);
 	}
-	if (weft__loop_watches(w->loop)) {
+	if (weft__loop_watches(w->loop) && w->coarse_now - w->polled_at >= LOOP_BUSY_NS) {
+		w->polled_at = w->coarse_now;
 		weft__ready_list(w, weft__loop_poll(w->loop, LOOP_TASK, &w->errand));
 		if (unlikely(w->errand))
 			return NULL;
