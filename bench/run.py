@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs the benchmarks of weft and, next to them, the same work in Go and Boost.
+"""Runs the benchmarks of weft and, next to them, the same work in Go, Boost, Tokio, libuv and on bare epoll.
 
 One row of the list is one question: a program of bench/, pinned to one core for one worker and to two for two. With
 --peers each peer's program does the same row in between, round by round, so that a slow minute of the machine hits all
@@ -8,8 +8,8 @@ of them alike; what counts is the ratio within one run. Where others use the mac
 median: both are kept.
 
 Programs:  build/bench/bench/bench_NAME (`./dev bench` builds them: a release build with -Dbench=true)
-Peers:     bench/peers/go and bench/peers/boost, built here into build/bench/peers; one that cannot be built is named
-           and left out.
+           The rows of the network are bench/net.py, which takes a server, weft's or a peer's, and pins it itself.
+Peers:     bench/peers/..., built here into build/bench/peers; one that cannot be built is named and left out.
 Results:   JSON lines: first an object that says where they come from ("machine"), then an answer a line. They are kept
            in bench/results/; --readme writes the table of README.md from them.
 """
@@ -31,8 +31,12 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BENCH = os.path.join(ROOT, 'bench')
 BEGIN, END = '<!-- figures:begin -->', '<!-- figures:end -->'
 
-# A row's program, worker counts, what --only keeps of it, peers that answer it, rounds (0: as many as asked for), and
-# the seconds a run of the program may take.
+# Peers, in the order of the tables' columns, and their titles.
+PEERS = {'go': 'Go', 'boost': 'Boost', 'tokio': 'Tokio', 'uv': 'libuv', 'epoll': 'bare epoll'}
+SERVERS = ('go', 'tokio', 'uv', 'epoll')
+
+# A row's program, worker counts, what --only keeps of it, peers that answer it, rounds (0: as many as asked for; one if
+# runs are short), and the seconds a run of the program may take.
 Row = collections.namedtuple('Row', 'program workers only peers rounds limit', defaults=('', (), 0, 120))
 ROWS = {
     'P1': Row('switch', (1,), '', ('boost',)),
@@ -48,7 +52,11 @@ ROWS = {
     'P11': Row('ring', (1, 2), '', ('go',)),
     'P12': Row('skynet', (1, 2), '', ('go',)),
     'P13': Row('timer', (1,), '', ('go',), 1),
+    'P14': Row('sleep', (1,), '', ('go',)),
     'P15': Row('parked', (1,), '', ('go',), 1, 300),
+    'P19': Row('net', (1, 2), '', SERVERS, 5),
+    'P20': Row('net', (1,), '', SERVERS, 5),
+    'P21': Row('net', (1,), '', ('go',), 1),
     'P24': Row('wakeup', (2,), '', ('go',), 1),
     'P25': Row('stages', (2,), '', ('go',), 1),
     'P26': Row('idle', (2,), '', ('go',), 1),
@@ -91,16 +99,27 @@ GOALS = {
     ('P13', 'create, up to 1000000 live', 1): 47,
     ('P13', 'stop, 1000000 live', 1): 8,
     ('P13', 'create and stop, 1000000 live', 1): 25,
+    ('P14', '100 us, overshoot, median', 1): 30,
+    ('P14', '100 us, overshoot, p99', 1): 150,
+    ('P14', '1 ms, overshoot, median', 1): 35,
+    ('P14', '1 ms, overshoot, p99', 1): 150,
+    ('P14', '10 ms, overshoot, median', 1): 60,
+    ('P14', '10 ms, overshoot, p99', 1): 150,
     ('P15', 'create, against the plain C loop', 1): 1.15,
     ('P15', 'create, warm', 1): 250,
     ('P15', 'wake and finish', 1): 140,
     ('P15', 'resident, each', 1): 4400,
+    ('P19', 'echo, 50 connections, CPU a request', 1): 4.4,
+    ('P19', 'echo, 50 connections, requests', 1): 228,
+    ('P19', 'echo, 50 connections, system calls a request', 1): 2.03,
+    ('P19', 'echo, 1000 connections, p99', 2): 11,
+    ('P20', 'http, 100 connections, requests', 1): 175,
     ('P24', 'go, p99', 2): 100,
     ('P24', 'wake, p99', 2): 100,
     ('P25', '4 stages of 1 us, capacity 16, speed-up', 2): 1.9,
     ('P26', 'idle, context switches a second', 2): 0,
 }
-MORE_IS_BETTER = {'x'}
+MORE_IS_BETTER = {'x', 'k/s'}
 
 # What `./dev demo` measures: the row, and what it keeps of it.
 DEMO = [('P1', 'one direction'), ('P2', 'yield, 1000'), ('P4', 'windows of 100, queued'), ('P6', '')]
@@ -122,11 +141,19 @@ README = [
     ('P11', 'hop, 1000 tasks', 1, 'a hop in a ring of 1,000 tasks'),
     ('P12', 'skynet, 1000000 leaves', 2, 'skynet, 1,000,000 leaves, 2 workers'),
     ('P13', 'create and stop, 1000000 live', 1, 'make and stop a timer, 1,000,000 live'),
+    ('P14', '1 ms, overshoot, median', 1, 'how much too long a sleep of 1 ms is, median'),
     ('P15', 'create', 1, 'create one of 1,000,000 parked tasks'),
     ('P15', 'resident, each', 1, 'memory of one of them'),
     ('P24', 'wake, p99', 2, 'wake-up of a sleeping worker, p99'),
     ('P25', '4 stages of 1 us, capacity 16, speed-up', 2, 'pipeline of 1 us stages, 2 workers against 1'),
     ('P26', 'idle, context switches a second', 2, 'wake-ups of an idle process'),
+    ('P19', 'echo, 50 connections, CPU a request', 1, 'TCP echo, 64 bytes, 50 connections, 1 worker: CPU a request'),
+    ('P19', 'echo, 50 connections, requests', 1, 'the same: requests'),
+    ('P19', 'echo, 50 connections, system calls a request', 1, 'the same: system calls a request'),
+    ('P19', 'echo, 1000 connections, p99', 2, 'TCP echo, 1,000 connections, 2 workers: p99'),
+    ('P20', 'http, 100 connections, CPU a request', 1, 'HTTP hello, 100 connections, 1 worker: CPU a request'),
+    ('P20', 'http, 100 connections, requests', 1, 'the same: requests'),
+    ('P21', 'idle connection, resident', 1, 'memory of an idle connection'),
 ]
 
 
@@ -140,6 +167,10 @@ def output_of(*command):
         return r.stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ''
+
+
+def is_net(row):
+    return row in ROWS and ROWS[row].program == 'net'
 
 
 def commit():
@@ -174,12 +205,12 @@ def machine(build):
 class Peers:
     """The peers that can be built here: name -> row -> command."""
 
-    def __init__(self, build, wanted=('go', 'boost')):
+    def __init__(self, build, wanted):
         self.dir = os.path.join(build, 'peers')
         self.missing = {}
         self.commands = {}
         os.makedirs(self.dir, exist_ok=True)
-        for name in wanted:
+        for name in (p for p in PEERS if p in wanted):
             why = getattr(self, name)()
             if why:
                 self.missing[name] = why
@@ -225,14 +256,60 @@ class Peers:
                 os.path.join(self.dir, 'boost-context' if row == 'P1' else 'boost-fiber')]
         return why
 
-    def command(self, peer, row, workers, runs, quick, only):
+    def tokio(self):
+        src = os.path.join(self.dir, 'tokio-src')
+        target = os.path.join(self.dir, 'tokio')
+        out = os.path.join(target, 'release', 'peers-tokio')
+        registry = '/usr/share/cargo/registry'
+        versions = glob.glob(os.path.join(registry, 'tokio-[0-9]*'))
+        if not shutil.which('cargo') or not versions:
+            return 'no cargo, or no sources of tokio here (Debian: cargo librust-tokio-dev)'
+        # A copy, because cargo leaves its lock next to the sources.
+        shutil.copytree(os.path.join(BENCH, 'peers', 'tokio'), src, dirs_exist_ok=True)
+        env = dict(os.environ, CARGO_HOME=os.path.join(self.dir, 'tokio-cargo'),
+                   TOKIO_VERSION=os.path.basename(max(versions)).partition('-')[2])
+        why = self.build(out, glob.glob(os.path.join(src, '**', '*.[rt]*'), recursive=True), [
+            'cargo', 'build', '--release', '--offline', '--quiet', '--target-dir', target,
+            '--config', 'source.crates-io.replace-with="debian"',
+            '--config', 'source.debian.directory="%s"' % registry], cwd=src, env=env)
+        if not why:
+            self.commands['tokio'] = lambda row: [out]
+        return why
+
+    def c(self, name, *libs):
+        src = os.path.join(BENCH, 'peers', 'c')
+        out = os.path.join(self.dir, 'c-' + name)
+        cc = os.environ.get('CC', 'cc')
+        sources = glob.glob(os.path.join(src, '*')) + [os.path.join(BENCH, 'http.h')]
+        why = self.build(out, sources, shlex.split(cc) + ['-std=gnu11', '-D_GNU_SOURCE', '-O2', '-o', out,
+                                                          os.path.join(src, name + '.c'), *libs, '-lpthread'])
+        if not why:
+            self.commands[name] = lambda row: [out]
+        return why
+
+    def uv(self):
+        return self.c('uv', '-luv')
+
+    def epoll(self):
+        return self.c('epoll')
+
+    def command(self, peer, row, workers, runs, quick, only, load):
         make = self.commands.get(peer)
         if not make or peer not in ROWS[row].peers:
             return None
+        if is_net(row):
+            return net(row, make(row), load, workers, quick, only) + ['--peer', peer]
         options = ['-workers', str(workers), '-runs', str(runs)]
         options += ['-quick'] if quick else []
         options += ['-only', only] if only else []
         return make(row) + options + [row]
+
+
+def net(row, server, load, workers, quick, only):
+    """A row of the network, for one server."""
+    command = [sys.executable, os.path.join(BENCH, 'net.py'), row] + server
+    command += ['--load', load, '--workers', str(workers)] + (['--quick'] if quick else [])
+    return command + (['--only', only] if only else [])
 
 
 class Runner:
@@ -245,8 +322,8 @@ class Runner:
         self.cpus = sorted(os.sched_getaffinity(0))
 
     def run(self, command, workers, limit):
-        """The answers of one program, or [] after saying what went wrong."""
-        cpus = self.cpus[:workers]
+        """The answers of one program, or [] after saying what went wrong. No workers: it pins what it starts itself."""
+        cpus = self.cpus[:workers or None]
         try:
             r = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=self.env, timeout=limit,
                                preexec_fn=lambda: os.sched_setaffinity(0, cpus))
@@ -261,29 +338,36 @@ class Runner:
             self.failed.append(command)
         return answers
 
+    def program(self, name):
+        return os.path.join(self.build, 'bench', 'bench_' + name)
+
     def row(self, name, only='', runs=0, rounds=0, workers=None):
         """All answers of one row: the variants in order, each peer's after weft's."""
         row = ROWS[name]
         only = only or row.only
         runs = runs or (3 if self.quick else 6 if self.peers else 5)
-        rounds = row.rounds or rounds or (3 if self.peers and not self.quick else 1)
+        own = min(row.rounds, 1) if self.quick else row.rounds
+        rounds = own or rounds or (3 if self.peers and not self.quick else 1)
         merged = collections.OrderedDict()
         for workers in row.workers if workers is None else workers:
             if workers > len(self.cpus):
                 say('%s with %d workers: left out: only %d cores' % (name, workers, len(self.cpus)))
                 continue
             each = max(1, runs // rounds)
-            weft = [os.path.join(self.build, 'bench', 'bench_' + row.program)]
-            weft += ['--workers', str(workers), '--runs', str(each)]
-            weft += ['--quick'] if self.quick else []
-            weft += ['--only', only] if only else []
+            load = self.program('load')
+            if is_net(name):
+                weft = net(name, [self.program('server')], load, workers, self.quick, only)
+            else:
+                weft = [self.program(row.program), '--workers', str(workers), '--runs', str(each)]
+                weft += ['--quick'] if self.quick else []
+                weft += ['--only', only] if only else []
             commands = [weft]
             if self.peers:
-                commands += [self.peers.command(p, name, workers, each, self.quick, only) for p in row.peers]
+                commands += [self.peers.command(p, name, workers, each, self.quick, only, load) for p in row.peers]
             for _ in range(rounds):
                 bad = len(self.failed)
                 for command in filter(None, commands):
-                    for a in self.run(command, workers, row.limit):
+                    for a in self.run(command, 0 if is_net(name) else workers, row.limit):
                         if only in a['variant']:
                             merged.setdefault((a['name'], a['variant'], a['workers'], a.get('peer', '')), []).append(a)
                 if len(self.failed) > bad:
@@ -319,17 +403,28 @@ def factor(weft, peer):
     return '%.2fx' % f if f < 9.95 else '%.0fx' % f
 
 
+def titles(answers):
+    """The peers that have answered anything, in order, each with its title."""
+    versions = {a['peer']: re.sub('^go', '', a['version']) for a in answers if 'peer' in a}
+    return {p: ('%s %s' % (PEERS[p], versions[p])).strip() for p in PEERS if p in versions}
+
+
 def table(answers, out):
-    """Everything side by side: weft, each peer, how many times better than each, the goal."""
+    """Everything side by side: weft, each peer, how many times better than each, the goal. The network has other peers,
+    and a table of its own."""
+    for part in ([a for a in answers if is_net(a['name']) == net_rows] for net_rows in (False, True)):
+        if part:
+            table_of(part, out)
+
+
+def table_of(answers, out):
     rows = collections.OrderedDict()
     for a in answers:
         rows.setdefault((a['name'], a['variant'], a['workers']), {})[a.get('peer', 'weft')] = a
-    versions = {a['peer']: a['version'] for a in answers if 'peer' in a}
-    peers = [p for p in ('go', 'boost') if p in versions]
-    title = {'go': re.sub('^go', 'Go ', versions.get('go', '')), 'boost': 'Boost ' + versions.get('boost', '')}
+    peers = titles(answers)
     head = ['', 'work', 'w', 'unit', 'weft', 'min']
     for p in peers:
-        head += [title[p], 'min', 'ratio']
+        head += [peers[p], 'min', 'ratio']
     lines = [head + ['goal', '']]
     for (name, variant, workers), r in rows.items():
         weft = r.get('weft')
@@ -374,16 +469,19 @@ def readme(path):
         path = max(files, key=lambda p: (load(p)[0].get('date', ''), p))
     where, answers = load(path)
     by = {(a['name'], a['variant'], a['workers'], a.get('peer', 'weft')): a for a in answers}
-    versions = {a['peer']: a['version'] for a in answers if 'peer' in a}
-    titles = {'go': re.sub('^go', 'Go ', versions.get('go', 'Go')), 'boost': 'Boost ' + versions.get('boost', '')}
-    peers = [p for p in ('go', 'boost') if p in versions]
-    lines = [BEGIN, '| | unit | weft | %s |' % ' | '.join(titles[p] for p in peers),
-             '|---|---|--:|%s' % ('--:|' * len(peers))]
-    for name, variant, workers, words in README:
-        weft = by.get((name, variant, workers, 'weft'))
-        if weft:
+    lines = [BEGIN]
+    for net_rows in (False, True):
+        shown = [r for r in README if is_net(r[0]) == net_rows and r[:3] + ('weft',) in by]
+        peers = titles([a for a in answers if is_net(a['name']) == net_rows])
+        if not shown:
+            continue
+        lines += [''] if net_rows else []
+        lines += ['| | ' + ' | '.join(['unit', 'weft'] + list(peers.values())) + ' |',
+                  '|---|---|--:|%s' % ('--:|' * len(peers))]
+        for name, variant, workers, words in shown:
+            weft = by[name, variant, workers, 'weft']
             cells = [number(a['median']) if a else '' for a in (by.get((name, variant, workers, p)) for p in peers)]
-            lines.append('| %s | %s | %s | %s |' % (words, weft['unit'], number(weft['median']), ' | '.join(cells)))
+            lines.append('| ' + ' | '.join([words, weft['unit'], number(weft['median'])] + cells) + ' |')
     facts = [where.get(k, '?') for k in ('cpu', 'cores', 'kernel', 'compiler', 'commit', 'date')]
     lines += ['', 'Medians, from `%s`: %s, %s cores, Linux %s, %s, commit %s, %s. How: `bench/README.md`.' % tuple(
         [os.path.relpath(path, ROOT)] + facts), END]
@@ -414,7 +512,7 @@ def chosen(names):
 
 def demo(build):
     """The few rows behind "First figures", each next to a peer where one can be built."""
-    peers = Peers(build)
+    peers = Peers(build, ('go', 'boost'))
     runner = Runner(build, peers, quick=True)
     answers = []
     for name, only in DEMO:
@@ -425,11 +523,11 @@ def demo(build):
 
 
 def main():
-    p = argparse.ArgumentParser(prog='./dev bench', description='Measures weft and, with --peers, Go and '
-                                'Boost at the same work. Prints an answer a line, and a table on standard error.')
+    p = argparse.ArgumentParser(prog='./dev bench', description='Measures weft and, with --peers, others '
+                                'at the same work. Prints an answer a line, and a table on standard error.')
     p.add_argument('names', nargs='*', metavar='NAME', help='rows (P2) or programs (yield); all without')
     p.add_argument('--json', metavar='FILE', help='write machine and answers to FILE; standard output gets the table')
-    p.add_argument('--peers', action='store_true', help='measure Go and Boost too, in turn')
+    p.add_argument('--peers', action='store_true', help='measure the others too, in turn')
     p.add_argument('--quick', action='store_true', help='short runs: for a look, not for comparing')
     p.add_argument('--table', action='store_true', help='print the table only')
     p.add_argument('--demo', action='store_true', help='the short table of ./dev demo')
@@ -454,7 +552,7 @@ def main():
     if args.demo:
         return demo(build)
 
-    peers = Peers(build) if args.peers else None
+    peers = Peers(build, {p for r in rows for p in ROWS[r].peers}) if args.peers else None
     runner = Runner(build, peers, args.quick)
     file = open(args.json, 'w', encoding='utf-8') if args.json else None
     lines = file or (None if args.table else sys.stdout)

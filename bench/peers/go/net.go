@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+//
+// net.go - sleep (P14), and the servers of P19, P20 and P21 on net and net/http.
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"sort"
+	"time"
+)
+
+func sleeps() {
+	for _, row := range []struct {
+		span  string
+		ns    time.Duration
+		count int
+	}{{"100 us", 100 * time.Microsecond, 2000}, {"1 ms", time.Millisecond, 1000}, {"10 ms", 10 * time.Millisecond, 200}} {
+		median, p99 := row.span+", overshoot, median", row.span+", overshoot, p99"
+		if !wanted(median) && !wanted(p99) {
+			continue
+		}
+		if *quick {
+			row.count /= 4
+		}
+		us := make([]float64, row.count)
+		for i := range us {
+			start := time.Now()
+			time.Sleep(row.ns)
+			us[i] = float64((time.Since(start) - row.ns).Nanoseconds()) / 1e3
+		}
+		sort.Float64s(us)
+		report("P14", median, "us", []float64{us[len(us)/2]})
+		report("P14", p99, "us", []float64{us[len(us)*99/100]})
+	}
+}
+
+func echo(c net.Conn) {
+	defer c.Close()
+	buf := make([]byte, 4096)
+	for {
+		n, err := c.Read(buf)
+		if err != nil {
+			return
+		}
+		if _, err := c.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func hello(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain")
+	io.WriteString(w, "Hello, World!\n")
+}
+
+// serve prints "port N VERSION" and serves until killed.
+func serve(mode string, port int) error {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return err
+	}
+	fmt.Println("port", l.Addr().(*net.TCPAddr).Port, runtime.Version())
+	switch mode {
+	case "http":
+		return http.Serve(l, http.HandlerFunc(hello))
+	case "echo":
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return err
+			}
+			go echo(c)
+		}
+	}
+	fmt.Fprintln(os.Stderr, "peers-go: -mode is echo or http")
+	os.Exit(2)
+	return nil
+}
