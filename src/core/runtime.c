@@ -28,6 +28,12 @@
 
 struct debug_hooks weft__hooks;
 
+static void no_io(void)
+{
+}
+
+void (*weft__io_down)(void) = no_io;
+
 /* --- options --- */
 
 /* An unsigned number from the environment into *out if it is set. */
@@ -323,6 +329,7 @@ static void down(struct runtime *rt)
 	weft__monitor_stop(rt);
 	weft__rec_foreach(call_off, rt);
 	weft__rt_unpublish();
+	weft__io_down();
 	list_init(&users);
 	for (unsigned i = 0; i < rt->n; i++)
 		weft__wheel_run(&rt->workers[i].wheel, INT64_MAX - 1, drop_timer, &users);

@@ -198,6 +198,8 @@ void weft__runtime_all_asleep(struct runtime *rt); /* the monitor has seen all w
 
 int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process, int *result);
 
+extern HIDDEN void (*weft__io_down)(void); /* io/fd.c's: tasks that use descriptors never run again, and nobody hears of descriptors */
+
 /* What the storeys above give the core (weft.c sets them; core includes nothing of theirs). */
 struct verdict {
 	size_t tasks; /* alive */

@@ -87,7 +87,9 @@ int weft__fd_make(struct fd **out, int fd)
 		store_relaxed(&f->side[d].deadline, WEFT_FOREVER);
 	}
 	poll_open(&f->poll);
-	store_relaxed(&f->use, FD_REF); /* as above */
+	f->task_dials = false;
+	store_relaxed(&f->task_refs, 0u); /* as above */
+	store_relaxed(&f->use, FD_REF);   /* as above */
 	return 0;
 }
 
@@ -160,6 +162,20 @@ void weft__fd_unref(struct fd *f)
 		pool_put(f);
 }
 
+void weft__fd_hold(struct fd *f)
+{
+	weft__fd_ref(f);
+	if (weft__worker())
+		add_relaxed(&f->task_refs, 1u); /* looked at when no task runs any more */
+}
+
+void weft__fd_release(struct fd *f)
+{
+	if (weft__worker())
+		add_relaxed(&f->task_refs, (uint32_t)-1); /* as above */
+	weft__fd_unref(f);
+}
+
 int weft__fd_enter(struct fd *f)
 {
 	uint32_t use;
@@ -170,7 +186,7 @@ int weft__fd_enter(struct fd *f)
 		if (use & FD_CLOSED)
 			return WEFT_ECLOSED;
 		if ((use & FD_OTHERS) == FD_OTHERS)
-			return WEFT_EAGAIN; /* a thousand threads at once */
+			return WEFT_EAGAIN; /* two hundred threads at once */
 	} while (!solo_cas32(&f->use, &use, use + FD_OTHER));
 	return 0;
 }
@@ -193,9 +209,60 @@ static void forgotten(struct polldesc *pd, struct poll_ready *r)
 		r->last = &(*r->last)->next;
 }
 
+/* What the tasks of a runtime have left in f: they never run again. Foreign threads may be using it. */
+static void call_off(struct fd *f, struct poll_ready *r)
+{
+	uint32_t use = load_relaxed(&f->use), theirs;    /* checked by the compare-and-swap */
+	uint32_t refs = swap_acquire(&f->task_refs, 0u); /* no task runs */
+
+	if (f->task_dials) {
+		f->task_dials = false;
+		close(f->fd);
+		refs++;
+	}
+	do {
+		theirs = 0;
+		for (int d = 0; d < POLL_DIRS; d++) {
+			if (use & FD_TASK(d))
+				theirs |= FD_TASK(d) | FD_BUSY(d) | FD_CALL(d);
+		}
+	} while (!solo_cas32(&f->use, &use, (use & ~theirs) - refs * FD_REF));
+	lock_take(&f->poll.lock, RANK_DESC);
+	for (int d = 0; d < POLL_DIRS; d++)
+		poll_claim(&f->poll, (enum poll_dir)d, WEFT_ESRCH, r); /* foreign threads: nobody hears for them any more */
+	lock_drop(&f->poll.lock);
+	if ((theirs || refs) && use_gone((use & ~theirs) - refs * FD_REF))
+		pool_put(f);
+}
+
+static void down(void)
+{
+	struct poll_ready r;
+	struct chunk *c;
+
+	poll_ready_init(&r);
+	lock_take(&pool_lock, RANK_POOL);
+	c = chunks; /* those made from here on are no task's */
+	lock_drop(&pool_lock);
+	for (; c; c = c->next) {
+		for (int i = 0; i < CHUNK; i++) {
+			if (load_acquire(&c->fds[i].use)) /* pairs with the changes of the word; 0: in the pool */
+				call_off(&c->fds[i], &r);
+		}
+	}
+	weft__ready_list(NULL, r.first);
+	for (c = chunks; c; c = c->next) {
+		for (int i = 0; i < CHUNK; i++) {
+			for (int d = 0; d < POLL_DIRS; d++) /* foreign threads that waited for the turn of a task */
+				weft__lot_wake_all(NULL, &c->fds[i].side[d], 0);
+		}
+	}
+}
+
 __attribute__((constructor)) static void hand_in(void)
 {
 	weft__loop_forgotten = forgotten;
+	weft__io_down = down;
 }
 
 /* True for the first. */
@@ -262,30 +329,45 @@ static void nobody_waits(void *arg)
 	use_change(t->f, 0, FD_WANT(t->dir));
 }
 
-/* Takes its turn: BUSY, and CALL if it is about to try. */
-static int take_turn(struct fd_op *op, bool call)
+/* Takes its turn if nobody has it: BUSY, and CALL if it is about to try. Returns 0, WEFT_ECLOSED, or WEFT_EBUSY. */
+static inline int try_turn(struct fd_op *op, bool call)
+{
+	uint32_t use = load_relaxed(&op->f->use); /* checked by the compare-and-swap */
+	uint32_t mine = FD_BUSY(op->dir) | (call ? FD_CALL(op->dir) : 0) | (op->task ? FD_TASK(op->dir) : 0);
+
+	do {
+		if (unlikely(use & FD_CLOSED))
+			return WEFT_ECLOSED;
+		if (unlikely(use & FD_BUSY(op->dir)))
+			return WEFT_EBUSY;
+	} while (!solo_cas32(&op->f->use, &use, use | mine));
+	op->busy = true;
+	op->call = call;
+	return 0;
+}
+
+/* Waits for its turn. With a reference: whoever closes meanwhile may give the last one away that the caller counted on. */
+NOINLINE static int wait_turn(struct fd_op *op, bool call)
 {
 	struct fd *f = op->f;
 	struct turn t = {.f = f, .dir = op->dir};
-	uint32_t use = load_relaxed(&f->use); /* checked by the compare-and-swap */
 	int rc;
 
-	for (;;) {
-		if (unlikely(use & FD_CLOSED))
-			return WEFT_ECLOSED;
-		if (unlikely(use & FD_BUSY(op->dir))) {
-			rc = weft__lot_wait(&f->side[op->dir], must_wait, &t, op->reason, op->deadline);
-			if (rc)
-				return rc;
-			use = load_relaxed(&f->use); /* as above */
-			continue;
-		}
-		if (solo_cas32(&f->use, &use, use | FD_BUSY(op->dir) | (call ? FD_CALL(op->dir) : 0))) {
-			op->busy = true;
-			op->call = call;
-			return 0;
-		}
-	}
+	weft__fd_hold(f);
+	do {
+		rc = weft__lot_wait(&f->side[op->dir], must_wait, &t, op->reason, op->deadline);
+		if (rc == 0)
+			rc = try_turn(op, call);
+	} while (rc == WEFT_EBUSY);
+	weft__fd_release(f);
+	return rc;
+}
+
+static int take_turn(struct fd_op *op, bool call)
+{
+	int rc = try_turn(op, call);
+
+	return likely(rc != WEFT_EBUSY) ? rc : wait_turn(op, call);
 }
 
 void weft__fd_end(struct fd_op *op)
@@ -295,7 +377,7 @@ void weft__fd_end(struct fd_op *op)
 
 	if (!op->busy)
 		return;
-	was = use_change(f, 0, FD_BUSY(op->dir) | FD_CALL(op->dir));
+	was = use_change(f, 0, FD_BUSY(op->dir) | FD_CALL(op->dir) | FD_TASK(op->dir));
 	if (likely(!(was & (FD_WANT(op->dir) | FD_CLOSED)) && was >= FD_REF))
 		return;
 	/* from here on the record may be another's, if it was not ours to recycle: addresses only, and they are only looked up */
@@ -367,7 +449,10 @@ static int begin(struct fd_op *op)
 
 	if (unlikely(rc))
 		return rc;
+	op->task = me.worker != NULL;
 	if (unlikely(too_late(op)))
+		return WEFT_ETIMEDOUT;
+	if (unlikely(op->deadline != WEFT_FOREVER && op->deadline != WEFT_NOW) && op->deadline <= clock_now())
 		return WEFT_ETIMEDOUT;
 	/* a hint: if it is wrong, it costs a change of the word */
 	return take_turn(op, poll_events(&op->f->poll, op->dir) != load_relaxed(&op->f->side[op->dir].drained));
@@ -376,6 +461,7 @@ static int begin(struct fd_op *op)
 int weft__fd_next(struct fd_op *op)
 {
 	struct fd *f = op->f;
+	bool tried;
 	int rc;
 
 	if (!op->busy) {
@@ -388,8 +474,11 @@ int weft__fd_next(struct fd_op *op)
 		if (op->seen != load_relaxed(&f->side[op->dir].drained) ||                              /* ours while BUSY */
 		    (unlikely(load_relaxed(&f->poll.hung_up)) && op->dir == POLL_READ && !op->blocked)) /* acquired with the count */
 			return op->call ? 0 : resume(op);
+		tried = op->blocked;
 		op->blocked = false;
 		rc = weft__fd_pause(op, WEFT_FOREVER);
+		if (unlikely(rc == WEFT_EAGAIN || rc == WEFT_ESRCH) && !tried)
+			return resume(op); /* nobody has waited, so nobody has heard of what came since: look */
 		if (rc)
 			return rc;
 	}

@@ -4,20 +4,24 @@
  *
  * One word, f->use:
  *
- *    31                18 17           8   7      6      5 4    3 2    1 0
- *   +--------------------+--------------+------+------+------+------+------+
- *   |     references     |    other     |LINGER|CLOSED| WANT | CALL | BUSY |     WANT, CALL, BUSY: a bit for reading, a bit for writing
- *   +--------------------+--------------+------+------+------+------+------+
+ *    31              18 17        10  9 8     7      6     5 4    3 2    1 0
+ *   +------------------+------------+------+------+------+------+------+------+
+ *   |    references    |   other    | TASK |LINGER|CLOSED| WANT | CALL | BUSY |     TASK, WANT, CALL, BUSY: a bit for reading, a bit for writing
+ *   +------------------+------------+------+------+------+------+------+------+
  *
  *   BUSY    an operation of that direction is under way, parked or not; a second one waits (core/lot.h, upon the side's address)
  *   CALL    ... and it is inside a system call, which does not block
  *   WANT    somebody waits for BUSY; changed under the lot's lock
  *   other   system calls under way that are neither (getsockname, setsockopt)
  *   CLOSED  the first close has begun: nobody starts anything any more
+ *   TASK    BUSY is a task's, not a foreign thread's
  *   LINGER  the loop has not let go of the descriptor yet (core/loop_uv.c)
  *
  * The descriptor is closed when CLOSED is set and no CALL, other or LINGER is left: so its number cannot be another file's while a call is under way.  The record is
- * recycled, never freed (late events, core/polldesc.h), when no reference and no BUSY is left.  A parked operation is no obstacle to either.
+ * recycled, never freed (late events, core/polldesc.h), when no reference and no BUSY is left.  A parked operation is no obstacle to the first; to the second
+ * BUSY is, and an operation that waits for its turn holds a reference of its own.
+ *
+ * When the runtime goes down, its tasks are called off where they stand, and their operations end here (fd.c: down).
  *
  * An operation of a direction (tcp.c):
  *
@@ -40,7 +44,8 @@
 #define FD_WANT(d) (16u << (d))
 #define FD_CLOSED 64u
 #define FD_LINGER 128u
-#define FD_OTHER 256u
+#define FD_TASK(d) (256u << (d))
+#define FD_OTHER 1024u
 #define FD_REF (1u << 18)
 #define FD_OTHERS (FD_REF - FD_OTHER)
 #define FD_IN_USE (FD_CALL(POLL_READ) | FD_CALL(POLL_WRITE) | FD_LINGER | FD_OTHERS) /* any of them: it must not be closed yet */
@@ -53,7 +58,9 @@ struct fd {
 		ATOMIC(uint32_t) drained; /* events (polldesc.h) at the last try that left nothing; by the operation that is BUSY */
 		ATOMIC(int64_t) deadline; /* of all operations of the direction; anyone */
 	} side[POLL_DIRS];
-	struct fd *free_next; /* in the pool */
+	ATOMIC(uint32_t) task_refs; /* references of operations of tasks that wait for their turn, or in weft_io_wait; by those */
+	bool task_dials;            /* a task is connecting it; no other has it */
+	struct fd *free_next;       /* in the pool */
 } CACHE_ALIGNED;
 
 /* A record for an open non-blocking descriptor, with one reference. 0 or WEFT_ENOMEM. fd -1: weft__fd_use gives it one. */
@@ -61,6 +68,10 @@ int weft__fd_make(struct fd **out, int fd);
 void weft__fd_use(struct fd *f, int fd);
 
 void weft__fd_ref(struct fd *f);
+
+/* A reference for an operation of the caller's that waits, and its end. */
+void weft__fd_hold(struct fd *f);
+void weft__fd_release(struct fd *f);
 
 /* A reference less, that of a descriptor which somebody has closed already, or never had one. */
 void weft__fd_unref(struct fd *f);
@@ -79,6 +90,7 @@ struct fd_op {
 	enum task_reason reason;
 	int64_t deadline; /* the call's */
 	uint32_t seen;    /* events before the try */
+	bool task;        /* a task's */
 	bool busy, call;  /* it holds BUSY, CALL */
 	bool blocked;     /* the last try would have blocked */
 };

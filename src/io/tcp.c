@@ -162,34 +162,34 @@ int weft_tcp_accept_until(weft_tcp_listener *l, weft_tcp **out, int64_t deadline
 	int64_t pause = STARVED_FIRST_NS;
 	struct fd_op op;
 	struct fd *f;
-	int rc, fd;
+	int rc, fd, err;
 
 	*out = NULL;
-	rc = weft__fd_make(&f, -1); /* before a connection is taken, so that none is lost */
-	if (rc)
-		return rc;
 	fd_op_init(&op, &l->f, POLL_READ, REASON_ACCEPT, deadline);
 	while ((rc = weft__fd_next(&op)) == 0) {
+		rc = weft__fd_make(&f, -1); /* before a connection is taken, so that none is lost */
+		if (rc)
+			break;
 		fd = accept4(l->f.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0)
 			break;
-		if (errno == EAGAIN) {
+		err = errno;
+		weft__fd_unref(f);
+		if (err == EAGAIN) {
 			fd_op_blocked(&op);
-		} else if (starved(errno) && deadline != WEFT_NOW) {
+		} else if (starved(err) && deadline != WEFT_NOW) {
 			rc = weft__fd_pause(&op, clock_add(clock_now(), pause));
 			if (rc)
 				break;
 			pause = pause * 2 < STARVED_LAST_NS ? pause * 2 : STARVED_LAST_NS;
-		} else if (!broke_before(errno)) {
-			rc = -errno;
+		} else if (!broke_before(err)) {
+			rc = -err;
 			break;
 		}
 	}
 	weft__fd_end(&op);
-	if (rc) {
-		weft__fd_unref(f);
+	if (rc)
 		return rc;
-	}
 	weft__fd_use(f, fd);
 	*out = (weft_tcp *)f;
 	return 0;
@@ -283,7 +283,9 @@ static int dial_once(weft_tcp **out, const weft_addr *a, int64_t deadline)
 		return fd;
 	}
 	weft__fd_use(f, fd);
+	f->task_dials = weft__worker() != NULL;
 	rc = dial_wait(f, a, deadline);
+	f->task_dials = false;
 	if (rc == 0 && local(f, &mine) == 0 && same_end(&mine, a))
 		rc = WEFT_EALREADY; /* to itself: nobody listens, and the kernel happened to choose that very port */
 	if (rc) {

@@ -7,10 +7,12 @@
  */
 #include "io/fd.h"
 
+#include "base/clock.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <weft/net.h>
 
 static struct lock table_lock; /* RANK_LOT: nothing is locked inside but the pool */
@@ -20,7 +22,7 @@ static size_t table_size;      /* entries; under lock */
 /* With a reference for the caller. NULL: none, or none could be made. */
 static struct fd *look_up(int fd, bool make)
 {
-	size_t at = (size_t)fd, size;
+	size_t at = (size_t)fd, size; /* a negative one is beyond the end */
 	struct fd *f = NULL, **more;
 
 	lock_take(&table_lock, RANK_LOT);
@@ -39,7 +41,7 @@ static struct fd *look_up(int fd, bool make)
 		f = table[at];
 	}
 	if (f)
-		weft__fd_ref(f);
+		weft__fd_hold(f);
 out:
 	lock_drop(&table_lock);
 	return f;
@@ -64,6 +66,14 @@ static int look(int fd, int events)
 	return hold & events;
 }
 
+/* poll(2) calls files of these kinds ready, always; epoll does not take them. */
+static bool cannot_wait(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
+}
+
 int weft_io_wait_until(int fd, int events, int64_t deadline)
 {
 	uint32_t seen[POLL_DIRS];
@@ -75,8 +85,10 @@ int weft_io_wait_until(int fd, int events, int64_t deadline)
 	if (fd < 0 || !events || events & ~(WEFT_IO_R | WEFT_IO_W))
 		return fd < 0 ? WEFT_EBADF : WEFT_EINVAL;
 	rc = self_enter(&me, &limit);
+	if (!rc && deadline != WEFT_FOREVER && deadline != WEFT_NOW && deadline <= clock_now())
+		rc = WEFT_ETIMEDOUT;
 	if (!rc)
-		rc = look(fd, events);
+		rc = cannot_wait(fd) ? WEFT_EPERM : look(fd, events);
 	if (rc)
 		return rc;
 	if (deadline == WEFT_NOW)
@@ -93,7 +105,7 @@ int weft_io_wait_until(int fd, int events, int64_t deadline)
 		if (!rc)
 			rc = weft__poll_wait(&f->poll, fd, (unsigned)events, seen, REASON_IO, deadline);
 	} while (!rc);
-	weft__fd_unref(f);
+	weft__fd_release(f);
 	return rc;
 }
 
@@ -102,18 +114,18 @@ int weft_io_wait(int fd, int events)
 	return weft_io_wait_until(fd, events, WEFT_FOREVER);
 }
 
+/* The record stays in the table until the loop has let go of the descriptor: another's entry for it would be in the way, or be taken for this one's. */
 int weft_io_forget(int fd)
 {
-	struct fd *f = NULL;
+	struct fd *f = look_up(fd, false);
 
-	lock_take(&table_lock, RANK_LOT);
-	if (fd >= 0 && (size_t)fd < table_size) {
-		f = table[fd];
-		table[fd] = NULL;
-	}
-	lock_drop(&table_lock);
 	if (!f)
 		return WEFT_ENOENT;
-	(void)weft__fd_close(f, true);
+	if (weft__fd_close(f, true))
+		return WEFT_ENOENT; /* somebody else is at it */
+	lock_take(&table_lock, RANK_LOT);
+	table[fd] = NULL;
+	lock_drop(&table_lock);
+	weft__fd_unref(f); /* the table's */
 	return 0;
 }
