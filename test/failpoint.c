@@ -9,13 +9,16 @@
 #include "base/atomic.h"
 #include "base/sanitizer.h"
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <uv.h>
 
 /* armed is written last and read first (release, acquire), so that whoever sees it also sees the other words as set up. */
@@ -113,10 +116,26 @@ WRAP(int, sigaltstack, (const stack_t *s, stack_t *old), (s, old),
      if (s && !(s->ss_flags & SS_DISABLE) && !weft__san) { REFUSE(-1, ENOMEM); })
 
 WRAP(int, epoll_create1, (int flags), (flags), REFUSE(-1, EMFILE))
-WRAP(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *e), (ep, op, fd, e), REFUSE(-1, ENOMEM))
+/* Taking a descriptor out cannot fail for want of anything. */
+WRAP(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *e), (ep, op, fd, e), if (op != EPOLL_CTL_DEL) { REFUSE(-1, ENOMEM); })
 WRAP(int, eventfd, (unsigned n, int flags), (n, flags), REFUSE(-1, EMFILE))
 WRAP(int, timerfd_create, (int clock, int flags), (clock, flags), REFUSE(-1, EMFILE))
 WRAP(int, pipe2, (int fd[2], int flags), (fd, flags), REFUSE(-1, EMFILE))
+
+WRAP(int, socket, (int family, int type, int protocol), (family, type, protocol), REFUSE(-1, EMFILE))
+WRAP(int, bind, (int fd, const struct sockaddr *a, socklen_t n), (fd, a, n), REFUSE(-1, ENOMEM))
+WRAP(int, listen, (int fd, int backlog), (fd, backlog), REFUSE(-1, ENOMEM))
+WRAP(int, accept4, (int fd, struct sockaddr *a, socklen_t *n, int flags), (fd, a, n, flags), REFUSE(-1, EMFILE))
+WRAP(int, connect, (int fd, const struct sockaddr *a, socklen_t n), (fd, a, n), REFUSE(-1, ENOMEM))
+WRAP(int, setsockopt, (int fd, int level, int name, const void *v, socklen_t n), (fd, level, name, v, n), REFUSE(-1, ENOBUFS))
+WRAP(int, getsockopt, (int fd, int level, int name, void *v, socklen_t *n), (fd, level, name, v, n), REFUSE(-1, ENOBUFS))
+WRAP(int, getsockname, (int fd, struct sockaddr *a, socklen_t *n), (fd, a, n), REFUSE(-1, ENOBUFS))
+WRAP(int, getpeername, (int fd, struct sockaddr *a, socklen_t *n), (fd, a, n), REFUSE(-1, ENOBUFS))
+WRAP(ssize_t, recv, (int fd, void *buf, size_t n, int flags), (fd, buf, n, flags), REFUSE(-1, ENOMEM))
+WRAP(ssize_t, readv, (int fd, const struct iovec *v, int n), (fd, v, n), REFUSE(-1, ENOMEM))
+WRAP(ssize_t, send, (int fd, const void *buf, size_t n, int flags), (fd, buf, n, flags), REFUSE(-1, ENOBUFS))
+WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags), (fd, m, flags), REFUSE(-1, ENOBUFS))
+WRAP(int, poll, (struct pollfd *p, nfds_t n, int ms), (p, n, ms), REFUSE(-1, ENOMEM))
 
 WRAP(int, pthread_create, (pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg), (t, a, fn, arg),
      return EAGAIN)

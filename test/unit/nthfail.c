@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * nthfail.c - the n-th call for memory, mappings or descriptors fails, for all n: on the way to a runtime, a task, a timer, a channel, a context,
- * a select of 100 cases.  An error comes back (or a task waits for its stack and runs later), and nothing is left.
+ * nthfail.c - the n-th call for memory, mappings or descriptors, or of a socket's, fails, for all n: on the way to a runtime, a task, a timer, a channel,
+ * a context, a select of 100 cases, a listener, a connection, and to reads, writes and waits that have to wait.  An error comes back (or a task waits for
+ * its stack and runs later, and accept for a descriptor), and nothing is left.
  */
-#include "rt.h"
+#include "net.h"
 
 #include "failpoint.h"
 #include <stdlib.h>
@@ -16,11 +17,11 @@ static int returns_five(void *arg)
 
 static bool is_shortage(int rc)
 {
-	return rc == WEFT_ENOMEM || rc == -EMFILE || rc == WEFT_EAGAIN;
+	return rc == WEFT_ENOMEM || rc == WEFT_EMFILE || rc == WEFT_EAGAIN || rc == -ENOBUFS;
 }
 
 /* Things the process makes once and keeps, so that they do not count as left. */
-static void warm_up(void)
+static void run_twice(void)
 {
 	for (int i = 0; i < 2; i++)
 		T_EQ(run_with(returns_five, NULL, (weft_opts){.workers = 0}), 5);
@@ -65,14 +66,14 @@ TEST_WORKERS(first_runtime)
 
 TEST_WORKERS(any_runtime)
 {
-	warm_up();
+	run_twice();
 	bring_up(false, true);
 }
 
 /* From the n-th call on all fail: also the second try and the fallback. */
 TEST_WORKERS(runtime_all_fail)
 {
-	warm_up();
+	run_twice();
 	bring_up(true, true);
 }
 
@@ -262,34 +263,43 @@ static const struct thing things[] = {
 	{"name", make_name},
 };
 
+/* Fails the n-th call, for all n. */
+static void fail_each(const struct thing *t)
+{
+	int refused = 0;
+	long n;
+
+	for (n = 1;; n++) {
+		size_t records = weft__fd_count();
+		int fds = rt_fds(), rc;
+		bool fired;
+
+		weft_trim(); /* caches of others aside, all is to be asked for again */
+		failpoint_arm(n);
+		rc = t->make();
+		fired = failpoint_fired();
+		failpoint_disarm();
+		if (rc && !is_shortage(rc))
+			T_FAIL("%s, call %ld (%s): %d", t->name, n, failpoint_name(), rc);
+		if (rc && !fired)
+			T_FAIL("%s refused although no call failed: %d", t->name, rc);
+		if (rt_fds() != fds || weft__fd_count() != records)
+			T_FAIL("%s, call %ld (%s): %d descriptors, before %d; %zu records, before %zu", t->name, n, failpoint_name(),
+			       rt_fds(), fds, weft__fd_count(), records);
+		refused += rc != 0;
+		T_EQ(t->make(), 0); /* it works again */
+		if (!fired)
+			break;
+		T_LT(n, 2000);
+	}
+	tap_note("%s: %ld calls, %d refused", t->name, n - 1, refused);
+}
+
 static int things_main(void *arg)
 {
 	(void)arg;
-	for (size_t i = 0; i < ARRAY_LEN(things); i++) {
-		int refused = 0;
-		long n;
-
-		for (n = 1;; n++) {
-			bool fired;
-			int rc;
-
-			weft_trim(); /* caches of others aside, all is to be asked for again */
-			failpoint_arm(n);
-			rc = things[i].make();
-			fired = failpoint_fired();
-			failpoint_disarm();
-			if (rc && !is_shortage(rc))
-				T_FAIL("%s, call %ld (%s): %d", things[i].name, n, failpoint_name(), rc);
-			if (rc && !fired)
-				T_FAIL("%s refused although no call failed: %d", things[i].name, rc);
-			refused += rc != 0;
-			T_EQ(things[i].make(), 0); /* it works again */
-			if (!fired)
-				break;
-			T_LT(n, 2000);
-		}
-		tap_note("%s: %ld calls, %d refused", things[i].name, n - 1, refused);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(things); i++)
+		fail_each(&things[i]);
 	return 0;
 }
 
@@ -298,6 +308,275 @@ TEST_WORKERS(things_of_a_program)
 {
 	tap_limit(60);
 	run(things_main, NULL);
+}
+
+/* --- sockets --- */
+
+static int make_listener(void)
+{
+	weft_tcp_listener *l;
+	int rc = weft_tcp_listen(&l, "127.0.0.1:0", &(weft_listen_opts){.reuse_port = true});
+
+	if (rc) {
+		T_EQ(l, NULL);
+		return rc;
+	}
+	return weft_tcp_listener_close(l);
+}
+
+static int make_any_listener(void)
+{
+	weft_tcp_listener *l;
+	int rc = weft_tcp_listen(&l, ":0", NULL);
+
+	if (rc) {
+		T_EQ(l, NULL);
+		return rc;
+	}
+	return weft_tcp_listener_close(l);
+}
+
+/* Two ends of a connection, or neither. */
+static int try_pair(weft_tcp **a, weft_tcp **b)
+{
+	char at[WEFT_ADDR_TEXT];
+	weft_tcp_listener *l;
+	weft_addr addr;
+	int rc;
+
+	*a = *b = NULL;
+	rc = weft_tcp_listen(&l, "127.0.0.1:0", NULL);
+	if (rc)
+		return rc;
+	rc = weft_tcp_listener_addr(l, &addr);
+	if (!rc) {
+		T_GT(weft_addr_format(&addr, at, sizeof at), 0);
+		rc = weft_tcp_dial(a, at);
+		T_EQ(*a != NULL, rc == 0);
+	}
+	if (!rc) {
+		rc = weft_tcp_accept(l, b);
+		T_EQ(*b != NULL, rc == 0);
+	}
+	if (rc) {
+		weft_tcp_close(*a);
+		*a = NULL;
+	}
+	T_EQ(weft_tcp_listener_close(l), 0);
+	return rc;
+}
+
+static int make_connection(void)
+{
+	weft_tcp *a, *b;
+	int rc = try_pair(&a, &b);
+
+	if (rc)
+		return rc;
+	rc = weft_tcp_nodelay(a, false);
+	if (!rc)
+		rc = weft_tcp_keepalive(a, WEFT_SEC);
+	if (!rc)
+		rc = weft_tcp_local(a, &(weft_addr){.sa.sa_family = 0});
+	if (!rc)
+		rc = weft_tcp_peer(a, &(weft_addr){.sa.sa_family = 0});
+	weft_tcp_close(a);
+	weft_tcp_close(b);
+	return rc;
+}
+
+static weft_tcp *peer_of; /* the helpers' end */
+static bool vectored;
+
+/* Sends a byte once the other end waits for it; if that fails there is an end to be read. */
+static int sends_later(void *arg)
+{
+	ssize_t n;
+
+	until_reason(arg, "read");
+	n = vectored ? weft_tcp_writev(peer_of, (struct iovec[]){{(void *)"a", 1}, {(void *)"b", 1}}, 2, NULL)
+		     : weft_tcp_write(peer_of, "ab", 2, NULL);
+	if (n < 0)
+		T_EQ(weft_tcp_shutdown(peer_of, SHUT_WR), 0);
+	return n < 0 ? (int)n : 0;
+}
+
+static int make_read(void)
+{
+	weft_tcp *a;
+	weft_task *t;
+	char buf[2];
+	ssize_t n = 0;
+	int rc = try_pair(&a, &peer_of), sent;
+
+	if (rc)
+		return rc;
+	rc = weft_go_opts(&t, sends_later, weft_task_self(), NULL);
+	if (!rc) {
+		n = vectored ? weft_tcp_readv(a, (struct iovec[]){{buf, 1}, {buf + 1, 1}}, 2) : weft_tcp_read(a, buf, 2);
+		if (n < 0) /* the helper waits for us to wait */
+			T_EQ(weft_tcp_read(a, buf, 2), 2);
+		sent = finish(t);
+		rc = n < 0 ? (int)n : sent;
+		T_OK(n < 0 || n == (sent ? 0 : 2));
+	}
+	weft_tcp_close(a);
+	weft_tcp_close(peer_of);
+	return rc;
+}
+
+static int make_readv(void)
+{
+	int rc;
+
+	vectored = true;
+	rc = make_read();
+	vectored = false;
+	return rc;
+}
+
+enum { MUCH = 8 << 20 };
+
+/* Reads it all once the other end cannot go on; if that fails, closes: to shut it down would leave the writer waiting for room. */
+static int reads_later(void *arg)
+{
+	static char buf[65536];
+	long left = MUCH;
+	ssize_t n = 1;
+
+	until_reason(arg, "write");
+	while (left > 0 && (n = weft_tcp_read(peer_of, buf, sizeof buf)) > 0)
+		left -= n;
+	if (n < 0)
+		T_EQ(weft_tcp_close(weft_tcp_ref(peer_of)), 0);
+	return n < 0 ? (int)n : 0;
+}
+
+static int make_write(void)
+{
+	static const char much[MUCH];
+	weft_tcp *a;
+	weft_task *t;
+	size_t done;
+	ssize_t n;
+	int rc = try_pair(&a, &peer_of), got;
+
+	if (rc)
+		return rc;
+	rc = weft_go_opts(&t, reads_later, weft_task_self(), NULL);
+	if (!rc) {
+		n = weft_tcp_write(a, much, MUCH, &done);
+		if (n == -ENOBUFS || n == WEFT_ENOMEM) { /* ours: the helper waits for us to wait */
+			T_LT(done, MUCH);
+			T_EQ(weft_tcp_write(a, much, MUCH - done, NULL), (ssize_t)(MUCH - done));
+		}
+		got = finish(t);
+		rc = n == -ENOBUFS || n == WEFT_ENOMEM ? (int)n : got;
+		T_OK(rc || n == MUCH);
+	}
+	weft_tcp_close(a);
+	weft_tcp_close(peer_of);
+	return rc;
+}
+
+static int pipe_of[2];
+
+static int puts_later(void *arg)
+{
+	until_reason(arg, "io");
+	T_EQ(write(pipe_of[1], "x", 1), 1);
+	return 0;
+}
+
+static int make_io_wait(void)
+{
+	weft_task *t;
+	int rc, got;
+
+	T_EQ(pipe(pipe_of), 0);
+	rc = weft_go_opts(&t, puts_later, weft_task_self(), NULL);
+	if (!rc) {
+		got = weft_io_wait(pipe_of[0], WEFT_IO_R);
+		if (got < 0) /* the helper waits for us to wait */
+			T_EQ(weft_io_wait(pipe_of[0], WEFT_IO_R), WEFT_IO_R);
+		T_EQ(finish(t), 0);
+		T_EQ(weft_io_forget(pipe_of[0]), 0);
+		rc = got < 0 ? got : 0;
+		T_OK(rc || got == WEFT_IO_R);
+	}
+	close(pipe_of[0]);
+	close(pipe_of[1]);
+	return rc;
+}
+
+static const struct thing net_things[] = {
+	{"listener", make_listener},      {"listener on any address", make_any_listener},
+	{"connection", make_connection},  {"read that waits", make_read},
+	{"readv that waits", make_readv}, {"write that waits", make_write},
+	{"io_wait", make_io_wait},
+};
+
+static int net_things_main(void *arg)
+{
+	(void)arg;
+	for (size_t i = 0; i < ARRAY_LEN(net_things); i++)
+		fail_each(&net_things[i]);
+	return 0;
+}
+
+/* The same of sockets. */
+TEST_WORKERS(things_of_the_net)
+{
+	tap_limit(60);
+	run_net(net_things_main, NULL);
+}
+
+static int all_fail_main(void *arg)
+{
+	char at[WEFT_ADDR_TEXT];
+	weft_tcp_listener *l = listen_at("127.0.0.1:0", at), *l2;
+	int port = port_of(l), waits = 0;
+	weft_tcp *a, *b;
+
+	(void)arg;
+	snprintf(at, sizeof at, "localhost:%d", port);
+	for (long n = 1;; n++) {
+		int fds = rt_fds(), dialled, accepted, listened, records = (int)weft__fd_count();
+		bool fired;
+
+		failpoint_arm_all(n);
+		listened = weft_tcp_listen(&l2, ":0", NULL);
+		dialled = weft_tcp_dial_until(&a, at, weft_in(20 * WEFT_SEC));
+		accepted = weft_tcp_accept_until(l, &b, weft_in(10 * WEFT_MS));
+		fired = failpoint_fired();
+		failpoint_disarm();
+		if ((listened && !is_shortage(listened)) || (dialled && !is_shortage(dialled)))
+			T_FAIL("call %ld (%s): listen %d, dial %d", n, failpoint_name(), listened, dialled);
+		T_OK(accepted == 0 || accepted == WEFT_ETIMEDOUT || is_shortage(accepted));
+		waits += accepted == WEFT_ETIMEDOUT;
+		if (accepted && weft_tcp_accept_until(l, &b, WEFT_NOW) == 0) /* nobody is lost */
+			accepted = 0;
+		T_OK(dialled || !accepted);
+		weft_tcp_listener_close(l2);
+		weft_tcp_close(a);
+		weft_tcp_close(b);
+		while (weft_tcp_accept_until(l, &b, WEFT_NOW) == 0)
+			weft_tcp_close(b);
+		T_EQ(rt_fds(), fds);
+		T_EQ(weft__fd_count(), records);
+		if (!fired)
+			break;
+		T_LT(n, 2000);
+	}
+	T_GT(waits, 0);
+	T_EQ(weft_tcp_listener_close(l), 0);
+	return 0;
+}
+
+/* From the n-th call on all fail: also the other address of a name, and the next try of accept. */
+TEST_WORKERS(net_all_fail)
+{
+	run_net(all_fail_main, NULL);
 }
 
 /* From outside, without a runtime: a thread's own record, channels, contexts. */
