@@ -19,14 +19,14 @@ static struct lock table_lock; /* RANK_LOT: nothing is locked inside but the poo
 static struct fd **table;      /* by descriptor; under lock */
 static size_t table_size;      /* entries; under lock */
 
-/* With a reference for the caller. NULL: none, or none could be made. */
-static struct fd *look_up(int fd, bool make)
+/* With a reference for the caller: to wait (made if there is none, ended by weft__fd_release), or to close. NULL: none, or none could be made. */
+static struct fd *look_up(int fd, bool wait)
 {
 	size_t at = (size_t)fd, size; /* a negative one is beyond the end */
 	struct fd *f = NULL, **more;
 
 	lock_take(&table_lock, RANK_LOT);
-	if (at >= table_size && make) {
+	if (at >= table_size && wait) {
 		size = ROUND_UP(at + 1, 64) * 2;
 		more = realloc(table, size * sizeof *table);
 		if (!more)
@@ -36,12 +36,14 @@ static struct fd *look_up(int fd, bool make)
 		table_size = size;
 	}
 	if (at < table_size) {
-		if (!table[at] && make)
+		if (!table[at] && wait)
 			(void)weft__fd_make(&table[at], fd);
 		f = table[at];
 	}
-	if (f)
+	if (f && wait)
 		weft__fd_hold(f);
+	else if (f)
+		weft__fd_ref(f);
 out:
 	lock_drop(&table_lock);
 	return f;

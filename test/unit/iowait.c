@@ -809,3 +809,34 @@ TEST_WORKERS(left_in_the_middle)
 	T_EQ(weft__fd_count(), records);
 	nothing_left();
 }
+
+static int forgets_main(void *arg)
+{
+	struct io *w = arg;
+
+	for (int i = 0; i < 3; i++) {
+		weft_task *t = start(waits, &w[i]);
+
+		until_reason(t, "io");
+		weft_task_detach(t);
+	}
+	return weft_io_forget(w->fd); /* and down it goes, before they have learned of it */
+}
+
+/* Nor do those that were just told to give up. */
+TEST_WORKERS(left_when_forgotten)
+{
+	size_t records = weft__fd_count();
+	struct io w[3];
+	int p[2];
+
+	make_pipe(p);
+	for (int i = 0; i < 3; i++)
+		w[i] = (struct io){.fd = p[0], .events = R};
+	T_EQ(weft_run(forgets_main, w, &(weft_opts){.workers = tap_workers()}), 0);
+	T_EQ(weft__fd_count(), records);
+	T_EQ(weft_run(again_main, p, &(weft_opts){.workers = tap_workers()}), 0);
+	drop_both(p);
+	T_EQ(weft__fd_count(), records);
+	nothing_left();
+}

@@ -274,7 +274,7 @@ static int looks_main(void *arg)
 			T_EQ(r.rc, 1);
 		}
 	}
-	fill(a);
+	fill(a, number_of(b));
 	T_EQ(weft_tcp_write_until(a, &x, 1, NULL, WEFT_NOW), WEFT_EAGAIN);
 	T_EQ(weft_tcp_write_until(a, &x, 1, NULL, WEFT_NOW), WEFT_EAGAIN);
 	while (!holds(number_of(a), POLLOUT)) {
@@ -628,7 +628,7 @@ static int reset_main(void *arg)
 
 		w.c = r.c = c;
 		if (how == 1 || how == 2) {
-			fill(c);
+			fill(c, raw);
 			wt = start(writes_once, &w);
 			until_reason(wt, "write");
 		}

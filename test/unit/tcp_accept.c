@@ -326,7 +326,7 @@ static int64_t cpu_ns(void)
 
 static int starved_main(void *arg)
 {
-	enum { CLIENTS = 20 };
+	enum { CLIENTS = 10 };
 	struct starved s = {.l = listen_at("127.0.0.1:0", NULL), .deadline = WEFT_FOREVER};
 	struct sockaddr_in a = {
 		.sin_family = AF_INET, .sin_port = htons((uint16_t)port_of(s.l)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

@@ -41,7 +41,7 @@ static int deadlines_main(void *arg)
 	(void)arg;
 	pair_make(&r.c, &b);
 	w.c = r.c;
-	fill(r.c);
+	fill(r.c, number_of(b));
 	time_fake();
 	t0 = weft_now();
 
@@ -436,7 +436,7 @@ static int make_left_main(void *arg)
 	k->l = listen_at("127.0.0.1:0", k->at);
 	k->a = dial_to(k->at);
 	k->b = accept_from(k->l);
-	fill(k->a);
+	fill(k->a, number_of(k->b));
 	k->r.c = k->r2.c = k->w.c = k->w2.c = k->a;
 	k->w.buf = k->w2.buf = big;
 	k->w.n = k->w2.n = sizeof big;

@@ -42,7 +42,7 @@ static void make_pair(struct world *w)
 static void make_full(struct world *w)
 {
 	pair_make(&w->a, &w->b);
-	fill(w->a);
+	fill(w->a, number_of(w->b));
 }
 
 static void make_listener(struct world *w)
@@ -558,7 +558,7 @@ static void race(const struct op *op, weft_task_fn *other, int error, long n)
 /* Woken and cancelled. */
 static void woken_or_cancelled(const struct op *op)
 {
-	race(op, do_cancel, WEFT_ECANCELED, op->make == make_full ? 60 : 300);
+	race(op, do_cancel, WEFT_ECANCELED, op->make == make_full ? 40 : 300);
 }
 QUESTION(woken_or_cancelled)
 
@@ -573,7 +573,7 @@ QUESTION(woken_or_closed)
 /* Woken just when its deadline passes. */
 static void woken_or_late(const struct op *op)
 {
-	long n = tap_iters(op->make == make_full ? 50 : 200);
+	long n = tap_iters(op->make == make_full ? 30 : 200);
 	int outcomes[2] = {0, 0};
 	struct rng r;
 
@@ -661,7 +661,7 @@ static int both_closed_main(void *arg)
 
 		pair_make(&r.c, &b);
 		w.c = r.c;
-		filled = fill(w.c);
+		filled = fill(w.c, number_of(b));
 		number = number_of(w.c);
 		rt = start(reads_once, &r);
 		wt = start(writes_once, &w);
@@ -806,7 +806,7 @@ static int storm_main(void *arg)
 {
 	weft_task_fn *const kinds[] = {storm_reads, storm_writes, storm_looks, storm_reads, storm_writes};
 	enum { TASKS = ARRAY_LEN(kinds) };
-	long n = tap_iters(200);
+	long n = tap_iters(60);
 	struct rng r;
 
 	(void)arg;
