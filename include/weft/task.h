@@ -62,12 +62,14 @@ enum weft_task_state {
 WEFT_API int weft_go_opts(weft_task **out, weft_task_fn *fn, void *arg, const weft_task_opts *o);
 WEFT_API int weft__go_opts_at(weft_task **out, weft_task_fn *fn, void *arg, const weft_task_opts *o, const struct weft_site *site);
 
+#ifndef __cplusplus
 /* The same, for reports: where it is written. */
 #define weft_go_opts(out, fn, arg, ...)                                                 \
 	__extension__({                                                                 \
 		static const struct weft_site weft_go_site = {#fn, __FILE__, __LINE__}; \
 		weft__go_opts_at(out, fn, arg, __VA_ARGS__, &weft_go_site);             \
 	})
+#endif
 
 /* weft_task_join - wait until t has ended, and give its handle back.
  *

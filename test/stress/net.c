@@ -211,6 +211,18 @@ static weft_task *start_on(int worker, weft_task_fn *fn, void *arg)
 	return t;
 }
 
+/* The loop that watches a connection. */
+static struct loop *home_of(weft_tcp *c)
+{
+	struct polldesc *pd = &record_of(c)->poll;
+	struct loop *l;
+
+	lock_take_solo(&pd->lock, RANK_DESC);
+	l = pd->home;
+	lock_drop_solo(&pd->lock);
+	return l;
+}
+
 static int stuck_main(void *arg)
 {
 	static struct stuck s;

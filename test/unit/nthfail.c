@@ -448,7 +448,7 @@ enum { MUCH = 8 << 20 };
 /* Reads it all once the other end cannot go on; if that fails, closes: to shut it down would leave the writer waiting for room. */
 static int reads_later(void *arg)
 {
-	static char buf[65536];
+	static char buf[1 << 20]; /* few calls, each of which is failed */
 	long left = MUCH;
 	ssize_t n = 1;
 
