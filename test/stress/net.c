@@ -244,8 +244,7 @@ static int stuck_main(void *arg)
 		until_reason(t[0][i], "read");
 		until_reason(t[1][i], "read");
 		for (int w = 0; w < n; w++) /* where they were placed, unless that worker did not get a core for a while */
-			homes[w] += (record_of(k[i].peer)->poll.home == weft__rt->workers[w].loop) +
-				    (record_of(k[i].c)->poll.home == weft__rt->workers[w].loop);
+			homes[w] += (home_of(k[i].peer) == weft__rt->workers[w].loop) + (home_of(k[i].c) == weft__rt->workers[w].loop);
 	}
 	T_GT(homes[n - 1], 0); /* of the one that will be stuck */
 	T_GT(2 * LINKS - homes[n - 1], 0);
