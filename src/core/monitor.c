@@ -142,8 +142,7 @@ static void *monitor_main(void *arg)
 		} else if (!idle_since) {
 			idle_since = now;
 		} else if (!judged && now - idle_since >= DEADLOCK_NS) {
-			weft__runtime_all_asleep(rt);
-			judged = true;
+			judged = weft__runtime_all_asleep(rt);
 		}
 		if (now - decayed >= DECAY_NS / 2 && decaying) {
 			enum stack_decay stacks = weft__stack_decay();
@@ -155,6 +154,7 @@ static void *monitor_main(void *arg)
 		}
 		if (idle_since && !decaying && now - idle_since >= MONITOR_IDLE_NS && !injectq_len(&rt->stackless)) {
 			doze(rt);
+			judged = false;
 			idle_since = 0;
 			decaying = true;
 			continue;

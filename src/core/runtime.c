@@ -392,32 +392,49 @@ static int foreign_threads(struct runtime *rt)
 	return n > 0 ? n : 0;
 }
 
-void weft__runtime_all_asleep(struct runtime *rt)
+/* Nothing is queued or pending, and all workers sleep. *moves: a number that changes when one of them does anything. */
+static bool all_quiet(struct runtime *rt, uint64_t *moves)
+{
+	*moves = 0;
+	if (load_relaxed(&rt->stopping) || injectq_len(&rt->inject) || injectq_len(&rt->stackless)) /* looks, between fences */
+		return false;
+	for (unsigned i = 0; i < rt->n; i++) {
+		struct worker *w = &rt->workers[i];
+
+		*moves += load_relaxed(&w->tick) + load_relaxed(&w->stat_sleeps); /* the same */
+		if (wheel_next(&w->wheel) != WHEEL_NEVER || injectq_len(&w->inbox) || weft__loop_active(w->loop))
+			return false;
+	}
+	return idle_sleepers(&rt->idle) == rt->n;
+}
+
+bool weft__runtime_all_asleep(struct runtime *rt)
 {
 	struct verdict v = {.tasks = 0};
+	uint64_t before, after;
 
-	if (!rt->deadlock_check || load_relaxed(&rt->stopping) || injectq_len(&rt->inject) || injectq_len(&rt->stackless))
-		return;
-	for (unsigned i = 0; i < rt->n; i++) {
-		if (wheel_next(&rt->workers[i].wheel) != WHEEL_NEVER || injectq_len(&rt->workers[i].inbox) ||
-		    weft__loop_active(rt->workers[i].loop))
-			return;
-	}
+	if (!rt->deadlock_check)
+		return true;
+	if (!all_quiet(rt, &before))
+		return false;            /* perhaps only a timer that nobody waits for any more: ask again */
+	v.foreign = foreign_threads(rt); /* before the look: what one of them did before it ended is seen below */
+	asym_heavy();
+	if (!all_quiet(rt, &before))
+		return false;
 	weft__rec_foreach(judge, &v);
-	if (v.hope || !v.tasks || idle_sleepers(&rt->idle) != rt->n)
-		return;
-	v.foreign = foreign_threads(rt);
-	lock_take(&rt->idle.lock, RANK_IDLE);
-	if (rt->deadlock_reported && v.foreign) { /* once; but when the last such thread has gone it is the end */
-		lock_drop(&rt->idle.lock);
-		return;
-	}
+	asym_heavy();
+	if (v.hope || !v.tasks)
+		return true; /* somebody will run, and then it is asked again */
+	if (!all_quiet(rt, &after) || before != after)
+		return false;
+	if (rt->deadlock_reported && v.foreign)
+		return true; /* said once; but when the last such thread has gone it is the end */
 	rt->deadlock_reported = true;
-	lock_drop(&rt->idle.lock);
 	if (weft__hooks.deadlock)
 		weft__hooks.deadlock(&v);
 	if (!v.foreign)
 		weft__runtime_stop(rt, WEFT_EDEADLK);
+	return true;
 }
 
 /* --- run --- */

@@ -84,7 +84,7 @@ struct runtime {
 	bool signals, deadlock_check;
 	bool exit_process;      /* WEFT_MAIN: tasks that run on do not keep the process */
 	size_t abandoned;       /* tasks alive when it went down */
-	bool deadlock_reported; /* under idle.lock */
+	bool deadlock_reported; /* monitor; read when it has ended */
 
 	struct injectq stackless; /* tasks that could not get a stack for their first run; retried when stacks come back */
 
@@ -194,7 +194,8 @@ void weft__monitor_poke(struct runtime *rt); /* a worker leaves idleness */
 
 /* --- runtime.c --- */
 void weft__runtime_stop(struct runtime *rt, int result);
-void weft__runtime_all_asleep(struct runtime *rt); /* the monitor has seen all workers asleep for a while: deadlock? */
+bool weft__runtime_all_asleep(
+	struct runtime *rt); /* the monitor has seen all workers asleep for a while: deadlock? False: it cannot be told yet, ask again */
 
 int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process, int *result);
 

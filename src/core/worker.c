@@ -233,10 +233,10 @@ static bool sleep_now(struct worker *w)
 	if (parker_prepare(&w->parker) && !load_acquire(&rt->stopping)) {
 		store_relaxed(&w->stat_sleeps, load_relaxed(&w->stat_sleeps) + 1); /* statistics */
 		ready = weft__loop_sleep(w->loop, wheel_next(&w->wheel), loops, n);
-		weft__monitor_poke(rt);
 	}
 	parker_done(&w->parker);
 	searching = idle_leave(&rt->idle, w->id, false);
+	weft__monitor_poke(rt);     /* not before: it may be about to look whether all sleep */
 	weft__ready_list(w, ready); /* not before: it may wake a sleeper, which shall not be this one */
 	for (unsigned i = 0; i < n; i++) {
 		serve_loop(w, wards[i]);

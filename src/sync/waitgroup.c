@@ -73,9 +73,10 @@ static bool must_wait(void *arg)
 
 	for (;;) {
 		if (count(was) == 0)
-			return false;
+			return was & WAITERS; /* the last done is about to wake, and touches g once more */
 		if ((was & WAITERS) || cas_acq_rel(state_of(g), &was, was | WAITERS)) /* against a done that comes just now */
 			return true;
+		was = load_acquire(state_of(g)); /* as above */
 	}
 }
 
