@@ -14,9 +14,6 @@
  * Waking the owner is a byte in a pipe that only the owner reads: a wake-up through libuv would be taken in by whoever runs the loop, before the owner
  * sleeps.  uv_async_send tells of what was posted; its callback serves that, so that nothing posted later is overlooked.
  *
- * Waking the owner is a byte in a pipe that only the owner reads: a wake-up through libuv would be taken in by whoever runs the loop, before the owner
- * sleeps.  uv_async_send tells of what was posted; its callback serves that, so that nothing posted later is overlooked.
- *
  * libuv's own timers are milliseconds, so nobody blocks in uv_run: the loop's backend descriptor is polled with ppoll and an exact timeout.  A watcher
  * that was just started is pushed to the kernel only by uv_run, hence the run before each sleep.
  */
@@ -58,7 +55,6 @@ struct watch {
 	bool forget, again; /* what is wanted of the loop: to let go; to look at the descriptor anew */
 	unsigned wanted;    /* directions somebody waits for that are not armed */
 	unsigned armed;     /* directions that are; changed by whoever holds the loop */
-	int error;          /* libuv cannot watch it */
 	/* by whoever holds the loop */
 	bool begun;       /* handle is initialised */
 	unsigned strikes; /* events of reading in a row that nobody waited for */
@@ -111,15 +107,33 @@ static void on_closed(uv_handle_t *h)
 
 static void on_event(uv_poll_t *h, int status, int events);
 
+/* libuv will not watch it: whoever waits is told. Who waits later tries again. */
+static void refuse(struct watch *w, int error)
+{
+	struct polldesc *pd = w->desc;
+
+	lock_take_solo(&pd->lock, RANK_DESC);
+	w->armed = 0;
+	for (int d = 0; d < POLL_DIRS; d++)
+		poll_claim(pd, (enum poll_dir)d, error, w->loop->ready);
+	lock_drop_solo(&pd->lock);
+}
+
 /* Makes the handle wait for w->armed, and for nothing else. */
 static void arm(struct watch *w)
 {
 	int events = (w->armed & 1u << POLL_READ ? UV_READABLE : 0) | (w->armed & 1u << POLL_WRITE ? UV_WRITABLE : 0);
+	int rc;
 
-	if (events)
-		CHECK_EQ(uv_poll_start(&w->handle, events, on_event), 0);
-	else
+	if (!events) {
 		CHECK_EQ(uv_poll_stop(&w->handle), 0);
+		return;
+	}
+	rc = uv_poll_start(&w->handle, events, on_event);
+	if (rc < 0) {
+		CHECK_EQ(uv_poll_stop(&w->handle), 0);
+		refuse(w, rc);
+	}
 }
 
 static void on_event(uv_poll_t *h, int status, int events)
@@ -163,18 +177,6 @@ static void let_go(struct watch *w)
 	}
 	if (pd)
 		weft__loop_forgotten(pd, r);
-}
-
-/* libuv will not watch it: whoever waits is told. */
-static void refuse(struct watch *w, int error)
-{
-	struct polldesc *pd = w->desc;
-
-	lock_take_solo(&pd->lock, RANK_DESC);
-	w->error = error;
-	for (int d = 0; d < POLL_DIRS; d++)
-		poll_claim(pd, (enum poll_dir)d, error, w->loop->ready);
-	lock_drop_solo(&pd->lock);
 }
 
 static void serve(struct loop *l, struct watch *w)
@@ -386,8 +388,6 @@ int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, b
 		pd->home_run = load_relaxed(&weft__run_count); /* as above */
 	}
 	w = pd->watch;
-	if (w->error)
-		return w->error;
 	if (w->armed & 1u << dir)
 		return 0;
 	w->wanted |= 1u << dir;
@@ -401,7 +401,6 @@ int weft__loop_again(struct polldesc *pd, int fd)
 
 	(void)fd;
 	w->again = true;
-	w->error = 0;
 	w->wanted |= w->armed;
 	w->armed = 0;
 	post(w, false);

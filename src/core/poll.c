@@ -49,6 +49,7 @@ int weft__poll_wait(struct polldesc *pd, int fd, unsigned dirs, const uint32_t *
 		if (!(dirs & 1u << d))
 			continue;
 		waiter_init(&w[n], me.task, word, &pd->lock, RANK_DESC, pd, NULL);
+		w[n].place = (uint16_t)n;
 		list_push_tail(&pd->side[d].waiters, &w[n++].link);
 	}
 	lock_drop_solo(&pd->lock);

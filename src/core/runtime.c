@@ -266,16 +266,21 @@ static bool call_off(void *rec, void *arg)
 	uint64_t word;
 
 	(void)arg;
-	if (!alive(t, state) || state != WEFT_TASK_PARKED)
+	if (!alive(t, state) || (state != WEFT_TASK_PARKED && state != WEFT_TASK_RUNNABLE))
 		return true;
 	word = load_acquire(&t->wait); /* pairs with store_release in wait_open */
-	if (wait_is_open(word) && wait_claim(&t->wait, word, WAIT_CANCELED)) {
+	if (state == WEFT_TASK_PARKED && wait_is_open(word) && wait_claim(&t->wait, word, WAIT_CANCELED)) {
 		if (t->waiters)
 			weft__wait_withdraw(t->waiters, (int)t->nwaiters);
 		task_set_state(t, WEFT_TASK_RUNNABLE);
 	} else {
 		while (load_acquire(&t->state) == WEFT_TASK_PARKED) /* claimed by a foreign thread that is about to queue it */
 			sched_yield();
+		if (t->nwaiters && t->waiters) { /* claimed, and never to be resumed: what it is still listed in */
+			bool woken = wait_state(load_acquire(&t->wait)) == WAIT_WOKEN; /* pairs with the claim */
+
+			weft__wait_withdraw(t->waiters - (woken ? t->waiters->place : 0), (int)t->nwaiters);
+		}
 	}
 	return true;
 }
@@ -395,6 +400,8 @@ static int foreign_threads(struct runtime *rt)
 /* Nothing is queued or pending, and all workers sleep. *moves: a number that changes when one of them does anything. */
 static bool all_quiet(struct runtime *rt, uint64_t *moves)
 {
+	int64_t now = clock_now();
+
 	*moves = 0;
 	if (load_relaxed(&rt->stopping) || injectq_len(&rt->inject) || injectq_len(&rt->stackless)) /* looks, between fences */
 		return false;
@@ -402,7 +409,7 @@ static bool all_quiet(struct runtime *rt, uint64_t *moves)
 		struct worker *w = &rt->workers[i];
 
 		*moves += load_relaxed(&w->tick) + load_relaxed(&w->stat_sleeps); /* the same */
-		if (wheel_next(&w->wheel) != WHEEL_NEVER || injectq_len(&w->inbox) || weft__loop_active(w->loop))
+		if (wheel_next(&w->wheel) <= now || injectq_len(&w->inbox) || weft__loop_active(w->loop))
 			return false;
 	}
 	return idle_sleepers(&rt->idle) == rt->n;
@@ -416,12 +423,14 @@ bool weft__runtime_all_asleep(struct runtime *rt)
 	if (!rt->deadlock_check)
 		return true;
 	if (!all_quiet(rt, &before))
-		return false;            /* perhaps only a timer that nobody waits for any more: ask again */
+		return false;
 	v.foreign = foreign_threads(rt); /* before the look: what one of them did before it ended is seen below */
 	asym_heavy();
 	if (!all_quiet(rt, &before))
 		return false;
 	weft__rec_foreach(judge, &v);
+	for (unsigned i = 0; i < rt->n && !v.hope; i++)
+		v.hope = weft__wheel_any(&rt->workers[i].wheel, TIMER_USER); /* a node of a task may be of a wait that is over */
 	asym_heavy();
 	if (v.hope || !v.tasks)
 		return true; /* somebody will run, and then it is asked again */

@@ -164,6 +164,7 @@ NOINLINE void weft__sched_yield(struct worker *w, struct weft_task *t)
 {
 	struct weft_task *next;
 
+	t->nwaiters = 0; /* those of its last wait are gone: runtime.c, call_off */
 	task_set_state(t, WEFT_TASK_RUNNABLE);
 	sched_push(w, t);
 	next = sched_pick(w);
@@ -175,6 +176,7 @@ NOINLINE void weft__sched_yield(struct worker *w, struct weft_task *t)
 
 NOINLINE void weft__sched_run_now(struct worker *w, struct weft_task *t, struct weft_task *fresh)
 {
+	t->nwaiters = 0; /* as in yield */
 	task_set_state(t, WEFT_TASK_RUNNABLE);
 	sched_push(w, t);
 	sched_leave(w, t, fresh, 0);

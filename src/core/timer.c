@@ -232,3 +232,20 @@ int weft__wheel_run(struct wheel *w, int64_t now, wheel_fire *fire, void *arg)
 		return 0;
 	return run_slow(w, now, fire, arg);
 }
+
+bool weft__wheel_any(struct wheel *w, uint8_t kind)
+{
+	bool found = false;
+
+	lock_take_solo(&w->lock, RANK_WHEEL);
+	for (unsigned level = 0; level < WHEEL_LEVELS && !found; level++) {
+		for (uint64_t left = w->occupied[level]; left && !found; left &= left - 1) {
+			const struct list *l = &w->slots[level][__builtin_ctzll(left)];
+
+			for (const struct list_node *n = list_first(l); n && !found; n = list_after(l, n))
+				found = container_of(n, const struct timer_node, link)->kind == kind;
+		}
+	}
+	lock_drop_solo(&w->lock);
+	return found;
+}

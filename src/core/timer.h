@@ -63,6 +63,9 @@ void weft__wheel_remove(struct wheel *w, struct timer_node *n);
  * nodes fired. `now` may be older than that of an earlier run (two workers serving one wheel). */
 int weft__wheel_run(struct wheel *w, int64_t now, wheel_fire *fire, void *arg);
 
+/* Is any node of that kind linked? Takes w->lock, and looks at every node until it finds one. */
+bool weft__wheel_any(struct wheel *w, uint8_t kind);
+
 /* When weft__wheel_run next has something to do: ns, or WHEEL_NEVER. Never later than the earliest deadline; exact
  * while few nodes share the first slot. A run at a time that was too early fires nothing and moves it forward, at most
  * WHEEL_LEVELS times a node. Any thread, no lock. */

@@ -37,7 +37,8 @@ struct waiter {
 	struct lock *lock;      /* the source's lock */
 	void *source;           /* the source: a channel, or the address waited upon */
 	void *slot;             /* where the element is taken from or put */
-	int32_t status;         /* 0 or an error for the caller; set by the claimer */
+	int16_t status;         /* 0 or an error for the caller; set by the claimer */
+	uint16_t place;         /* which of its call's waiters, an array, it is */
 	uint16_t index;         /* which case of a select */
 	uint16_t kind;          /* rank of *lock */
 };
@@ -55,7 +56,7 @@ static ALWAYS_INLINE bool waiter_claim(struct waiter *w, int32_t status, bool so
 
 	if (!(solo ? wait_claim_plain(&t->wait, w->word, WAIT_WOKEN) : wait_claim(&t->wait, w->word, WAIT_WOKEN)))
 		return false;
-	w->status = status;
+	w->status = (int16_t)status;
 	t->waiters = w;
 	return true;
 }
@@ -92,6 +93,7 @@ static inline void waiter_init(struct waiter *w, struct weft_task *t, uint64_t w
 	w->slot = slot;
 	w->status = 0;
 	w->index = 0;
+	w->place = 0;
 	w->kind = (uint16_t)rank;
 	w->link.next = NULL;
 }

@@ -38,7 +38,7 @@ static inline void elem_copy(void *to, const void *from, size_t n)
 		memcpy(to, from, 8);
 	else if (n == 4)
 		memcpy(to, from, 4);
-	else
+	else if (n) /* elements of no size have no address */
 		memcpy(to, from, n);
 }
 

@@ -134,6 +134,7 @@ static int select_with(struct self *me, struct weft_case *cases, int n, struct s
 
 		waiter_init(w, t, word, &c->chan->lock, RANK_CHAN, c->chan, c->elem);
 		w->index = s->order[i];
+		w->place = (uint16_t)i;
 		list_append(c->kind == WEFT_CASE_SEND ? &c->chan->sendq : &c->chan->recvq, &w->link);
 	}
 	unlock_all(s, solo);

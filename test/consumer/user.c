@@ -13,7 +13,7 @@
 
 static long racy;
 #ifdef BUG_RACE
-static int met;
+static int met, written;
 #endif
 
 static void work(chan *out, int n)
@@ -25,11 +25,13 @@ static void work(chan *out, int n)
 		task_yield();
 	}
 #ifdef BUG_RACE
-	if (n <= 2) { /* the two meet, each on a worker of its own, in a way that orders nothing */
+	if (n <=
+	    2) { /* the two meet, each on a worker of its own, and take turns, in a way that orders nothing: two writes at once might both be missed */
 		__atomic_fetch_add(&met, 1, __ATOMIC_RELAXED);
-		while (__atomic_load_n(&met, __ATOMIC_RELAXED) < 2)
+		while (__atomic_load_n(&met, __ATOMIC_RELAXED) < 2 || (n == 2 && !__atomic_load_n(&written, __ATOMIC_RELAXED)))
 			;
 		racy++;
+		__atomic_store_n(&written, 1, __ATOMIC_RELAXED);
 	}
 #endif
 #ifdef BUG_HEAP

@@ -291,6 +291,191 @@ TEST_WORKERS(foreign_threads_are_hope)
 	run(outside_main, NULL);
 }
 
+static int sends_one(void *arg)
+{
+	return weft_chan_send(arg, "x");
+}
+
+static int stale_main(void *arg)
+{
+	weft_chan *c = arg;
+
+	T_EQ(weft_go_opts(NULL, sends_one, c, NULL), 0);
+	T_EQ(weft_chan_recv_until(c, NULL, weft_in(3600 * WEFT_SEC)), 0); /* its timer still stands in a wheel */
+	weft_chan_recv(c, NULL);
+	T_FAIL("went on after the end");
+}
+
+/* The deadline of a wait that is over is no hope. */
+TEST_WORKERS(stale_timers_are_no_hope)
+{
+	weft_chan *c = weft_chan_make(1, 0);
+
+	T_EQ(run_with(stale_main, c, (weft_opts){.workers = 0}), WEFT_EDEADLK);
+	weft_chan_free(c);
+}
+
+struct just_in_time {
+	weft_chan *c;
+	ATOMIC(int64_t) idle_from;
+	int64_t delay;
+};
+
+static void *wakes_and_ends(void *arg)
+{
+	struct just_in_time *j = arg;
+	struct timespec ts;
+	int64_t at;
+
+	while (!load_acquire(&j->idle_from))
+		sched_yield();
+	at = load_relaxed(&j->idle_from) + j->delay;
+	ts = (struct timespec){at / WEFT_SEC, at % WEFT_SEC};
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL); /* outside weft */
+	T_EQ(weft_chan_send(j->c, "x"), 0);
+	return NULL; /* and the thread is a foreign one no longer */
+}
+
+static int just_in_time_main(void *arg)
+{
+	struct just_in_time *j = arg;
+	pthread_t th;
+
+	T_EQ(pthread_create(&th, NULL, wakes_and_ends, j), 0);
+	T_EQ(weft_chan_trysend(j->c, "x"), 0);
+	T_EQ(weft_chan_recv(j->c, NULL), 0);
+	store_release(&j->idle_from, weft_now());
+	T_EQ(weft_chan_recv(j->c, NULL), 0);
+	weft_task_sleep(5 * WEFT_MS);
+	pthread_join(th, NULL);
+	return 0;
+}
+
+/* A thread wakes a task in the very moment in which it is judged whether anything can go on, and ends. */
+TEST_WORKERS(woken_while_judged)
+{
+	for (int i = 0; i < 20; i++) {
+		struct just_in_time j = {.c = weft_chan_make(1, 1), .delay = DEADLOCK_NS + (i - 2) * 200 * WEFT_US};
+
+		run(just_in_time_main, &j);
+		weft_chan_free(j.c);
+	}
+}
+
+/* --- left in the middle of a wait --- */
+
+#define GHOSTS 4
+
+struct ghosts {
+	weft_chan *a, *b;
+	weft_mutex m;
+	weft_wg g;
+	bool woken; /* by an element, instead of cancelled */
+};
+
+static int ghost_recv(void *arg)
+{
+	struct ghosts *g = arg;
+
+	return weft_chan_recv(g->a, NULL);
+}
+
+static int ghost_select(void *arg)
+{
+	struct ghosts *g = arg;
+	weft_case cases[] = {WEFT_RECV(g->b, NULL), WEFT_RECV(g->a, NULL), WEFT_RECV(g->b, NULL)};
+
+	return weft_chan_select(cases, 3);
+}
+
+static int ghost_lock(void *arg)
+{
+	struct ghosts *g = arg;
+
+	return weft_mutex_lock(&g->m);
+}
+
+static int ghost_wait(void *arg)
+{
+	struct ghosts *g = arg;
+
+	return weft_wg_wait(&g->g);
+}
+
+/* Claimed tasks that are never resumed, for nobody runs them between the claim and the end. */
+static int ghosts_main(void *arg)
+{
+	static weft_task_fn *const kinds[] = {ghost_select, ghost_recv, ghost_lock, ghost_wait};
+	struct ghosts *g = arg;
+	weft_ctx *c = weft_ctx_make(NULL), *up = weft_ctx_enter(c);
+
+	T_EQ(weft_mutex_lock(&g->m), 0);
+	weft_wg_add(&g->g, 1);
+	for (size_t i = 0; i < ARRAY_LEN(kinds) * GHOSTS; i++) {
+		weft_task *t = start(kinds[i % ARRAY_LEN(kinds)], g);
+
+		until_parked(t);
+		weft_task_detach(t);
+	}
+	weft_ctx_leave(up);
+	if (g->woken) {
+		for (int i = 0; i < 2 * GHOSTS; i++)
+			T_EQ(weft_chan_trysend(g->a, "x"), 0);
+		weft_mutex_unlock(&g->m);
+		weft_wg_done(&g->g);
+	} else {
+		weft_ctx_cancel(c, WEFT_REASON_CANCELED);
+	}
+	weft_ctx_free(c);
+	return 5;
+}
+
+static int takes(void *arg)
+{
+	char x = 0;
+
+	T_EQ(weft_chan_recv(arg, &x), 0);
+	return x;
+}
+
+/* What they waited for is as new. */
+static int after_ghosts_main(void *arg)
+{
+	struct ghosts *g = arg;
+	weft_chan *const chans[] = {g->a, g->b};
+
+	for (int i = 0; i < 2; i++) {
+		weft_task *t;
+
+		T_EQ(weft_chan_trysend(chans[i], "x"), WEFT_EAGAIN); /* nobody waits there */
+		t = start(takes, chans[i]);
+		until_parked(t);
+		T_EQ(weft_chan_send(chans[i], "y"), 0);
+		T_EQ(finish(t), 'y');
+	}
+	memset(&g->m, 0, sizeof g->m);
+	memset(&g->g, 0, sizeof g->g);
+	T_EQ(weft_mutex_lock(&g->m), 0);
+	weft_mutex_unlock(&g->m);
+	weft_wg_add(&g->g, 1);
+	weft_wg_done(&g->g);
+	return weft_wg_wait(&g->g);
+}
+
+/* Tasks that were woken or cancelled, and that the runtime left behind before they could go on, wait for nothing any more. */
+TEST_WORKERS(never_resumed)
+{
+	for (int i = 0; i < 10; i++) {
+		struct ghosts g = {.a = weft_chan_make(1, 0), .b = weft_chan_make(1, 0), .woken = i % 2};
+
+		T_EQ(run_with(ghosts_main, &g, (weft_opts){.workers = 0}), 5);
+		weft_trim();
+		run(after_ghosts_main, &g);
+		weft_chan_free(g.a);
+		weft_chan_free(g.b);
+	}
+}
+
 /* --- words --- */
 
 /* Every code has a name in words. */
