@@ -15,7 +15,7 @@
  * sleeps.  uv_async_send tells of what was posted; its callback serves that, so that nothing posted later is overlooked.
  *
  * libuv's own timers are milliseconds, so nobody blocks in uv_run: the loop's backend descriptor is polled with ppoll and an exact timeout.  A watcher
- * that was just started is pushed to the kernel only by uv_run, hence the run before each sleep.
+ * that was just started, be it only for fewer events, is unknown to the kernel until uv_run: hence the run before each sleep, and again as long as callbacks start some.
  */
 #include "core/loop.h"
 
@@ -35,7 +35,7 @@ struct loop {
 	uv_loop_t uv;
 	/* something was posted. Unreferenced, like all handles here, except while the loop runs: uv_run does nothing for one it holds dead */
 	uv_async_t call;
-	bool again;               /* a watch was started by a callback: the kernel has not heard of it; by whoever holds it */
+	bool again;               /* a watch was started: the kernel has not heard of it before uv_run; by whoever holds the loop */
 	uv_file kick[2];          /* a pipe: what it holds wakes the owner */
 	ATOMIC(uint32_t) held;    /* 1 while somebody runs it */
 	ATOMIC(uint32_t) watched; /* watches there are; a hint */
@@ -130,6 +130,7 @@ static void arm(struct watch *w)
 		return;
 	}
 	rc = uv_poll_start(&w->handle, events, on_event);
+	w->loop->again = true;
 	if (rc < 0) {
 		CHECK_EQ(uv_poll_stop(&w->handle), 0);
 		refuse(w, rc);
@@ -226,25 +227,28 @@ static void on_call(uv_async_t *h)
 	struct loop *l = container_of(h, struct loop, call);
 
 	serve_posted(l);
-	l->again = true;
 }
 
 /* Serves what was posted and runs what is ready, unless another thread does. */
 static void run(struct loop *l, struct poll_ready *r)
 {
-	uint32_t idle = 0;
-
-	if (!cas_acquire(&l->held, &idle, 1u)) /* pairs with the release below */
-		return;
-	l->ready = r;
-	serve_posted(l);
-	uv_ref((uv_handle_t *)&l->call);
 	do {
-		l->again = false;
-		uv_run(&l->uv, UV_RUN_NOWAIT);
-	} while (l->again);
-	uv_unref((uv_handle_t *)&l->call);
-	store_release(&l->held, 0u);
+		uint32_t idle = 0;
+
+		fence_seq_cst(); /* what we have posted is seen by who holds it, or we get it: pairs with the fence below */
+		if (!cas_acquire(&l->held, &idle, 1u)) /* pairs with the release below */
+			return;
+		l->ready = r;
+		serve_posted(l);
+		uv_ref((uv_handle_t *)&l->call);
+		do {
+			l->again = false;
+			uv_run(&l->uv, UV_RUN_NOWAIT);
+		} while (l->again);
+		uv_unref((uv_handle_t *)&l->call);
+		store_release(&l->held, 0u);
+		fence_seq_cst();
+	} while (injectq_len(&l->posted));
 }
 
 static void close_handle(uv_handle_t *h, void *arg)

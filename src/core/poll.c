@@ -40,7 +40,7 @@ int weft__poll_wait(struct polldesc *pd, int fd, unsigned dirs, const uint32_t *
 		rc = poll_may_wait(pd, (enum poll_dir)d, seen[d], WEFT_ECLOSED);
 		if (rc != 1)
 			goto out; /* closed, or there has been an event */
-		rc = deadline == WEFT_NOW ? WEFT_EAGAIN : want(pd, fd, (enum poll_dir)d, me.worker);
+		rc = deadline == WEFT_NOW ? WEFT_EAGAIN : dirs & POLL_UNWATCHED ? 0 : want(pd, fd, (enum poll_dir)d, me.worker);
 		if (rc)
 			goto out;
 	}

@@ -147,7 +147,8 @@ static inline void poll_shut(struct polldesc *pd, int closed, struct poll_ready 
 }
 
 #ifndef WEFT_MODEL
-#define POLL_BOTH 3u /* dirs: bits 1 << POLL_* */
+#define POLL_BOTH 3u      /* dirs: bits 1 << POLL_* */
+#define POLL_UNWATCHED 4u /* with one of them: the loop is not asked to watch it */
 
 /* Waits for an event of fd later than the one seen (by direction) of any of the directions in dirs. Returns 0: look again (there was one, or the deadlines may
  * have moved); WEFT_ECLOSED; WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN (WEFT_NOW), WEFT_ESRCH (a foreign thread, and no runtime), or why

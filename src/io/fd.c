@@ -421,9 +421,10 @@ static int resume(struct fd_op *op)
 	return 0;
 }
 
-int weft__fd_pause(struct fd_op *op, int64_t until)
+/* Sleeps until an event later than the one seen, the deadlines, or `until`, if that is earlier. */
+static int sleep_until(struct fd_op *op, unsigned dirs, uint32_t event, int64_t until)
 {
-	uint32_t seen[POLL_DIRS] = {op->seen, op->seen};
+	uint32_t seen[POLL_DIRS] = {event, event};
 	int64_t deadline = earlier(op);
 	int rc;
 
@@ -433,11 +434,18 @@ int weft__fd_pause(struct fd_op *op, int64_t until)
 	}
 	if (too_late(op) && op->deadline != WEFT_NOW)
 		return WEFT_ETIMEDOUT;
-	rc = weft__poll_wait(&op->f->poll, op->f->fd, 1u << op->dir, seen, op->reason, until < deadline ? until : deadline);
+	rc = weft__poll_wait(&op->f->poll, op->f->fd, dirs, seen, op->reason, until < deadline ? until : deadline);
 	if (rc != WEFT_ETIMEDOUT || weft_ctx_check())
 		return rc;
 	/* It was `until`, or the direction's deadline, which may have been moved back meanwhile. */
 	return too_late(op) || (op->deadline != WEFT_FOREVER && op->deadline <= clock_now()) ? WEFT_ETIMEDOUT : 0;
+}
+
+int weft__fd_pause(struct fd_op *op, int64_t until)
+{
+	enum poll_dir other = op->dir == POLL_READ ? POLL_WRITE : POLL_READ;
+
+	return sleep_until(op, 1u << other | POLL_UNWATCHED, poll_events(&op->f->poll, other), until);
 }
 
 /* Finds out before the first try whether it may try at all, and takes its turn. */
@@ -476,7 +484,7 @@ int weft__fd_next(struct fd_op *op)
 			return op->call ? 0 : resume(op);
 		tried = op->blocked;
 		op->blocked = false;
-		rc = weft__fd_pause(op, WEFT_FOREVER);
+		rc = sleep_until(op, 1u << op->dir, op->seen, WEFT_FOREVER);
 		if (unlikely(rc == WEFT_EAGAIN || rc == WEFT_ESRCH) && !tried)
 			return resume(op); /* nobody has waited, so nobody has heard of what came since: look */
 		if (rc)

@@ -116,7 +116,8 @@ static inline void fd_op_blocked(struct fd_op *op)
 /* Waits until a try may succeed. Returns 0: try now, inside CALL; or WEFT_ECLOSED, WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN, and what weft__poll_wait says. */
 int weft__fd_next(struct fd_op *op);
 
-/* Sleeps until the deadlines or `until`, if that is earlier, or an event. Returns 0, or an error as weft__fd_next does. */
+/* Sleeps until the deadlines or `until`, if that is earlier, or its close; what it could try is ready all the while, and no event of that is heard. For
+ * listeners: it is the other direction, in which nothing comes, that is listened to. Returns 0, or an error as weft__fd_next does. */
 int weft__fd_pause(struct fd_op *op, int64_t until);
 
 /* The operation is over, however far it came. */
