@@ -28,7 +28,7 @@ WEFT_BEGIN_DECLS
 WEFT_API weft_chan *weft_chan_make(size_t elem, size_t cap);
 
 /* weft_chan_ref, weft_chan_free - one reference more or less; the last one frees it, elements left in it included. Freeing a channel that
- * tasks still wait on is a fatal error. NULL is allowed in free. Threads: any. */
+ * tasks still wait on is a fatal error; a call borrows its channels until it returns, a select all of its cases'. NULL is allowed in free. Threads: any. */
 WEFT_API weft_chan *weft_chan_ref(weft_chan *c);
 WEFT_API void weft_chan_free(weft_chan *c);
 

@@ -26,7 +26,8 @@ typedef struct weft_opts {
 /* weft_run - bring the runtime up, run fn(arg) as the first task, take the runtime down when it returns.
  *
  * The calling thread becomes worker 1. Tasks still alive when fn returns are not waited for: they never run again, and their stacks
- * are freed; a task that is running on another worker is waited for until it parks, yields or ends.
+ * are freed; a task that is running on another worker is waited for until it parks, yields or ends. What such tasks own (memory, descriptors) is not
+ * freed for them. While tasks run the calling thread blocks all signals but those of faults; its mask is restored at the end, without a SIGPIPE that came of a task's write.
  *
  * Returns what fn returned, or gave to weft_exit; WEFT_EDEADLK when every task waits for another (a report is on standard error);
  * WEFT_ENOMEM, or another negative code, when it could not start; WEFT_EINVAL for options out of range; WEFT_EBUSY when a runtime is up.

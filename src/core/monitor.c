@@ -29,19 +29,22 @@
 #define AWAKE 0u
 #define ASLEEP 1u
 
-static ATOMIC(struct runtime *) quit_rt; /* whose monitor the SIGQUIT handler wakes */
+/* Not the runtime's: a SIGQUIT may reach a thread of the user's while the runtime goes down. */
+static ATOMIC(uint32_t) word; /* futex: whether it sleeps for good */
+static ATOMIC(uint32_t) nap;  /* futex of its timed wait; 1: stop waiting */
+ATOMIC(uint32_t) weft__dump_wanted;
 
-static void wake(struct runtime *rt)
+static void wake(void)
 {
-	store_relaxed(&rt->monitor_word, AWAKE); /* a store is enough: the monitor looks at everything after it has woken */
-	weft__futex_wake(&rt->monitor_word, 1);
+	store_relaxed(&word, AWAKE); /* a store is enough: the monitor looks at everything after it has woken */
+	weft__futex_wake(&word, 1);
 }
 
-void weft__monitor_poke(struct runtime *rt)
+void weft__monitor_poke(void)
 {
 	asym_light(); /* pairs with asym_heavy in doze: either it sees that somebody runs, or we see ASLEEP */
-	if (unlikely(load_relaxed(&rt->monitor_word) == ASLEEP))
-		wake(rt);
+	if (unlikely(load_relaxed(&word) == ASLEEP))
+		wake();
 }
 
 /* Anything to do for a worker that does not move? */
@@ -88,18 +91,18 @@ static bool look_after_workers(struct runtime *rt, uint32_t *ticks)
 /* Sleeps until somebody runs. Returns at once if somebody does. */
 static void doze(struct runtime *rt)
 {
-	store_relaxed(&rt->monitor_word, ASLEEP); /* made visible by asym_heavy */
-	asym_heavy();                             /* pairs with asym_light in weft__monitor_poke */
-	while (load_relaxed(&rt->monitor_word) == ASLEEP && idle_sleepers(&rt->idle) == rt->n && !load_acquire(&rt->stopping) &&
-	       !load_relaxed(&rt->dump_wanted))
-		weft__futex_wait(&rt->monitor_word, ASLEEP, INT64_MAX);
-	store_relaxed(&rt->monitor_word, AWAKE); /* own; a poke stores the same */
+	store_relaxed(&word, ASLEEP); /* made visible by asym_heavy */
+	asym_heavy();                 /* pairs with asym_light in weft__monitor_poke */
+	while (load_relaxed(&word) == ASLEEP && idle_sleepers(&rt->idle) == rt->n && !load_acquire(&rt->stopping) &&
+	       !load_relaxed(&weft__dump_wanted))
+		weft__futex_wait(&word, ASLEEP, INT64_MAX);
+	store_relaxed(&word, AWAKE); /* own; a poke stores the same */
 }
 
 /* The runtime is to stop, and somebody's task does not come to a schedule: ends the process (WEFT_MAIN), or says for whom it waits. */
 static void look_after_stop(struct runtime *rt, int64_t now, int64_t *since)
 {
-	char label[64];
+	char fn[64];
 
 	if (!*since) {
 		*since = now;
@@ -112,7 +115,8 @@ static void look_after_stop(struct runtime *rt, int64_t now, int64_t *since)
 
 			if (t)
 				weft__log("weft_run waits for task %llu (%s), which runs on worker %u and does not park",
-					  (unsigned long long)t->id, weft__task_label(t, label, sizeof label), i + 1);
+					  (unsigned long long)t->id, weft__task_fn_name(t, fn, sizeof fn),
+					  i + 1); /* not its name: it may change it */
 		}
 	}
 }
@@ -125,9 +129,9 @@ static void *monitor_main(void *arg)
 	bool decaying = true, judged = false, moved;
 
 	pthread_sigmask(SIG_SETMASK, &rt->caller_mask, NULL);
-	while (!load_acquire(&rt->monitor_stop)) {           /* pairs with store_release in weft__monitor_stop */
-		if (load_relaxed(&rt->dump_wanted)) {        /* a flag; the handler's wake orders it */
-			store_relaxed(&rt->dump_wanted, 0u); /* own */
+	while (!load_acquire(&rt->monitor_stop)) {             /* pairs with store_release in weft__monitor_stop */
+		if (load_relaxed(&weft__dump_wanted)) {        /* a flag; the handler's wake orders it */
+			store_relaxed(&weft__dump_wanted, 0u); /* own */
 			if (weft__hooks.dump)
 				weft__hooks.dump(STDERR_FILENO);
 		}
@@ -159,21 +163,17 @@ static void *monitor_main(void *arg)
 			decaying = true;
 			continue;
 		}
-		weft__futex_wait(&rt->monitor_tick, 0, now + MONITOR_NS);
+		weft__futex_wait(&nap, 0, now + MONITOR_NS);
 	}
 	return NULL;
 }
 
 static void on_quit(int sig)
 {
-	struct runtime *rt = load_acquire(&quit_rt); /* pairs with store_release in weft__monitor_start */
-
 	(void)sig;
-	if (!rt)
-		return;
-	store_relaxed(&rt->dump_wanted, 1u); /* ordered by the futex call */
-	wake(rt);
-	weft__futex_wake(&rt->monitor_tick, 1);
+	store_relaxed(&weft__dump_wanted, 1u); /* ordered by the futex call */
+	wake();
+	weft__futex_wake(&nap, 1);
 }
 
 int weft__monitor_start(struct runtime *rt)
@@ -184,6 +184,9 @@ int weft__monitor_start(struct runtime *rt)
 	rt->monitor_ticks = calloc(rt->n, sizeof *rt->monitor_ticks);
 	if (!rt->monitor_ticks)
 		return WEFT_ENOMEM;
+	store_relaxed(&word, AWAKE); /* no monitor is up */
+	store_relaxed(&nap, 0u);
+	store_relaxed(&weft__dump_wanted, 0u);
 	rc = pthread_create(&rt->monitor, NULL, monitor_main, rt); /* with all signals blocked, like the workers */
 	if (rc) {
 		free(rt->monitor_ticks);
@@ -191,7 +194,6 @@ int weft__monitor_start(struct runtime *rt)
 	}
 	rt->monitor_up = true;
 	if (rt->signals && sigaction(SIGQUIT, NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL) {
-		store_release(&quit_rt, rt); /* pairs with load_acquire in on_quit */
 		memset(&sa, 0, sizeof sa);
 		sa.sa_handler = on_quit;
 		sa.sa_flags = SA_RESTART | SA_ONSTACK;
@@ -210,12 +212,11 @@ void weft__monitor_stop(struct runtime *rt)
 
 		if (sigaction(SIGQUIT, NULL, &now) == 0 && now.sa_handler == on_quit)
 			signal(SIGQUIT, SIG_DFL);
-		store_release(&quit_rt, NULL); /* as in start; a handler under way sees rt, which outlives the join below */
 	}
 	store_release(&rt->monitor_stop, true); /* pairs with load_acquire in monitor_main */
-	store_relaxed(&rt->monitor_tick, 1u);   /* ends its timed wait for good; ordered by the futex call */
-	weft__futex_wake(&rt->monitor_tick, 1);
-	wake(rt);
+	store_relaxed(&nap, 1u);                /* ends its timed wait for good; ordered by the futex call */
+	weft__futex_wake(&nap, 1);
+	wake();
 	pthread_join(rt->monitor, NULL);
 	free(rt->monitor_ticks);
 	rt->monitor_up = false;

@@ -467,6 +467,19 @@ static void block_signals(sigset_t *old)
 	pthread_sigmask(SIG_SETMASK, &set, old);
 }
 
+/* Gives the thread its mask back. A SIGPIPE of its own, from a write to a peer that had gone, was answered with EPIPE: it is dropped, instead of killing the process
+ * now. */
+static void unblock_signals(const sigset_t *old)
+{
+	sigset_t pipe, pending;
+
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	if (!sigismember(old, SIGPIPE) && sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE))
+		sigtimedwait(&pipe, NULL, &(struct timespec){0, 0});
+	pthread_sigmask(SIG_SETMASK, old, NULL);
+}
+
 int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process, int *result)
 {
 	struct runtime *rt;
@@ -518,7 +531,7 @@ int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process
 leave_seat:
 	rise(w, &seat);
 restore_signals:
-	pthread_sigmask(SIG_SETMASK, &rt->caller_mask, NULL);
+	unblock_signals(&rt->caller_mask);
 	if (rt->signals)
 		weft__overflow_uninstall();
 free_workers:

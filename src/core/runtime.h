@@ -91,14 +91,11 @@ struct runtime {
 	/* monitor */
 	pthread_t monitor;
 	bool monitor_up;
-	ATOMIC(uint32_t) monitor_word; /* futex: says whether it sleeps for good (monitor.c) */
-	ATOMIC(uint32_t) monitor_tick; /* futex of its timed wait; 1: stop waiting */
 	ATOMIC(bool) monitor_stop;
-	uint32_t *monitor_ticks;      /* ticks it saw last, by worker; monitor only */
-	ATOMIC(bool) help_wanted;     /* set by the monitor: a worker is stuck with work, none sleeps, a busy one shall take some */
-	ATOMIC(uint32_t) dump_wanted; /* set by the SIGQUIT handler */
-	bool quit_installed;          /* SIGQUIT is ours */
-	sigset_t caller_mask;         /* signal mask of the thread that called weft_run */
+	uint32_t *monitor_ticks;  /* ticks it saw last, by worker; monitor only */
+	ATOMIC(bool) help_wanted; /* set by the monitor: a worker is stuck with work, none sleeps, a busy one shall take some */
+	bool quit_installed;      /* SIGQUIT is ours */
+	sigset_t caller_mask;     /* signal mask of the thread that called weft_run */
 
 	/* foreign threads that weft made no worker of, for stats of tasks they start */
 	ATOMIC(uint64_t) stat_started;
@@ -169,8 +166,10 @@ bool weft__task_bind(struct worker *w,
 bool weft__task_bind_or_fail(struct worker *w, struct weft_task *t);
 void weft__task_settle_done(struct worker *w, struct weft_task *t);
 void weft__task_unref(struct worker *w, struct weft_task *t);
-const char *weft__task_label(struct weft_task *t, char *buf, size_t n); /* name, or function */
-void weft__task_describe(struct weft_task *t, char *buf, size_t n);     /* one line for reports, in signal handlers too */
+const char *weft__task_label(struct weft_task *t, char *buf,
+			     size_t n); /* name, or function; of the caller's, or one that runs nowhere yet */
+const char *weft__task_fn_name(struct weft_task *t, char *buf, size_t n); /* function; of any */
+void weft__task_describe(struct weft_task *t, char *buf, size_t n);       /* one line for reports, in signal handlers too */
 
 /* --- cancel.c --- */
 void weft__ctx_task_start(struct weft_task *t, weft_ctx *c);
@@ -190,7 +189,8 @@ enum timer_kind { TIMER_TASK, TIMER_USER };
 /* --- monitor.c --- */
 int weft__monitor_start(struct runtime *rt);
 void weft__monitor_stop(struct runtime *rt);
-void weft__monitor_poke(struct runtime *rt); /* a worker leaves idleness */
+extern HIDDEN ATOMIC(uint32_t) weft__dump_wanted; /* set by the SIGQUIT handler: the monitor shall dump */
+void weft__monitor_poke(void);                    /* a worker leaves idleness */
 
 /* --- runtime.c --- */
 void weft__runtime_stop(struct runtime *rt, int result);

@@ -25,7 +25,7 @@ void weft__sched_notify(struct runtime *rt, unsigned id)
 
 NOINLINE void weft__sched_wake_picked(struct runtime *rt, int id)
 {
-	weft__monitor_poke(rt);
+	weft__monitor_poke();
 	weft__sched_notify(rt, (unsigned)id);
 }
 

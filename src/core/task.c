@@ -155,7 +155,7 @@ int weft__task_new(struct runtime *rt, struct worker *w, struct weft_task **out)
 
 static inline void record_free(struct worker *w, struct weft_task *t)
 {
-	if (unlikely(t->flags & TASK_NAMED))
+	if (unlikely(t->name != NULL))
 		free(t->name);
 	store_relaxed(&t->state, (uint8_t)TASK_FREE); /* for dumps */
 	record_put(w, t);
@@ -239,10 +239,8 @@ static int task_set_name(struct weft_task *t, const char *name)
 
 	if (!copy)
 		return WEFT_ENOMEM;
-	if (t->flags & TASK_NAMED)
-		free(t->name);
+	free(t->name);
 	t->name = copy;
-	t->flags |= TASK_NAMED;
 	return 0;
 }
 
@@ -483,7 +481,7 @@ bool weft__task_bind(struct worker *w, struct weft_task *t)
 	if (likely(bind(w, t)))
 		return true;
 	injectq_push(&w->rt->stackless, &t->next);
-	weft__monitor_poke(w->rt); /* it retries when no stack comes back */
+	weft__monitor_poke(); /* it retries when no stack comes back */
 	return false;
 }
 
@@ -545,10 +543,12 @@ int weft_task_join_until(weft_task *t, int *ret, int64_t deadline)
 {
 	int rc;
 
-	if (!t || !(t->flags & TASK_JOINABLE))
+	if (!t)
 		return WEFT_EINVAL;
 	if (t == weft_task_self())
 		return WEFT_EDEADLK;
+	if (!(t->flags & TASK_JOINABLE))
+		return WEFT_EINVAL;
 	rc = weft__lot_wait(&t->result, not_done, t, REASON_JOIN, deadline);
 	if (rc)
 		return rc;
@@ -638,16 +638,22 @@ size_t weft_task_stack_left(void)
 	return t ? (size_t)(here - t->stack->lo) : 0;
 }
 
-const char *weft__task_label(struct weft_task *t, char *buf, size_t n)
+const char *weft__task_fn_name(struct weft_task *t, char *buf, size_t n)
 {
-	const char *name = t->name;
+	const char *name = t->site ? t->site->fn : NULL;
 	Dl_info info;
 
-	if (!name && t->site)
-		name = t->site->fn;
 	if (!name && t->fn && dladdr((void *)t->fn, &info) && info.dli_sname)
 		name = info.dli_sname;
 	snprintf(buf, n, "%s", name ? name : "task");
+	return buf;
+}
+
+const char *weft__task_label(struct weft_task *t, char *buf, size_t n)
+{
+	if (!t->name)
+		return weft__task_fn_name(t, buf, n);
+	snprintf(buf, n, "%s", t->name);
 	return buf;
 }
 

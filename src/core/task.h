@@ -61,11 +61,9 @@ enum task_flag {
 	TASK_REGS = 1,       /* starts from argument registers (weft_go), else from fn(arg) */
 	TASK_JOINABLE = 2,   /* has, or had, a handle: its end wakes joiners */
 	TASK_FOREIGN = 4,    /* stands for an OS thread */
-	TASK_LISTED = 8,     /* is in its context's list; under that context's lock */
-	TASK_MAIN = 16,      /* its end takes the runtime down */
-	TASK_NAMED = 32,     /* name is malloc'ed */
-	TASK_OWN_STACK = 64, /* its stack goes back to the shared pool, not to a worker's cache: another size, or the first task's */
-	TASK_FLOATS = 128    /* with TASK_REGS: some arguments are in floating-point registers */
+	TASK_MAIN = 8,       /* its end takes the runtime down */
+	TASK_OWN_STACK = 16, /* its stack goes back to the shared pool, not to a worker's cache: another size, or the first task's */
+	TASK_FLOATS = 32     /* with TASK_REGS: some arguments are in floating-point registers */
 };
 
 #define ON_CPU_FOREIGN 2      /* on_cpu of a foreign thread's record: for those who look at records that are just being made (runtime.c) */
@@ -80,7 +78,7 @@ struct weft_task {
 	ATOMIC(uint32_t) cancel; /* 0: not cancelled; CANCEL_OWN, and its context's enum weft_reason */
 	ATOMIC(uint8_t) state;   /* enum weft_task_state; for readers; written by whoever owns the task just then */
 	ATOMIC(uint8_t) reason;  /* enum task_reason; valid while PARKED */
-	uint8_t flags;           /* enum task_flag; written by starter, later by the task */
+	uint8_t flags;           /* enum task_flag; constant from its first run on */
 	ATOMIC(uint8_t) on_cpu;  /* core/oncpu.h */
 	int32_t saved_errno;     /* errno while it does not run */
 	union {
@@ -100,7 +98,7 @@ struct weft_task {
 	ATOMIC(uint32_t) refs;
 	int32_t result; /* valid when DONE */
 	/* line 2 */
-	char *name;                /* TASK_NAMED: ours; else NULL */
+	char *name;                /* ours; NULL: none. Changed by the task only */
 	ATOMIC(uint64_t) permit;   /* park/unpark: PERMIT_* or the open wait word of a parked task (core/park.c) */
 	struct list_node ctx_link; /* in wctx's list; under its lock */
 	union {

@@ -236,7 +236,7 @@ static bool sleep_now(struct worker *w)
 	}
 	parker_done(&w->parker);
 	searching = idle_leave(&rt->idle, w->id, false);
-	weft__monitor_poke(rt);     /* not before: it may be about to look whether all sleep */
+	weft__monitor_poke();       /* not before: it may be about to look whether all sleep */
 	weft__ready_list(w, ready); /* not before: it may wake a sleeper, which shall not be this one */
 	for (unsigned i = 0; i < n; i++) {
 		serve_loop(w, wards[i]);

@@ -214,7 +214,7 @@ static void put_head(struct dump *d, const struct weft_task *c, unsigned worker)
 			else if (s->module)
 				put(d, " (%s+%#lx)", base_name(s->module), (unsigned long)s->address);
 		}
-		if (c->flags & TASK_NAMED && weft__peek_text(&d->tracer.peek, c->name, text, 32))
+		if (c->name && weft__peek_text(&d->tracer.peek, c->name, text, 32))
 			put(d, " \"%s\"", text);
 		put(d, ": ");
 	}

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 static int result(void *arg)
 {
@@ -196,6 +197,35 @@ TEST_WORKERS(gives_the_thread_back)
 	}
 	sigaltstack(&was, NULL);
 	free(mem);
+}
+
+static int broken_pipe_main(void *arg)
+{
+	int p[2];
+
+	(void)arg;
+	T_EQ(pipe(p), 0);
+	close(p[0]);
+	for (int i = 0; i < 3; i++) {
+		T_EQ(write(p[1], "x", 1), -1);
+		T_EQ(errno, EPIPE);
+		weft_task_yield();
+	}
+	close(p[1]);
+	return 0;
+}
+
+/* A write to a peer that has gone kills neither the task nor, afterwards, the process. */
+TEST_WORKERS(no_sigpipe)
+{
+	sigset_t pending;
+
+	signal(SIGPIPE, SIG_DFL);
+	for (int i = 0; i < 3; i++) {
+		run(broken_pipe_main, NULL);
+		sigpending(&pending);
+		T_EQ(sigismember(&pending, SIGPIPE), 0);
+	}
 }
 
 /* --- deadlock --- */

@@ -123,8 +123,8 @@ TEST(others_do_not_count)
 static int dumps(void *arg)
 {
 	(void)arg;
-	store_relaxed(&weft__rt->dump_wanted, 1u); /* as the SIGQUIT handler does */
-	until(!load_relaxed(&weft__rt->dump_wanted));
+	store_relaxed(&weft__dump_wanted, 1u); /* as the SIGQUIT handler does */
+	until(!load_relaxed(&weft__dump_wanted));
 	weft_task_sleep(20 * WEFT_MS);
 	return (int)load_relaxed(&weft__solo.state);
 }
