@@ -109,7 +109,7 @@ void weft__lot_wake_one(struct worker *wk, void *key, int status, void (*none)(v
 		if (waiter_claim(w, status, false))
 			claimed = w->task;
 	}
-	if (!weft__lot_next(b, key, NULL))
+	if (none && !weft__lot_next(b, key, NULL))
 		none(arg);
 	lock_drop_solo(&b->lock);
 	if (claimed)

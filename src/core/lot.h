@@ -14,6 +14,9 @@
 
 #include "core/wait.h"
 
+/* Status of a waiter that is to try again: nobody else upon its key is woken until it has. Reasons that use it: REASON_MUTEX. */
+#define LOT_AGAIN 2
+
 struct lot_bucket {
 	CACHE_ALIGNED struct lock lock; /* RANK_LOT */
 	struct list waiters;            /* of all addresses that hash here, oldest first; under lock */
@@ -46,7 +49,7 @@ struct inject_node *weft__lot_take_all(void *key, int status);
 /* Wakes all that wait upon key; weft__lot_wait returns status to them. Takes the bucket's lock. w: the caller's worker or NULL. */
 void weft__lot_wake_all(struct worker *w, void *key, int status);
 
-/* Wakes the first that waits upon key. none(arg) is called under the bucket's lock when nobody is left. */
+/* Wakes the first that waits upon key. none(arg), if given, is called under the bucket's lock when nobody is left. */
 void weft__lot_wake_one(struct worker *w, void *key, int status, void (*none)(void *arg), void *arg);
 
 #endif

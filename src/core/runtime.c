@@ -258,6 +258,23 @@ static bool alive(struct weft_task *t, uint8_t state)
 	       load_relaxed(&t->on_cpu) != ON_CPU_FOREIGN;
 }
 
+/* Its wait was claimed, and it will never go on: takes it out of where it is still listed, as it would have done itself. What woke it has done so already with
+ * the one waiter it claimed, whose source may be gone by now. */
+static void forgo(struct weft_task *t)
+{
+	bool woken = wait_state(load_acquire(&t->wait)) == WAIT_WOKEN; /* pairs with the claim */
+	struct waiter *w = t->waiters;
+
+	if (!woken) {
+		weft__wait_withdraw(w, (int)t->nwaiters);
+		return;
+	}
+	weft__wait_withdraw(w - w->place, w->place);
+	weft__wait_withdraw(w + 1, (int)t->nwaiters - w->place - 1);
+	if (w->status == LOT_AGAIN) /* a foreign thread may wait there, too */
+		weft__lot_wake_one(NULL, w->source, LOT_AGAIN, NULL, NULL);
+}
+
 /* Step 4 for one record. */
 static bool call_off(void *rec, void *arg)
 {
@@ -276,11 +293,8 @@ static bool call_off(void *rec, void *arg)
 	} else {
 		while (load_acquire(&t->state) == WEFT_TASK_PARKED) /* claimed by a foreign thread that is about to queue it */
 			sched_yield();
-		if (t->nwaiters && t->waiters) { /* claimed, and never to be resumed: what it is still listed in */
-			bool woken = wait_state(load_acquire(&t->wait)) == WAIT_WOKEN; /* pairs with the claim */
-
-			weft__wait_withdraw(t->waiters - (woken ? t->waiters->place : 0), (int)t->nwaiters);
-		}
+		if (t->nwaiters && t->waiters)
+			forgo(t);
 	}
 	return true;
 }

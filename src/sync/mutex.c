@@ -3,11 +3,15 @@
  * mutex.c - a mutex of 8 bytes for tasks and foreign threads.
  *
  *   weft__state  LOCKED    somebody owns it                     weft__owner  record index of the owner while LOCKED
- *                WAITERS   somebody waits in its lot bucket; set and cleared under the bucket's lock
+ *                WAITERS   an unlock shall look into its lot bucket; set and cleared under the bucket's lock
  *
  * Locking and unlocking alone are one read-modify-write each.  An unlock that finds WAITERS takes the bucket's lock: the first waiter is either
  * handed the mutex (it has waited for MUTEX_FAIR_NS: state stays LOCKED), or the mutex is freed and the waiter woken to try again, in front of the
  * queue if it is too late.  So a running task may overtake, but not for long.  (An unlock by plain store would lose a waiter that is just enlisting.)
+ *
+ * Waking one is enough until it has tried: with it WAITERS goes, whoever else waits, and it sets WAITERS again if there is somebody.  So one that holds the mutex
+ * a thousand times before the woken task comes to run pays for one wake.  Law: who waits is listed while WAITERS is set, or somebody was woken with LOT_AGAIN
+ * and has not tried yet.  (Go: mutexWoken.  A runtime that goes down and leaves such a task behind wakes the next in its place: runtime.c, call_off.)
  */
 #include "base/check.h"
 #include "base/clock.h"
@@ -19,8 +23,7 @@
 #define LOCKED 1u
 #define WAITERS 2u
 
-#define HANDED 1 /* waiter status: the mutex is yours */
-#define RETRY 2  /* waiter status: it was free a moment ago */
+#define HANDED 1 /* waiter status: the mutex is yours; else LOT_AGAIN */
 
 _Static_assert(sizeof(weft_mutex) == 8, "a mutex is 8 bytes");
 
@@ -56,14 +59,15 @@ struct mutex_waiter {
 	int64_t since; /* when it first enlisted */
 };
 
-/* Bucket locked: sets WAITERS, unless it takes the mutex. True: taken. */
-static bool take_or_announce(weft_mutex *m)
+/* Bucket locked: sets WAITERS, unless it takes the mutex; then only if others wait. True: taken. */
+static bool take_or_announce(weft_mutex *m, struct lot_bucket *b)
 {
 	uint32_t was = load_relaxed(state_of(m)); /* checked by the compare-and-swap */
+	uint32_t taken = LOCKED | (weft__lot_next(b, m, NULL) ? WAITERS : 0);
 
 	for (;;) {
 		if (!(was & LOCKED)) {
-			if (cas_acquire(state_of(m), &was, was | LOCKED)) /* as in take_free */
+			if (cas_acquire(state_of(m), &was, taken)) /* as in take_free */
 				return true;
 		} else if ((was & WAITERS) || cas_relaxed(state_of(m), &was, was | WAITERS)) { /* the bucket's lock orders it */
 			return false;
@@ -84,7 +88,7 @@ NOINLINE static int lock_slow(weft_mutex *m, struct self *me, int64_t deadline)
 		return WEFT_EDEADLK;
 	for (;;) {
 		lock_take_solo(&b->lock, RANK_LOT);
-		if (take_or_announce(m)) {
+		if (take_or_announce(m, b)) {
 			lock_drop_solo(&b->lock);
 			break;
 		}
@@ -162,9 +166,9 @@ NOINLINE static void unlock_slow(weft_mutex *m, struct worker *wk)
 
 		list_remove(&w->link);
 		if (hand)
-			store_relaxed(owner_of(m), weft__rec_index(t)); /* under the bucket's lock, before the new owner runs */
-		if (!waiter_claim(w, hand ? HANDED : RETRY, false)) {   /* its deadline passed, or it was cancelled */
-			store_relaxed(owner_of(m), 0u);                 /* as above */
+			store_relaxed(owner_of(m), weft__rec_index(t));   /* under the bucket's lock, before the new owner runs */
+		if (!waiter_claim(w, hand ? HANDED : LOT_AGAIN, false)) { /* its deadline passed, or it was cancelled */
+			store_relaxed(owner_of(m), 0u);                   /* as above */
 			continue;
 		}
 		ready = t;
@@ -177,8 +181,7 @@ NOINLINE static void unlock_slow(weft_mutex *m, struct worker *wk)
 		}
 		break;
 	}
-	/* release: pairs with cas_acquire of the next owner */
-	store_release(state_of(m), weft__lot_next(b, m, NULL) ? WAITERS : 0u);
+	store_release(state_of(m), 0u); /* pairs with cas_acquire of the next owner */
 	lock_drop_solo(&b->lock);
 	if (ready)
 		weft__ready(wk, ready);
