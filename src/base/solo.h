@@ -133,21 +133,25 @@ static inline void weft__solo_end(uintptr_t self)
 #endif
 
 /* Read-modify-writes (acquire and release) that are plain while elided: for words that the monitor thread never touches. */
-static ALWAYS_INLINE bool solo_cas32(ATOMIC(uint32_t) *p, uint32_t *expected, uint32_t v)
-{
-	uint32_t now;
-
-	if (!solo_elides())
-		return cas_acq_rel(p, expected, v); /* the caller says with whom it pairs */
-	now = load_relaxed(p);                      /* nobody else is in weft */
-	if (now == *expected)
-		store_relaxed(p, v);
-	solo_elided();
-	if (now == *expected)
-		return true;
-	*expected = now;
-	return false;
-}
+#define SOLO_CAS(name, word)                                                                         \
+	static ALWAYS_INLINE bool name(ATOMIC(word) *p, word *expected, word v)                      \
+	{                                                                                            \
+		word now;                                                                            \
+                                                                                                     \
+		if (!solo_elides())                                                                  \
+			return cas_acq_rel(p, expected, v); /* the caller says with whom it pairs */ \
+		now = load_relaxed(p);                      /* nobody else is in weft */             \
+		if (now == *expected)                                                                \
+			store_relaxed(p, v);                                                         \
+		solo_elided();                                                                       \
+		if (now == *expected)                                                                \
+			return true;                                                                 \
+		*expected = now;                                                                     \
+		return false;                                                                        \
+	}
+SOLO_CAS(solo_cas32, uint32_t)
+SOLO_CAS(solo_cas64, uint64_t)
+#undef SOLO_CAS
 
 static ALWAYS_INLINE uint64_t solo_add64(ATOMIC(uint64_t) *p, uint64_t n)
 {

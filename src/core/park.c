@@ -28,13 +28,13 @@ int weft_task_park_until(int64_t deadline)
 	if (rc)
 		return rc;
 	seen = PERMIT_HELD;
-	if (cas_acquire(&me.task->permit, &seen, PERMIT_NONE)) /* pairs with cas_acq_rel in unpark */
+	if (solo_cas64(&me.task->permit, &seen, PERMIT_NONE)) /* pairs with unpark */
 		return 0;
 	if (deadline == WEFT_NOW)
 		return WEFT_EAGAIN;
 	word = wait_begin(me.task, NULL, 0, REASON_PARK, deadline);
 	seen = PERMIT_NONE;
-	if (!cas_acq_rel(&me.task->permit, &seen, word) && /* pairs with cas_acq_rel in unpark */
+	if (!solo_cas64(&me.task->permit, &seen, word) && /* pairs with unpark */
 	    wait_claim(&me.task->wait, word, WAIT_WOKEN)) {
 		(void)swap_acquire(&me.task->permit, PERMIT_NONE); /* it came meanwhile */
 		task_set_state(me.task, WEFT_TASK_RUNNING);
@@ -43,7 +43,7 @@ int weft_task_park_until(int64_t deadline)
 	rc = weft__wait_park(me.worker, me.task, NULL, 0, word, deadline);
 	if (rc) {
 		seen = word;
-		(void)cas_acq_rel(&me.task->permit, &seen, PERMIT_NONE); /* unless an unpark has it: then it leaves the permit */
+		(void)solo_cas64(&me.task->permit, &seen, PERMIT_NONE); /* unless an unpark has it: then it leaves the permit */
 	}
 	return rc;
 }
@@ -60,11 +60,11 @@ void weft_task_unpark(weft_task *t)
 
 	for (;;) {
 		if (seen == PERMIT_NONE || seen == PERMIT_HELD) {
-			if (cas_acq_rel(&t->permit, &seen, PERMIT_HELD)) { /* pairs with the task's compare-and-swaps */
+			if (solo_cas64(&t->permit, &seen, PERMIT_HELD)) { /* pairs with the task's compare-and-swaps */
 				san_release(t);
 				return;
 			}
-		} else if (cas_acq_rel(&t->permit, &seen, PERMIT_NONE)) {
+		} else if (solo_cas64(&t->permit, &seen, PERMIT_NONE)) {
 			if (wait_claim(&t->wait, seen, WAIT_WOKEN)) {
 				weft__ready(w, t);
 				return;

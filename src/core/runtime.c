@@ -444,7 +444,7 @@ bool weft__runtime_all_asleep(struct runtime *rt)
 		return false;
 	weft__rec_foreach(judge, &v);
 	for (unsigned i = 0; i < rt->n && !v.hope; i++)
-		v.hope = weft__wheel_any(&rt->workers[i].wheel, TIMER_USER); /* a node of a task may be of a wait that is over */
+		v.hope = wheel_linked(&rt->workers[i].wheel, TIMER_USER) != 0; /* a task's may be of a wait that is over */
 	asym_heavy();
 	if (v.hope || !v.tasks)
 		return true; /* somebody will run, and then it is asked again */

@@ -185,6 +185,7 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now);
 void weft__usertimer_drop(struct timer_node *n);
 
 enum timer_kind { TIMER_TASK, TIMER_USER };
+_Static_assert(TIMER_USER < WHEEL_KINDS, "the wheel counts each kind");
 
 /* --- monitor.c --- */
 int weft__monitor_start(struct runtime *rt);

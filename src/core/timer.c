@@ -54,6 +54,12 @@ static void link_node(struct wheel *w, struct timer_node *n)
 	w->occupied[level] |= UINT64_C(1) << slot;
 }
 
+/* A node more or less. Locked. */
+static void count(struct wheel *w, const struct timer_node *n, int by)
+{
+	store_relaxed(&w->linked[n->kind], load_relaxed(&w->linked[n->kind]) + (uint32_t)by); /* for readers */
+}
+
 /* The tick at which the slot begins. */
 static uint64_t slot_begin(const struct wheel *w, unsigned level, unsigned slot)
 {
@@ -129,7 +135,7 @@ bool weft__wheel_add(struct wheel *w, struct timer_node *n, int64_t when)
 	n->when = when;
 	store_relaxed(&n->wheel, w); /* a reader takes that wheel's lock and looks again */
 	link_node(w, n);
-	w->count++;
+	count(w, n, 1);
 	if (when < current)
 		when = current;             /* overdue: not before the tick in whose slot it lies */
 	if (when >= load_relaxed(&w->next)) /* under lock */
@@ -147,7 +153,7 @@ void weft__wheel_remove(struct wheel *w, struct timer_node *n)
 	DCHECK(load_relaxed(&n->wheel) == w);
 	slot_first(w, &level, &slot);
 	list_remove(&n->link);
-	w->count--;
+	count(w, n, -1);
 	if (list_empty(l))
 		w->occupied[n->level] &= ~(UINT64_C(1) << n->slot);
 	else if (n->when > load_relaxed(&w->next)) /* under lock */
@@ -182,7 +188,7 @@ static int slot_fire(struct wheel *w, unsigned slot, int64_t now, wheel_fire *fi
 		if (n->when > now)
 			continue;
 		list_remove(node);
-		w->count--;
+		count(w, n, -1);
 		fired++;
 		again = fire(n, now, arg);
 		if (again == WHEEL_NEVER)
@@ -190,7 +196,7 @@ static int slot_fire(struct wheel *w, unsigned slot, int64_t now, wheel_fire *fi
 		DCHECK(again > now);
 		n->when = again > now ? again : now + 1;
 		link_node(w, n);
-		w->count++;
+		count(w, n, 1);
 	}
 	if (list_empty(l))
 		w->occupied[0] &= ~(UINT64_C(1) << slot);
@@ -231,21 +237,4 @@ int weft__wheel_run(struct wheel *w, int64_t now, wheel_fire *fire, void *arg)
 	if (likely(now < load_relaxed(&w->next)))
 		return 0;
 	return run_slow(w, now, fire, arg);
-}
-
-bool weft__wheel_any(struct wheel *w, uint8_t kind)
-{
-	bool found = false;
-
-	lock_take_solo(&w->lock, RANK_WHEEL);
-	for (unsigned level = 0; level < WHEEL_LEVELS && !found; level++) {
-		for (uint64_t left = w->occupied[level]; left && !found; left &= left - 1) {
-			const struct list *l = &w->slots[level][__builtin_ctzll(left)];
-
-			for (const struct list_node *n = list_first(l); n && !found; n = list_after(l, n))
-				found = container_of(n, const struct timer_node, link)->kind == kind;
-		}
-	}
-	lock_drop_solo(&w->lock);
-	return found;
 }

@@ -23,6 +23,7 @@
 #define WHEEL_SLOTS (1 << WHEEL_SLOT_BITS)
 #define WHEEL_LEVELS 9
 #define WHEEL_NEVER INT64_MAX
+#define WHEEL_KINDS 2
 
 struct wheel;
 
@@ -32,7 +33,7 @@ struct timer_node {
 	/* wheel it was last linked in, NULL before the first; written under that wheel's lock by whoever links it */
 	ATOMIC(struct wheel *) wheel;
 	uint8_t level, slot; /* where it is linked; valid while linked; under the lock */
-	uint8_t kind;        /* for the fire function; constant while linked */
+	uint8_t kind;        /* below WHEEL_KINDS; for the fire function; constant while linked */
 };
 
 struct wheel {
@@ -41,8 +42,8 @@ struct wheel {
 	struct lock lock; /* RANK_WHEEL */
 	/* everything of the ticks below this one has fired; counted from INT64_MIN; under lock */
 	uint64_t tick;
-	uint32_t count;                  /* nodes linked; under lock */
-	uint64_t occupied[WHEEL_LEVELS]; /* bit s: slot s of the level is not empty; under lock */
+	ATOMIC(uint32_t) linked[WHEEL_KINDS]; /* nodes linked, by kind; written under lock, read by anyone (relaxed: a hint) */
+	uint64_t occupied[WHEEL_LEVELS];      /* bit s: slot s of the level is not empty; under lock */
 	struct list slots[WHEEL_LEVELS][WHEEL_SLOTS];
 };
 
@@ -63,15 +64,18 @@ void weft__wheel_remove(struct wheel *w, struct timer_node *n);
  * nodes fired. `now` may be older than that of an earlier run (two workers serving one wheel). */
 int weft__wheel_run(struct wheel *w, int64_t now, wheel_fire *fire, void *arg);
 
-/* Is any node of that kind linked? Takes w->lock, and looks at every node until it finds one. */
-bool weft__wheel_any(struct wheel *w, uint8_t kind);
-
 /* When weft__wheel_run next has something to do: ns, or WHEEL_NEVER. Never later than the earliest deadline; exact
  * while few nodes share the first slot. A run at a time that was too early fires nothing and moves it forward, at most
  * WHEEL_LEVELS times a node. Any thread, no lock. */
 static inline int64_t wheel_next(struct wheel *w)
 {
 	return load_relaxed(&w->next);
+}
+
+/* How many nodes of that kind are linked. Any thread, no lock. */
+static inline uint32_t wheel_linked(struct wheel *w, uint8_t kind)
+{
+	return load_relaxed(&w->linked[kind]);
 }
 
 #endif

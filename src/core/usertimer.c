@@ -26,22 +26,32 @@ struct weft_timer {
 	bool armed;                  /* will fire; under lock */
 	ATOMIC(uint32_t) generation; /* of the setting; moved on by set and stop, under lock */
 	uint32_t due_generation;     /* valid while in flight; written by step 1 */
-	ATOMIC(uint32_t) refs;
-	int64_t when;           /* under lock */
-	int64_t period;         /* ns; 0: once; under lock */
-	bool ticker;            /* constant */
-	weft_chan *chan;        /* NULL: starts a task; constant */
-	void (*fn)(void *);     /* constant */
-	void *arg;              /* constant */
-	struct weft_task *task; /* to be started when it fires; under lock */
+	uint32_t refs;               /* under lock */
+	int64_t when;                /* under lock */
+	int64_t period;              /* ns; 0: once; under lock */
+	bool ticker;                 /* constant */
+	weft_chan *chan;             /* NULL: starts a task; constant */
+	void (*fn)(void *);          /* constant */
+	void *arg;                   /* constant */
+	struct weft_task *task;      /* to be started when it fires; under lock */
 };
 
-static void unref(weft_timer *t)
+/* Unlocks it with a reference less. */
+static void drop(weft_timer *t)
 {
-	if (add_acq_rel(&t->refs, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+	bool last = --t->refs == 0;
+
+	lock_drop_solo(&t->lock);
+	if (!last)
 		return;
 	weft_chan_free(t->chan);
 	free(t);
+}
+
+static void unref(weft_timer *t)
+{
+	lock_take_solo(&t->lock, RANK_TIMER);
+	drop(t);
 }
 
 static int timer_task(void *arg)
@@ -70,7 +80,7 @@ static void link_node(struct runtime *rt, weft_timer *t)
 	struct worker *at = w ? w : &rt->workers[t->generation % rt->n];
 	bool first;
 
-	add_relaxed(&t->refs, 1u); /* the caller's own keeps it */
+	t->refs++;
 	lock_take_solo(&at->wheel.lock, RANK_WHEEL);
 	first = weft__wheel_add(&at->wheel, &t->node, t->when);
 	lock_drop_solo(&at->wheel.lock);
@@ -93,7 +103,7 @@ static bool unlink_node(weft_timer *t)
 	in_flight = t->in_flight;
 	lock_drop_solo(&wheel->lock);
 	if (linked)
-		add_relaxed(&t->refs, (uint32_t)-1); /* the caller's own keeps it */
+		t->refs--; /* the caller has one of his own */
 	if (!in_flight)
 		store_relaxed(&t->node.wheel, NULL); /* under lock: in no wheel, and the wheel may go */
 	return in_flight;
@@ -134,7 +144,7 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 			} else {
 				task = t->task;
 				t->task = NULL;
-				add_relaxed(&t->refs, 1u); /* timer_task's */
+				t->refs++; /* timer_task's */
 			}
 			t->armed = t->period != 0;
 			if (t->period) {
@@ -146,10 +156,9 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 		}
 		if (t->armed)
 			link_node(w->rt, t);
-		lock_drop_solo(&t->lock);
+		drop(t);
 		if (task)
 			weft__sched_push(w, task);
-		unref(t);
 	}
 	return ready;
 }
@@ -163,8 +172,7 @@ void weft__usertimer_drop(struct timer_node *n)
 	t->armed = false;
 	t->task = NULL;                      /* freed with the runtime's other records; its reference was never taken */
 	store_relaxed(&t->node.wheel, NULL); /* under lock */
-	lock_drop_solo(&t->lock);
-	unref(t);
+	drop(t);
 }
 
 /* Sets it to fire in ns. Timer locked and disarmed, not linked. Returns 0, WEFT_ENOMEM, WEFT_ESRCH, WEFT_EAGAIN. */
@@ -196,7 +204,7 @@ static weft_timer *timer_new(int64_t ns, int64_t period, bool with_chan, void (*
 	t = calloc(1, sizeof *t);
 	if (!t)
 		goto out;
-	store_relaxed(&t->refs, 1u); /* not shared yet */
+	t->refs = 1;
 	t->node.kind = TIMER_USER;
 	t->period = period;
 	t->ticker = period != 0;

@@ -12,13 +12,8 @@ static size_t nodes(void)
 {
 	size_t n = 0;
 
-	for (unsigned i = 0; i < weft__rt->n; i++) {
-		struct wheel *w = &weft__rt->workers[i].wheel;
-
-		lock_take_solo(&w->lock, RANK_WHEEL);
-		n += w->count;
-		lock_drop_solo(&w->lock);
-	}
+	for (unsigned i = 0; i < weft__rt->n; i++)
+		n += wheel_linked(&weft__rt->workers[i].wheel, TIMER_TASK);
 	return n;
 }
 
