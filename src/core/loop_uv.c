@@ -5,7 +5,8 @@
  * libuv is level-triggered, and arming a handle costs two or three system calls, so one that has been armed for reading stays armed:
  *   - an event that somebody waited for leaves it as it is: request after request costs no epoll_ctl;
  *   - the second event in a row that nobody waited for disarms it until somebody waits again (it may be the end of a stream, readable for ever);
- *   - writing is armed only for who waits for it, and disarmed when it fires, for a socket is nearly always writable.
+ *   - writing is armed only for who waits for it, and disarmed when it fires, for a socket is nearly always writable;
+ *   - whenever a handle is started anew, it is for the directions that somebody waits for just then.
  * Only whoever holds the loop calls libuv.  A task that waits for what is not armed, and one that closes, posts the descriptor's watch (struct watch) to the
  * loop; the closer parks until the loop has let go of the descriptor (io/fd.h: LINGER).
  *
@@ -24,6 +25,7 @@
 #include "core/polldesc.h"
 #include "core/runtime.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -119,7 +121,18 @@ static void refuse(struct watch *w, int error)
 	lock_drop_solo(&pd->lock);
 }
 
-/* Makes the handle wait for w->armed, and for nothing else. */
+/* Directions somebody waits for. pd locked. */
+static unsigned waited_for(struct polldesc *pd)
+{
+	unsigned dirs = 0;
+
+	for (int d = 0; d < POLL_DIRS; d++)
+		dirs |= list_empty(&pd->side[d].waiters) ? 0 : 1u << d;
+	return dirs;
+}
+
+/* Makes the handle wait for w->armed, and for nothing else. libuv ends the process if the descriptor is no longer open when the kernel is told: only what somebody
+ * waits for is armed anew, so it is. */
 static void arm(struct watch *w)
 {
 	int events = (w->armed & 1u << POLL_READ ? UV_READABLE : 0) | (w->armed & 1u << POLL_WRITE ? UV_WRITABLE : 0);
@@ -129,7 +142,7 @@ static void arm(struct watch *w)
 		CHECK_EQ(uv_poll_stop(&w->handle), 0);
 		return;
 	}
-	rc = uv_poll_start(&w->handle, events, on_event);
+	rc = fcntl(w->fd, F_GETFD) < 0 ? WEFT_EBADF : uv_poll_start(&w->handle, events, on_event);
 	w->loop->again = true;
 	if (rc < 0) {
 		CHECK_EQ(uv_poll_stop(&w->handle), 0);
@@ -142,6 +155,7 @@ static void on_event(uv_poll_t *h, int status, int events)
 	struct watch *w = h->data;
 	struct polldesc *pd = w->desc;
 	unsigned dirs = 0, woken, armed;
+	bool changed;
 
 	if (events & UV_READABLE || status < 0)
 		dirs |= 1u << POLL_READ;
@@ -156,11 +170,11 @@ static void on_event(uv_poll_t *h, int status, int events)
 		armed &= ~(1u << POLL_READ);
 	if (dirs & 1u << POLL_WRITE && list_empty(&pd->side[POLL_WRITE].waiters))
 		armed &= ~(1u << POLL_WRITE);
-	if (armed == w->armed)
-		dirs = 0;
-	w->armed = armed;
+	changed = armed != w->armed;
+	if (changed)
+		w->armed = armed & waited_for(pd);
 	lock_drop_solo(&pd->lock);
-	if (dirs)
+	if (changed)
 		arm(w);
 }
 
@@ -191,7 +205,7 @@ static void serve(struct loop *l, struct watch *w)
 	forget = w->forget;
 	again = w->again;
 	w->again = false;
-	w->armed |= w->wanted;
+	w->armed = (w->armed | w->wanted) & waited_for(pd);
 	w->wanted = 0;
 	lock_drop_solo(&pd->lock);
 	if (forget) {

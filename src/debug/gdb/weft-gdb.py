@@ -23,7 +23,7 @@ from gdb.unwinder import Unwinder, register_unwinder
 RECORD_SIZE = 256  # core/task.h
 TASK_FREE = 255  # core/runtime.h
 NEW, RUNNABLE, RUNNING, PARKED, DONE = range(5)  # enum weft_task_state
-FLAG_FOREIGN, FLAG_MAIN, FLAG_NAMED = 4, 16, 32  # enum task_flag
+FLAG_FOREIGN, FLAG_MAIN = 4, 8  # enum task_flag
 WAIT_OPEN = 3  # core/waitword.h
 FOREVER = (1 << 63) - 1
 
@@ -80,7 +80,7 @@ class Task:
         else:
             block = gdb.block_for_pc(number(self.rec["fn"]))
             fn = block.function.print_name if block and block.function else "%#x" % number(self.rec["fn"])
-        if self.flags & FLAG_NAMED:
+        if number(self.rec["name"]):
             fn += ' "%s"' % text(self.rec["name"])
         return fn + (" (main)" if self.flags & FLAG_MAIN else "")
 
