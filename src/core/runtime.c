@@ -85,6 +85,7 @@ static int options(struct runtime *rt, const weft_opts *o)
 		seed = (unsigned long long)clock_now();
 	rt->n = (unsigned)workers;
 	rt->stack_size = stack ? (size_t)stack : STACK_DEFAULT;
+	rt->task_flags = rt->stack_size == STACK_DEFAULT ? 0 : TASK_OWN_STACK;
 	rt->max_tasks = tasks ? (size_t)tasks : SIZE_MAX;
 	rt->seed = seed;
 	rt->signals = !o->no_signals;

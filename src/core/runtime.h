@@ -80,6 +80,7 @@ struct runtime {
 	size_t max_tasks;              /* SIZE_MAX: no limit */
 	ATOMIC(size_t) live;           /* tasks alive; kept only when there is a limit */
 	size_t stack_size;
+	uint8_t task_flags; /* of every task: TASK_OWN_STACK, if stack_size is not the default */
 	uint64_t seed;
 	bool signals, deadlock_check;
 	bool exit_process;      /* WEFT_MAIN: tasks that run on do not keep the process */

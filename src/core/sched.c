@@ -44,8 +44,8 @@ void weft__sched_inject(struct runtime *rt, struct weft_task *t)
 NOINLINE static void ready_from_outside(struct weft_task *t)
 {
 	if (!weft__rt_enter())
-		return; /* the runtime went down, and took its tasks with it */
-	task_set_state(t, WEFT_TASK_RUNNABLE);
+		return;                                        /* the runtime went down, and took its tasks with it */
+	store_release(&t->state, (uint8_t)WEFT_TASK_RUNNABLE); /* pairs with load_acquire in call_off */
 	weft__sched_inject(weft__rt, t);
 	weft__rt_leave();
 }

@@ -123,7 +123,7 @@ static ALWAYS_INLINE int task_new(struct runtime *rt, struct worker *w, struct w
 	store_relaxed(&t->reason, (uint8_t)REASON_NONE);
 	store_relaxed(&t->deadline, WEFT_FOREVER);
 	t->limit = WEFT_FOREVER;
-	t->flags = 0;
+	t->flags = rt->task_flags;
 	t->saved_errno = 0;
 	t->waiters = NULL;
 	t->wctx = NULL;
@@ -212,7 +212,7 @@ int weft__go_start(struct weft__go_call *call, const struct weft__go_args *args)
 	rt = w ? w->rt : weft__rt;
 	rc = task_new(rt, w, &t);
 	if (likely(rc == 0)) {
-		t->flags = TASK_REGS;
+		t->flags |= TASK_REGS;
 		t->fn = call->fn;
 		t->site = call->site;
 		args_copy(t->args.i, args->i);
@@ -451,12 +451,10 @@ static ALWAYS_INLINE bool bind(struct worker *w, struct weft_task *t)
 	if (likely(s == NULL)) {
 		int rc;
 
-		if (likely(w->rt->stack_size == STACK_DEFAULT)) {
+		if (likely(!(t->flags & TASK_OWN_STACK)))
 			rc = stack_cache_get(&w->stacks, &s);
-		} else {
+		else
 			rc = weft__stack_get(w->rt->stack_size, &s);
-			t->flags |= TASK_OWN_STACK;
-		}
 		if (unlikely(rc))
 			return false;
 		t->stack = s;

@@ -146,7 +146,8 @@ struct stuck {
 
 struct link {
 	struct stuck *s;
-	weft_tcp *c, *peer;
+	ATOMIC(weft_tcp *) c; /* asks' */
+	weft_tcp *peer;
 	int worker; /* where its ends are watched, from 1 */
 };
 
@@ -168,18 +169,19 @@ static int asks(void *arg)
 	struct link *k = arg;
 	struct stuck *s = k->s;
 	char buf[8];
+	weft_tcp *c = dial_to(s->at); /* waits: the connection is this worker's from here on */
 
-	k->c = dial_to(s->at); /* waits: the connection is this worker's from here on */
-	T_EQ(weft_tcp_read(k->c, buf, 1), 1);
+	store_release(&k->c, c); /* pairs with load_acquire in stuck_main */
+	T_EQ(weft_tcp_read(c, buf, 1), 1);
 	while (load_relaxed(&s->replies) < s->want) {
-		write_all(k->c, "question", 8);
-		read_all(k->c, buf, 8);
+		write_all(c, "question", 8);
+		read_all(c, buf, 8);
 		T_EQ(memcmp(buf, "question", 8), 0);
 		if (add_acq_rel(&s->replies, 1) + 1 >= s->want)
 			store_release(&s->flag, 1);
 	}
-	T_EQ(weft_tcp_shutdown(k->c, SHUT_WR), 0);
-	T_EQ(weft_tcp_read(k->c, buf, 1), 0);
+	T_EQ(weft_tcp_shutdown(c, SHUT_WR), 0);
+	T_EQ(weft_tcp_read(c, buf, 1), 0);
 	return 0;
 }
 
@@ -244,7 +246,8 @@ static int stuck_main(void *arg)
 		until_reason(t[0][i], "read");
 		until_reason(t[1][i], "read");
 		for (int w = 0; w < n; w++) /* where they were placed, unless that worker did not get a core for a while */
-			homes[w] += (home_of(k[i].peer) == weft__rt->workers[w].loop) + (home_of(k[i].c) == weft__rt->workers[w].loop);
+			homes[w] += (home_of(k[i].peer) == weft__rt->workers[w].loop) +
+				    (home_of(load_acquire(&k[i].c)) == weft__rt->workers[w].loop);
 	}
 	T_GT(homes[n - 1], 0); /* of the one that will be stuck */
 	T_GT(2 * LINKS - homes[n - 1], 0);
@@ -262,7 +265,7 @@ static int stuck_main(void *arg)
 	for (int i = 0; i < LINKS; i++) {
 		T_EQ(finish(t[0][i]), 0);
 		T_EQ(finish(t[1][i]), 0);
-		T_EQ(weft_tcp_close(k[i].c), 0);
+		T_EQ(weft_tcp_close(load_acquire(&k[i].c)), 0);
 		T_EQ(weft_tcp_close(k[i].peer), 0);
 	}
 	T_EQ(weft_tcp_listener_close(l), 0);
