@@ -33,6 +33,9 @@
 #define SEARCH_ROUNDS 4         /* times a searching worker asks every victim */
 #define SLOT_WATCH_NS (50 * US) /* how long a searcher watches a full slot whose owner does not move */
 
+#define QUIET_TIMES 10       /* nobody is woken for a slot for so many times as long as it was watched, if it moved */
+#define QUIET_MAX (1u << 20) /* schedules */
+
 #define RECORD_SLAB_SIZE SMALL(256 * 1024, 16 * 1024) /* bytes, a power of two, aligned to itself */
 #define RECORD_CACHE SMALL(256, 4)                    /* free records a worker keeps; half goes back when it is full */
 #define ID_BLOCK SMALL(1024, 4)                       /* task ids a worker takes at a time */
@@ -62,7 +65,9 @@
 #define EXIT_GRACE_NS (100 * MS) /* WEFT_MAIN: main has returned; tasks that still run get so long to park */
 #define STOP_NOTICE_NS (1 * SEC) /* weft_run: after so long it says for whom it waits */
 
-#define LOCK_SPINS 64             /* tries before a thread sleeps on a small lock */
+#define LOCK_PAUSE 16             /* spins between looks at a small lock that somebody holds: at first ... */
+#define LOCK_PAUSE_MAX 64         /* ... and at most */
+#define LOCK_SPINS 1000           /* spins until a thread sleeps on it */
 #define LOT_BUCKETS SMALL(256, 2) /* address-keyed wait queues */
 
 #define MUTEX_FAIR_NS (1 * MS) /* a mutex waiter older than this is handed the lock */

@@ -8,15 +8,21 @@
 #include "base/config.h"
 #include "base/futex.h"
 
+/* Whoever waits keeps its hands off for a while, and longer the next time: each look takes the line from the holder, which meanwhile takes and drops the lock many times over. */
 void weft__lock_slow(struct lock *l)
 {
-	for (int i = 0; i < LOCK_SPINS; i++) {
+	unsigned pause = LOCK_PAUSE;
+
+	for (unsigned spent = 0; spent < LOCK_SPINS; spent += pause) {
 		uint32_t was = LOCK_FREE;
 
+		for (unsigned i = 0; i < pause; i++)
+			cpu_relax();
 		if (load_relaxed(&l->word) == LOCK_FREE &&
 		    cas_acquire(&l->word, &was, LOCK_HELD)) /* pairs with swap_release in lock_drop */
 			return;
-		cpu_relax();
+		if (pause < LOCK_PAUSE_MAX)
+			pause *= 2;
 	}
 	while (swap_acquire(&l->word, LOCK_WAITED) != LOCK_FREE) /* the same; having slept, we cannot know whether others still do */
 		weft__futex_wait(&l->word, LOCK_WAITED, INT64_MAX);

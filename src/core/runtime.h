@@ -51,11 +51,11 @@ struct worker {
 	/* read by others */
 	CACHE_ALIGNED ATOMIC(uint32_t) tick; /* schedules so far; written by the owner (relaxed), watched by thieves and the monitor */
 	ATOMIC(uint32_t) stuck_tick;         /* the tick at which the monitor saw it stand still; monitor (relaxed), read by thieves */
-	ATOMIC(bool) warded;                 /* it is stuck, and a sleeping worker listens to its loop; a hint */
-	ATOMIC(struct weft_task *) slot;     /* LIFO slot: put by the owner, taken by it or by a thief that saw tick stand still */
-	ATOMIC(uint64_t) stat_started;       /* statistics: owner writes, anyone reads, relaxed */
+	ATOMIC(uint32_t) quiet_until; /* tick up to which its slot is nobody else's business (sched.h); a watcher (relaxed), read by all */
+	ATOMIC(bool) warded;          /* it is stuck, and a sleeping worker listens to its loop; a hint */
+	ATOMIC(struct weft_task *) slot; /* LIFO slot: put by the owner, taken by it or by a thief that saw tick stand still */
+	ATOMIC(uint64_t) stat_started;   /* statistics: owner writes, anyone reads, relaxed */
 	ATOMIC(uint64_t) stat_finished;
-	ATOMIC(uint64_t) stat_switches;
 	ATOMIC(uint64_t) stat_steals;
 	ATOMIC(uint64_t) stat_sleeps;
 	ATOMIC(uint64_t) stat_timers;

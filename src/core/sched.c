@@ -4,7 +4,8 @@
  *
  * Order of work on a worker: the LIFO slot (a task just woken, whose data is in this core's cache), then the ring.  Every TICK_SLOW schedules,
  * or when the monitor says so, the slow pick looks first at due timers, the injection queue and the inbox; the loop is polled on the worker's own
- * stack.  After SLOT_RUN_MAX runs out of the slot in a row the next wake goes to the tail, so that a pair waking each other starves nobody.
+ * stack.  After SLOT_RUN_MAX runs out of the slot in a row the next wake goes to the tail, so that a pair waking each other starves nobody; if there is
+ * anybody in the ring: two that are alone there stay together, where their data is.
  *
  * Every scheduling choice is one function: next task (weft__sched_pick), victim (worker.c: steal), whom to wake (core/idle.h).
  */
@@ -88,8 +89,7 @@ void weft__ready(struct worker *w, struct weft_task *t)
 	}
 	if (likely(w != NULL)) {
 		task_set_state(t, WEFT_TASK_RUNNABLE);
-		sched_push_slot(w, t);
-		if (!w->alone)
+		if ((sched_push_slot(w, t) || !sched_quiet(w)) && !w->alone)
 			sched_wake_one(w->rt);
 	} else {
 		ready_from_outside(t);

@@ -2,7 +2,7 @@
  *
  * sched.h - the hot half of the scheduler: make a task runnable, pick the next one, leave for it.
  *
- * Included by sched.c, wait.c, task.c and sync/chan.c only, so that a park is one function (the wait, the pick and the switch), and so is a start.
+ * Included by sched.c, worker.c, wait.c, task.c and sync/chan.c only, so that a park is one function (the wait, the pick and the switch), and so is a start.
  *
  * One door out (law 1): a task leaves its worker in sched_leave(), and nowhere else.  The context that arrives next settles the one that left
  * (sched_settle): clears its on_cpu, or recycles it when it has ended.  Settling is all that is done after a switch.
@@ -44,20 +44,28 @@ static inline void sched_push(struct worker *w, struct weft_task *t)
 		sched_wake_one(w->rt);
 }
 
-/* The slot, or the tail when the slot has run too often in a row. */
-static inline void sched_push_slot(struct worker *w, struct weft_task *t)
+/* The slot, or the tail when the slot has run too often in a row while others wait. Returns whether anything was put where any worker finds it. */
+static inline bool sched_push_slot(struct worker *w, struct weft_task *t)
 {
-	if (unlikely(w->slot_runs >= SLOT_RUN_MAX)) {
+	if (unlikely(w->slot_runs >= SLOT_RUN_MAX) && !wsq_empty(&w->runq)) {
 		sched_push_tail(w, t);
-		return;
+		return true;
 	}
 	if (load_relaxed(&w->slot) == NULL) { /* only the owner fills it, so it stays empty */
 		store_release(&w->slot, t);   /* pairs with the thief's swap in worker.c */
-		return;
+		return false;
 	}
 	t = swap_acq_rel(&w->slot, t); /* a thief may be taking the old one */
-	if (t)
-		sched_push_tail(w, t);
+	if (!t)
+		return false;
+	sched_push_tail(w, t);
+	return true;
+}
+
+/* A worker has watched w's slot just now, and it moved all the time: nobody need be woken for it for a while. A stale number is one for QUIET_MAX schedules of 2^32. */
+static inline bool sched_quiet(struct worker *w)
+{
+	return load_relaxed(&w->quiet_until) - load_relaxed(&w->tick) - 1 < QUIET_MAX; /* a hint */
 }
 
 /* Fetches what the tasks to come will touch first: the stack of one a little way ahead, and the record, which says where the stack is, of

@@ -8,12 +8,15 @@
  *
  * The protocol of search and sleep is core/idle.h's, the word slept upon core/parker.h's.  The law this file keeps for them: look at every queue
  * once more after idle_enter.  A full LIFO slot counts as work only if its owner does not move: the owner takes it at its next schedule, and a
- * wake-up that comes after idle_enter tells us.  So the second look notes the ticks of owners with full slots, waits SLOT_WATCH_NS, and takes
- * the slots of those that stand still.
+ * wake-up that comes after idle_enter tells us.  So a searcher notes the ticks of owners with full slots, watches for SLOT_WATCH_NS, and takes
+ * the slots of those that stand still.  Tasks that wake each other in turn, out of the slot, would so have a searcher about them for ever, woken by each
+ * wake-up, finding nothing, and interrupting them with the membarrier of its going to sleep.  Hence an owner that has moved is left in peace for
+ * QUIET_TIMES as many schedules as it made under watch (quiet_until): its slot wakes nobody, and is not looked at.  If it stops moving meanwhile, with its slot full,
+ * the monitor has it helped (MONITOR_NS).
  *
  * Not here: what to do with a picked task (sched.c), whom to wake (idle.h).
  */
-#include "core/runtime.h"
+#include "core/sched.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -90,7 +93,8 @@ static struct weft_task *rob(struct worker *w, struct worker *v, int64_t now)
 	return NULL;
 }
 
-/* First pass: notes the ticks of workers that keep a task to themselves (slot, inbox). Second pass (take): takes from one whose tick is the same. */
+/* First pass: notes the ticks of workers that keep a task to themselves (slot, inbox). Second pass (take): takes from one whose tick is the same, and leaves the
+ * others in peace. */
 static struct weft_task *visit_slots(struct worker *w, bool take, bool *seen)
 {
 	struct runtime *rt = w->rt;
@@ -100,18 +104,21 @@ static struct weft_task *visit_slots(struct worker *w, bool take, bool *seen)
 		uint32_t tick = load_relaxed(&v->tick); /* a hint: stale means one more look later */
 		/* hints; what is placed on a worker is taken from it only when the monitor has found it stuck on a task */
 		bool placed = injectq_len(&v->inbox) && stuck(v);
-		bool keeps = load_relaxed(&v->slot) != NULL || placed; /* a hint */
+		bool keeps = placed || (load_relaxed(&v->slot) && (stuck(v) || !sched_quiet(v))); /* a hint */
+		uint32_t moved = tick - w->watched[i];
 		struct weft_task *t;
 
 		if (v == w)
 			continue;
-		if (take && keeps && w->watched[i] == tick) {
+		if (take && keeps && !moved) {
 			t = rob_slot(w, v);
 			if (!t && placed)
 				t = task_of_next(injectq_pop(&v->inbox));
 			if (t)
 				return t;
 		}
+		if (take && moved > 1 && moved < QUIET_MAX / QUIET_TIMES)
+			store_relaxed(&v->quiet_until, tick + moved * QUIET_TIMES); /* a hint */
 		*seen |= keeps;
 		w->watched[i] = keeps ? tick : tick - 1;
 	}
@@ -175,38 +182,53 @@ static struct weft_task *search(struct worker *w)
 	return NULL;
 }
 
+/* Is there anything in a queue that is everybody's? */
+static bool shared_work(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+
+	if (injectq_len(&rt->inject) || injectq_len(&w->inbox) || load_relaxed(&rt->stopping)) /* after idle_enter: ordered by its fence */
+		return true;
+	for (unsigned i = 0; i < rt->n; i++) {
+		if (!wsq_empty(&rt->workers[i].runq))
+			return true;
+	}
+	return false;
+}
+
 /* After idle_enter: is there anything in any queue? */
 static bool any_work(struct worker *w)
 {
 	struct runtime *rt = w->rt;
 	int64_t now = clock_now();
 
-	if (injectq_len(&rt->inject) || injectq_len(&w->inbox) || load_relaxed(&w->slot) ||
-	    load_relaxed(&rt->stopping)) /* ordered by idle_enter's fence */
+	if (shared_work(w) || load_relaxed(&w->slot)) /* ordered by idle_enter's fence */
 		return true;
 	for (unsigned i = 0; i < rt->n; i++) {
-		struct worker *v = &rt->workers[i];
-
-		if (!wsq_empty(&v->runq) || wheel_next(&v->wheel) <= now)
+		if (wheel_next(&rt->workers[i].wheel) <= now)
 			return true;
 	}
 	return false;
 }
 
-/* Slots that are full now, and still are of the same tick a moment later. */
-static struct weft_task *still_slot(struct worker *w)
+/* Slots that are full now, and still are of the same tick a moment later. asleep: the caller is on the list of sleepers, and may be notified. *other: it ended
+ * early, for there is something else to do. */
+static struct weft_task *still_slot(struct worker *w, bool asleep, bool *other)
 {
 	bool seen = false;
 	int64_t until;
 
+	*other = false;
 	visit_slots(w, false, &seen);
 	if (!seen)
 		return NULL;
 	until = clock_now() + SLOT_WATCH_NS;
 	while (clock_now() < until) {
-		if (load_relaxed(&w->parker.state) == PARKER_NOTIFIED) /* a hint: something else came */
+		*other = (asleep && load_relaxed(&w->parker.state) == PARKER_NOTIFIED) || shared_work(w); /* hints */
+		if (*other)
 			return NULL;
-		cpu_relax();
+		for (int i = 0; i < 16; i++)
+			cpu_relax();
 	}
 	return visit_slots(w, true, &seen);
 }
@@ -250,7 +272,7 @@ static struct weft_task *find(struct worker *w)
 {
 	struct runtime *rt = w->rt;
 	struct weft_task *t = NULL;
-	bool searching = false, ignored;
+	bool searching = false, other, ignored;
 	int id;
 
 	for (;;) {
@@ -273,7 +295,11 @@ static struct weft_task *find(struct worker *w)
 		if (!searching && rt->n > 1)
 			searching = idle_try_search(&rt->idle, rt->n);
 		if (searching) {
-			t = search(w);
+			do {
+				t = search(w);
+				if (!t)
+					t = still_slot(w, false, &other);
+			} while (!t && other && !load_relaxed(&rt->stopping)); /* looked at above */
 			if (t)
 				break;
 		}
@@ -282,7 +308,7 @@ static struct weft_task *find(struct worker *w)
 			searching = idle_leave(&rt->idle, w->id, true);
 			continue;
 		}
-		t = rt->n > 1 ? still_slot(w) : NULL;
+		t = rt->n > 1 ? still_slot(w, true, &other) : NULL;
 		if (t) {
 			searching = idle_leave(&rt->idle, w->id, false);
 			break;
