@@ -65,9 +65,9 @@
 #define EXIT_GRACE_NS (100 * MS) /* WEFT_MAIN: main has returned; tasks that still run get so long to park */
 #define STOP_NOTICE_NS (1 * SEC) /* weft_run: after so long it says for whom it waits */
 
-#define LOCK_PAUSE 16             /* spins between looks at a small lock that somebody holds: at first ... */
-#define LOCK_PAUSE_MAX 64         /* ... and at most */
-#define LOCK_SPINS 1000           /* spins until a thread sleeps on it */
+#define LOCK_PAUSE 32             /* spins between looks at a small lock that somebody holds: at first ... */
+#define LOCK_PAUSE_MAX 128        /* ... and at most */
+#define LOCK_SPINS 1500           /* spins until a thread sleeps on it */
 #define LOT_BUCKETS SMALL(256, 2) /* address-keyed wait queues */
 
 #define MUTEX_FAIR_NS (1 * MS) /* a mutex waiter older than this is handed the lock */
