@@ -63,7 +63,9 @@ template <typename T> struct mortal : rl::atomic<T> {
 
 #include "base/config.h"
 #undef LOCK_SPINS
+#undef LOCK_PAUSE
 #define LOCK_SPINS 1
+#define LOCK_PAUSE 1
 #include "base/lock.c"
 
 /* The lock that was rejected: it unlocks by a plain store, then looks whether anybody is counted as waiting. */

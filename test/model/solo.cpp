@@ -21,7 +21,9 @@ void model_leave();
 
 #include "base/config.h"
 #undef LOCK_SPINS
+#undef LOCK_PAUSE
 #define LOCK_SPINS 1
+#define LOCK_PAUSE 1
 #include "base/lock.c"
 #include "core/waitword.h"
 
