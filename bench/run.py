@@ -409,12 +409,30 @@ def titles(answers):
     return {p: ('%s %s' % (PEERS[p], versions[p])).strip() for p in PEERS if p in versions}
 
 
+def met(weft, goal):
+    """Whether weft's answer reaches the goal: yes, no, or nothing where there is none."""
+    if not weft or goal is None:
+        return ''
+    more = weft['unit'] in MORE_IS_BETTER
+    return 'yes' if (weft['median'] >= goal if more else weft['median'] <= goal) else 'no'
+
+
+def goals(answers):
+    """A line that counts the goals that are met and names the rest."""
+    asked = [(a, GOALS.get((a['name'], a['variant'], a['workers']))) for a in answers if 'peer' not in a]
+    asked = [(a, goal) for a, goal in asked if goal is not None]
+    missed = ['%s %s %dw (%s, goal %s)' % (a['name'], a['variant'], a['workers'], number(a['median']), number(goal))
+              for a, goal in asked if met(a, goal) == 'no']
+    return '%d of %d goals are met%s' % (len(asked) - len(missed), len(asked), '; not: ' + '; '.join(missed) if missed else '')
+
+
 def table(answers, out):
     """Everything side by side: weft, each peer, how many times better than each, the goal. The network has other peers,
     and a table of its own."""
     for part in ([a for a in answers if is_net(a['name']) == net_rows] for net_rows in (False, True)):
         if part:
             table_of(part, out)
+    print(goals(answers), file=out, flush=True)
 
 
 def table_of(answers, out):
@@ -434,11 +452,7 @@ def table_of(answers, out):
         for p in peers:
             a = r.get(p)
             line += [number(a['median']) if a else '', number(a['min']) if a else '', factor(weft, a)]
-        met = ''
-        if weft and goal is not None:
-            more = weft['unit'] in MORE_IS_BETTER
-            met = 'yes' if (weft['median'] >= goal if more else weft['median'] <= goal) else 'no'
-        lines.append(line + [number(goal), met])
+        lines.append(line + [number(goal), met(weft, goal)])
     width = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     for line in lines:
         cells = [c.ljust(w) if i < 2 or i == 3 else c.rjust(w) for i, (c, w) in enumerate(zip(line, width))]
@@ -460,7 +474,7 @@ def load(path):
 
 
 def readme(path):
-    """Writes the table of README.md between its markers from a results file."""
+    """Writes the tables of README.md and docs/performance.md between their markers from a results file."""
     if not path:
         files = glob.glob(os.path.join(BENCH, 'results', '*.json'))
         if not files:
@@ -485,17 +499,48 @@ def readme(path):
     facts = [where.get(k, '?') for k in ('cpu', 'cores', 'kernel', 'compiler', 'commit', 'date')]
     lines += ['', 'Medians, from `%s`: %s, %s cores, Linux %s, %s, commit %s, %s. How: `bench/README.md`.' % tuple(
         [os.path.relpath(path, ROOT)] + facts), END]
-    target = os.path.join(ROOT, 'README.md')
+    if not write_between('README.md', lines):
+        return 1
+    lines = [BEGIN] + markdown(answers) + ['', goals(answers) + '.', ''] + lines[-2:]
+    if not write_between(os.path.join('docs', 'performance.md'), lines):
+        return 1
+    say('README.md, docs/performance.md: figures from ' + os.path.relpath(path, ROOT))
+    return 0
+
+
+def markdown(answers):
+    """All answers with all peers and the goals, as Markdown."""
+    lines = []
+    for net_rows in (False, True):
+        part = [a for a in answers if is_net(a['name']) == net_rows]
+        peers = titles(part)
+        rows = collections.OrderedDict()
+        for a in part:
+            rows.setdefault((a['name'], a['variant'], a['workers']), {})[a.get('peer', 'weft')] = a
+        if not rows:
+            continue
+        lines += ['', '| row | work | w | unit | weft | %s goal | |' % ''.join(t + ' | ' for t in peers.values()),
+                  '|---|---|--:|---|--:|%s--:|---|' % ('--:|' * len(peers))]
+        for (name, variant, workers), r in rows.items():
+            goal = GOALS.get((name, variant, workers))
+            cells = [name, variant, str(workers), next(iter(r.values()))['unit']]
+            cells += [number(r[p]['median']) if p in r else '' for p in ['weft'] + list(peers)]
+            lines.append('| ' + ' | '.join(cells + [number(goal) if goal is not None else '', met(r.get('weft'), goal)]) + ' |')
+    return lines
+
+
+def write_between(name, lines):
+    """Replaces what stands between the markers of a file. Says so and returns False where they are missing."""
+    target = os.path.join(ROOT, name)
     with open(target, encoding='utf-8') as f:
         text = f.read()
     if BEGIN not in text or END not in text:
-        say('README.md has no %s ... %s' % (BEGIN, END))
-        return 1
+        say('%s has no %s ... %s' % (name, BEGIN, END))
+        return False
     text = text[:text.index(BEGIN)] + '\n'.join(lines) + text[text.index(END) + len(END):]
     with open(target, 'w', encoding='utf-8') as f:
         f.write(text)
-    say('README.md: figures from ' + os.path.relpath(path, ROOT))
-    return 0
+    return True
 
 
 def chosen(names):
@@ -532,7 +577,7 @@ def main():
     p.add_argument('--table', action='store_true', help='print the table only')
     p.add_argument('--demo', action='store_true', help='the short table of ./dev demo')
     p.add_argument('--readme', nargs='?', const='', metavar='FILE',
-                   help="write README.md's figures from a results file and measure nothing")
+                   help="write the figures of README.md and docs/performance.md from a results file and measure nothing")
     p.add_argument('--show', metavar='FILE', help='print the table of a results file and measure nothing')
     p.add_argument('--workers', type=int, default=0, help='only what is measured with so many workers')
     p.add_argument('--runs', type=int, default=0, help='runs of each measurement')

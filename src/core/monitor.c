@@ -3,7 +3,8 @@
  * monitor.c - the thread that looks after stuck workers, memory to give back, and signals.
  *
  * While any worker runs it looks every MONITOR_NS:
- *   - nudges every worker that stands on a task (its next schedule is a slow one: timers, injection queue);
+ *   - nudges every worker that stands on a task: its next schedule is a slow one (timers, injection queue), and so that there is one soon, the task yields in its next
+ *     call that may block, though it need not wait (self_enter);
  *   - a worker that has stood on one task since the last look is stuck: if it keeps work to itself (slot, inbox, ring, due timers), or shared
  *     work waits, a sleeping worker is woken to search, or if none sleeps a busy one asked to help at its next slow schedule;
  *   - retries tasks that wait for a stack; lets unused stacks and records decay;

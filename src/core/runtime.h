@@ -216,7 +216,7 @@ struct debug_hooks {
 };
 extern HIDDEN struct debug_hooks weft__hooks;
 
-/* Fast half of weft__self_enter_slow: a task under the root context that nobody has cancelled. */
+/* Fast half of weft__self_enter_slow: a task under the root context that nobody has cancelled, and that the monitor does not ask to let others run. */
 static ALWAYS_INLINE int self_enter(struct self *me, int64_t *deadline)
 {
 	struct worker *w = weft__worker();
@@ -230,7 +230,7 @@ static ALWAYS_INLINE int self_enter(struct self *me, int64_t *deadline)
 
 		me->task = t;
 		/* cancel: relaxed is enough here; what must not be missed is looked at again after the wait is open */
-		if (likely(t != NULL && load_relaxed(&t->cancel) == 0 && t->limit == WEFT_FOREVER))
+		if (likely(t != NULL && load_relaxed(&t->cancel) == 0 && t->limit == WEFT_FOREVER && load_relaxed(&w->countdown) > 0))
 			return 0;
 	}
 	slow = *me; /* copies, so that the caller's stay in registers */

@@ -29,6 +29,11 @@ int weft__self_enter_slow(struct self *me, int64_t *deadline)
 	t = me->task;
 	if (!t)
 		weft__fatal("a blocking call was made from a worker's own stack (a callback must not block)");
+	if (load_relaxed(&me->worker->countdown) <= 0 &&
+	    *deadline != WEFT_NOW) { /* the monitor's: it has stood here for a while without parking */
+		weft__sched_yield(me->worker, t);
+		me->worker = weft__worker();
+	}
 	if (load_relaxed(&t->cancel)) /* as in self_enter */
 		return WEFT_ECANCELED;
 	if (t->limit != WEFT_FOREVER) {

@@ -647,6 +647,80 @@ TEST_WORKERS(yield_starves_nobody)
 	run(yield_main, NULL);
 }
 
+/* --- calls that never have to wait --- */
+
+static int never_full(void *arg)
+{
+	struct fair *f = arg;
+	weft_chan *c = weft_chan_make(1, 1);
+
+	while (!load_acquire(&f->stop)) {
+		T_EQ(weft_chan_send(c, "x"), 0);
+		T_EQ(weft_chan_recv(c, NULL), 0);
+	}
+	weft_chan_free(c);
+	return 0;
+}
+
+static int never_empty(void *arg)
+{
+	struct fair *f = arg;
+	weft_chan *c = weft_chan_make(1, 1);
+
+	while (!load_acquire(&f->stop)) {
+		weft_case cases[] = {WEFT_SEND(c, "x"), WEFT_RECV(c, NULL)};
+
+		T_GE(weft_chan_select(cases, 2), 0);
+	}
+	weft_chan_free(c);
+	return 0;
+}
+
+static int never_contended(void *arg)
+{
+	struct fair *f = arg;
+	weft_mutex m = {0};
+
+	while (!load_acquire(&f->stop)) {
+		T_EQ(weft_mutex_lock(&m), 0);
+		weft_mutex_unlock(&m);
+	}
+	return 0;
+}
+
+static int never_waits_main(void *arg)
+{
+	static weft_task_fn *const kinds[] = {never_full, never_empty, never_contended};
+
+	(void)arg;
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		struct fair f = {.stop = 0};
+		weft_task *t[16];
+		pthread_t th;
+
+		for (int i = 0; i < 16; i++)
+			t[i] = start(kinds[k], &f);
+		T_EQ(pthread_create(&th, NULL, injects, &f), 0);
+		finish(start(runs_once, &f));           /* local */
+		T_EQ(weft_task_sleep(50 * WEFT_US), 0); /* a timer */
+		until(load_relaxed(&f.ran) >= 3);       /* injected */
+		store_release(&f.stop, 1);
+		for (int i = 0; i < 16; i++)
+			finish(t[i]);
+		until(load_relaxed(&f.ran) == 51);
+		pthread_join(th, NULL);
+	}
+	return 0;
+}
+
+/* Loops of calls that might block, and never have to, let others run. */
+TEST_WORKERS(who_never_waits_starves_nobody)
+{
+	run(never_waits_main, NULL);
+}
+
+/* --- pairs --- */
+
 static int ping(void *arg)
 {
 	struct fair *f = arg;

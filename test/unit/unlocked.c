@@ -16,7 +16,7 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 
-enum { TIMES = 30, FIRST = 5 /* times before it counts: records, stacks and elements are fetched then */ };
+enum { TIMES = 10, FIRST = 4 /* times before it counts: records, stacks and elements are fetched then */ };
 
 /* An instruction that nobody else has and that does nothing: the beginning of a time, and the end of the operation. */
 #define MARK() __asm__ volatile("nopl 0x57454654(%%rax)" ::: "memory")
