@@ -157,9 +157,11 @@ void weft__worker_help(struct worker *w); /* takes from workers that are stuck, 
 int weft__records_init(void);
 void weft__records_drain(struct worker *w);
 uint64_t weft__id_block(unsigned n);
-int weft__task_new(struct runtime *rt, struct worker *w,
-		   struct weft_task **out); /* a record with one reference and an id; not queued. w may be NULL */
-void weft__task_unnew(struct runtime *rt, struct worker *w, struct weft_task *t); /* give it back unstarted */
+/* A task to be started for certain, later: reserve it (0, WEFT_ENOMEM, WEFT_EAGAIN), and init it when it starts: a record with one reference and an id, not queued;
+ * or give it back. w may be NULL. */
+int weft__task_reserve(struct runtime *rt, struct worker *w, struct weft_task **out);
+void weft__task_init(struct runtime *rt, struct worker *w, struct weft_task *t);
+void weft__task_unreserve(struct runtime *rt, struct worker *w, struct weft_task *t);
 int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn, void *arg);
 struct weft_task *weft__task_start_prepare(struct worker *w, struct weft_task *t, weft_ctx *c); /* context: c, else the caller's */
 bool weft__task_bind(struct worker *w,

@@ -102,7 +102,8 @@ static inline void live_drop(struct runtime *rt)
 		add_relaxed(&rt->live, (size_t)-1); /* as in live_take */
 }
 
-static ALWAYS_INLINE int task_new(struct runtime *rt, struct worker *w, struct weft_task **out)
+/* A record for a task that shall be; nothing of it is written yet. */
+static ALWAYS_INLINE int task_reserve(struct runtime *rt, struct worker *w, struct weft_task **out)
 {
 	struct weft_task *t;
 
@@ -117,6 +118,13 @@ static ALWAYS_INLINE int task_new(struct runtime *rt, struct worker *w, struct w
 		live_drop(rt);
 		return WEFT_ENOMEM;
 	}
+	*out = t;
+	return 0;
+}
+
+/* A task in a reserved record, with one reference and an id. */
+static ALWAYS_INLINE void task_init(struct runtime *rt, struct worker *w, struct weft_task *t)
+{
 	t->ctx.sp = NULL;
 	store_relaxed(&t->cancel, 0u); /* the record is ours until it is queued */
 	store_relaxed(&t->on_cpu, (uint8_t)0);
@@ -144,13 +152,31 @@ static ALWAYS_INLINE int task_new(struct runtime *rt, struct worker *w, struct w
 		add_relaxed(&rt->stat_started, 1u); /* statistics */
 	}
 	task_set_state(t, WEFT_TASK_NEW);
-	*out = t;
-	return 0;
 }
 
-int weft__task_new(struct runtime *rt, struct worker *w, struct weft_task **out)
+static ALWAYS_INLINE int task_new(struct runtime *rt, struct worker *w, struct weft_task **out)
 {
-	return task_new(rt, w, out);
+	int rc = task_reserve(rt, w, out);
+
+	if (likely(rc == 0))
+		task_init(rt, w, *out);
+	return rc;
+}
+
+int weft__task_reserve(struct runtime *rt, struct worker *w, struct weft_task **out)
+{
+	return task_reserve(rt, w, out);
+}
+
+void weft__task_unreserve(struct runtime *rt, struct worker *w, struct weft_task *t)
+{
+	live_drop(rt);
+	record_put(w, t);
+}
+
+void weft__task_init(struct runtime *rt, struct worker *w, struct weft_task *t)
+{
+	task_init(rt, w, t);
 }
 
 static inline void record_free(struct worker *w, struct weft_task *t)
@@ -168,7 +194,8 @@ void weft__task_unref(struct worker *w, struct weft_task *t)
 		record_free(w, t);
 }
 
-void weft__task_unnew(struct runtime *rt, struct worker *w, struct weft_task *t)
+/* Gives it back unstarted. */
+static void task_unnew(struct runtime *rt, struct worker *w, struct weft_task *t)
 {
 	if (t->stack)
 		weft__stack_put(t->stack);
@@ -256,7 +283,7 @@ static int go_opts(struct runtime *rt, struct worker *w, struct weft_task **out,
 		return WEFT_EINVAL;
 	if (o->stack && (o->stack < STACK_MIN || o->stack > (size_t)STACK_MAX))
 		return WEFT_EINVAL;
-	rc = weft__task_new(rt, w, &t);
+	rc = task_new(rt, w, &t);
 	if (rc)
 		return rc;
 	t->fn = (void (*)(void))fn;
@@ -297,7 +324,7 @@ static int go_opts(struct runtime *rt, struct worker *w, struct weft_task **out,
 	}
 	return 0;
 undo:
-	weft__task_unnew(rt, w, t);
+	task_unnew(rt, w, t);
 	if (out)
 		*out = NULL;
 	return rc;
@@ -330,7 +357,7 @@ int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn
 	struct weft_task *t;
 	int rc;
 
-	rc = weft__task_new(rt, NULL, &t);
+	rc = task_new(rt, NULL, &t);
 	if (rc)
 		return rc;
 	t->flags = TASK_MAIN | TASK_OWN_STACK;
@@ -338,7 +365,7 @@ int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn
 	t->args.i[0] = (uintptr_t)arg;
 	rc = weft__stack_get(rt->stack_size, &t->stack);
 	if (rc) {
-		weft__task_unnew(rt, NULL, t);
+		task_unnew(rt, NULL, t);
 		return rc;
 	}
 	injectq_push(&w->inbox, &t->next);

@@ -9,7 +9,7 @@
  * Stop and reset move the generation on, so what is in flight delivers nothing; a timer that was reset while in flight is linked by step 2.
  * A tick that sits in the channel is taken back by stop and reset.
  *
- * A timer that starts a task holds that task's record from the moment it is set, so that firing cannot fail.
+ * A timer that starts a task holds a record for it from the moment it is set, so that firing cannot fail; it is written when the timer fires.
  * References: the caller's, and one while linked or in flight.
  */
 #include "core/runtime.h"
@@ -19,21 +19,24 @@
 #include <stdlib.h>
 
 struct weft_timer {
+	/* what stop touches */
 	struct lock lock;            /* RANK_TIMER */
+	uint32_t refs;               /* under lock */
 	struct timer_node node;      /* kind TIMER_USER */
-	struct list_node fired;      /* on the list of whoever fires it; under in_flight */
+	ATOMIC(uint32_t) generation; /* of the setting; moved on by set and stop, under lock */
 	bool in_flight;              /* between step 1 and step 2; under the lock of node.wheel */
 	bool armed;                  /* will fire; under lock */
-	ATOMIC(uint32_t) generation; /* of the setting; moved on by set and stop, under lock */
-	uint32_t due_generation;     /* valid while in flight; written by step 1 */
-	uint32_t refs;               /* under lock */
-	int64_t when;                /* under lock */
-	int64_t period;              /* ns; 0: once; under lock */
+	bool ticked;                 /* a tick was put since it was last set, and may still be in the channel; under lock */
 	bool ticker;                 /* constant */
-	weft_chan *chan;             /* NULL: starts a task; constant */
-	void (*fn)(void *);          /* constant */
-	void *arg;                   /* constant */
-	struct weft_task *task;      /* to be started when it fires; under lock */
+	struct weft_task *task;      /* reserved, to be started when it fires; under lock */
+	/* the rest */
+	struct list_node fired;  /* on the list of whoever fires it; under in_flight */
+	uint32_t due_generation; /* valid while in flight; written by step 1 */
+	int64_t when;            /* under lock */
+	int64_t period;          /* ns; 0: once; under lock */
+	weft_chan *chan;         /* NULL: starts a task; constant */
+	void (*fn)(void *);      /* constant */
+	void *arg;               /* constant */
 };
 
 /* Unlocks it with a reference less. */
@@ -141,6 +144,7 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 		if (t->armed && t->due_generation == load_relaxed(&t->generation)) { /* under lock */
 			if (t->chan) {
 				(void)weft__chan_put(t->chan, &now); /* full: the tick is dropped */
+				t->ticked = true;
 			} else {
 				task = t->task;
 				t->task = NULL;
@@ -157,8 +161,12 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 		if (t->armed)
 			link_node(w->rt, t);
 		drop(t);
-		if (task)
+		if (task) {
+			weft__task_init(w->rt, w, task);
+			task->fn = (void (*)(void))timer_task;
+			task->args.i[0] = (uintptr_t)t; /* a reference */
 			weft__sched_push(w, task);
+		}
 	}
 	return ready;
 }
@@ -167,10 +175,13 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 void weft__usertimer_drop(struct timer_node *n)
 {
 	weft_timer *t = container_of(n, struct weft_timer, node);
+	struct worker *w = weft__worker();
 
 	lock_take_solo(&t->lock, RANK_TIMER);
 	t->armed = false;
-	t->task = NULL;                      /* freed with the runtime's other records; its reference was never taken */
+	if (t->task)
+		weft__task_unreserve(w->rt, w, t->task);
+	t->task = NULL;
 	store_relaxed(&t->node.wheel, NULL); /* under lock */
 	drop(t);
 }
@@ -179,12 +190,10 @@ void weft__usertimer_drop(struct timer_node *n)
 static int arm(struct runtime *rt, weft_timer *t, int64_t ns, bool in_flight)
 {
 	if (!t->chan && !t->task) {
-		int rc = weft__task_new(rt, weft__worker(), &t->task);
+		int rc = weft__task_reserve(rt, weft__worker(), &t->task);
 
 		if (rc)
 			return rc;
-		t->task->fn = (void (*)(void))timer_task;
-		t->task->args.i[0] = (uintptr_t)t;
 	}
 	t->when = later(clock_now(), ns < 0 ? 0 : ns);
 	t->armed = true;
@@ -257,8 +266,9 @@ static int disarm(weft_timer *t, bool *in_flight)
 	*in_flight = unlink_node(t);
 	/* after the node has left the wheel: what is in flight has the old number, and no step 1 can see the new one before it is linked again */
 	store_relaxed(&t->generation, load_relaxed(&t->generation) + 1); /* under lock */
-	if (t->chan && weft__chan_take(t->chan, NULL) == 0)
+	if (t->ticked && weft__chan_take(t->chan, NULL) == 0)
 		was = 1;
+	t->ticked = false;
 	return was;
 }
 
@@ -277,7 +287,7 @@ int weft_timer_stop(weft_timer *t)
 	t->task = NULL;
 	lock_drop_solo(&t->lock);
 	if (task)
-		weft__task_unnew(weft__rt, w, task);
+		weft__task_unreserve(weft__rt, w, task);
 	if (!w)
 		weft__rt_leave();
 	return was;
