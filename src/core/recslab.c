@@ -38,11 +38,11 @@ _Static_assert((uint64_t)CHUNKS *CHUNK *RECORDS <= (uint64_t)1 << 32, "record nu
 extern __attribute__((weak)) void __lsan_register_root_region(const void *addr, size_t size);
 
 struct slab {
+	uint32_t number;         /* constant; first, for rec_index */
+	uint32_t nfree;          /* records that can be had from it: came back, or not yet handed; under the lock */
 	struct list_node link;   /* in a bucket, in full_free, or in empty; under the lock */
 	void *free;              /* records that came back; under the lock */
 	uint64_t saved;          /* highest sequence of a record before the slab was last emptied; under the lock */
-	uint32_t nfree;          /* records that can be had from it: came back, or not yet handed; under the lock */
-	uint32_t number;         /* constant */
 	ATOMIC(uint32_t) handed; /* records 1..handed were handed out since; written under the lock, read by walks */
 };
 
@@ -359,12 +359,7 @@ void weft__rec_foreach(bool (*fn)(void *rec, void *arg), void *arg)
 	}
 }
 
-uint32_t weft__rec_index(const void *rec)
-{
-	const struct slab *s = slab_of(rec);
-
-	return s->number * RECORDS + (uint32_t)(((uintptr_t)rec - (uintptr_t)s) / RECORD_SIZE);
-}
+_Static_assert(offsetof(struct slab, number) == 0, "rec_index reads it");
 
 void *weft__rec_at(uint32_t index)
 {

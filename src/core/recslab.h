@@ -8,6 +8,7 @@
 #ifndef WEFT_CORE_RECSLAB_H
 #define WEFT_CORE_RECSLAB_H
 
+#include "base/config.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,7 +38,13 @@ void weft__rec_trim(void);
 void weft__rec_foreach(bool (*fn)(void *rec, void *arg), void *arg);
 
 /* Dense numbers, 0 is no record's. rec_at: the record, in use or not; NULL for a number that no slab has. Any thread, no lock. */
-uint32_t weft__rec_index(const void *rec);
+static inline uint32_t rec_index(const void *rec)
+{
+	uintptr_t at = (uintptr_t)rec & (RECORD_SLAB_SIZE - 1);
+	const uint32_t *number = (const uint32_t *)((uintptr_t)rec - at); /* the slab's, first in its head */
+
+	return *number * (RECORD_SLAB_SIZE / RECORD_SIZE) + (uint32_t)(at / RECORD_SIZE);
+}
 void *weft__rec_at(uint32_t index);
 
 struct rec_stats {

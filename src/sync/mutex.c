@@ -39,7 +39,7 @@ static inline ATOMIC(uint32_t) *owner_of(weft_mutex *m)
 
 static inline void set_owner(weft_mutex *m, struct weft_task *t)
 {
-	store_relaxed(owner_of(m), weft__rec_index(t)); /* read by the owner itself, or for reports */
+	store_relaxed(owner_of(m), rec_index(t)); /* read by the owner itself, or for reports */
 	san_acquire(m);
 }
 
@@ -75,7 +75,7 @@ static bool take_or_announce(weft_mutex *m, struct lot_bucket *b)
 	}
 }
 
-NOINLINE static int lock_slow(weft_mutex *m, struct self *me, int64_t deadline)
+NOINLINE static int lock_slow(weft_mutex *m, struct worker *wk, struct weft_task *t, int64_t deadline)
 {
 	struct lot_bucket *b = lot_bucket(m);
 	struct mutex_waiter mw = {.since = 0};
@@ -83,8 +83,7 @@ NOINLINE static int lock_slow(weft_mutex *m, struct self *me, int64_t deadline)
 	bool again = false;
 	int rc;
 
-	if (load_relaxed(owner_of(m)) == weft__rec_index(me->task) &&
-	    (load_relaxed(state_of(m)) & LOCKED)) /* only the owner itself can match */
+	if (load_relaxed(owner_of(m)) == rec_index(t) && (load_relaxed(state_of(m)) & LOCKED)) /* only the owner itself can match */
 		return WEFT_EDEADLK;
 	for (;;) {
 		lock_take_solo(&b->lock, RANK_LOT);
@@ -98,26 +97,26 @@ NOINLINE static int lock_slow(weft_mutex *m, struct self *me, int64_t deadline)
 		}
 		if (!mw.since)
 			mw.since = clock_now();
-		word = wait_begin(me->task, &mw.w, 1, REASON_MUTEX, deadline);
-		waiter_init(&mw.w, me->task, word, &b->lock, RANK_LOT, m, NULL);
+		word = wait_begin(t, &mw.w, 1, REASON_MUTEX, deadline);
+		waiter_init(&mw.w, t, word, &b->lock, RANK_LOT, m, NULL);
 		if (again)
 			list_push_head(&b->waiters, &mw.w.link);
 		else
 			list_push_tail(&b->waiters, &mw.w.link);
 		lock_drop_solo(&b->lock);
-		rc = weft__wait_park(me->worker, me->task, &mw.w, 1, word, deadline);
-		me->worker = weft__worker();
+		rc = weft__wait_park(wk, t, &mw.w, 1, word, deadline);
+		wk = weft__worker();
 		if (rc)
 			return rc;
 		if (mw.w.status == HANDED)
 			break;
 		again = true;
 	}
-	set_owner(m, me->task);
+	set_owner(m, t);
 	return 0;
 }
 
-int weft_mutex_lock_until(weft_mutex *m, int64_t deadline)
+static ALWAYS_INLINE int mutex_lock(weft_mutex *m, int64_t deadline)
 {
 	struct self me;
 	uint32_t was = 0;
@@ -129,12 +128,17 @@ int weft_mutex_lock_until(weft_mutex *m, int64_t deadline)
 		set_owner(m, me.task);
 		return 0;
 	}
-	return lock_slow(m, &me, deadline);
+	return lock_slow(m, me.worker, me.task, deadline);
+}
+
+int weft_mutex_lock_until(weft_mutex *m, int64_t deadline)
+{
+	return mutex_lock(m, deadline);
 }
 
 int weft_mutex_lock(weft_mutex *m)
 {
-	return weft_mutex_lock_until(m, WEFT_FOREVER);
+	return mutex_lock(m, WEFT_FOREVER);
 }
 
 int weft_mutex_trylock(weft_mutex *m)
@@ -166,7 +170,7 @@ NOINLINE static void unlock_slow(weft_mutex *m, struct worker *wk)
 
 		list_remove(&w->link);
 		if (hand)
-			store_relaxed(owner_of(m), weft__rec_index(t));   /* under the bucket's lock, before the new owner runs */
+			store_relaxed(owner_of(m), rec_index(t));         /* under the bucket's lock, before the new owner runs */
 		if (!waiter_claim(w, hand ? HANDED : LOT_AGAIN, false)) { /* its deadline passed, or it was cancelled */
 			store_relaxed(owner_of(m), 0u);                   /* as above */
 			continue;
@@ -195,7 +199,7 @@ void weft_mutex_unlock(weft_mutex *m)
 
 	if (unlikely(!(load_relaxed(state_of(m)) & LOCKED))) /* the owner's own, if there is one */
 		weft__fatal("weft_mutex_unlock: the mutex %p is not locked", (void *)m);
-	if (unlikely(!t || load_relaxed(owner_of(m)) != weft__rec_index(t))) { /* only the owner itself can match */
+	if (unlikely(!t || load_relaxed(owner_of(m)) != rec_index(t))) { /* only the owner itself can match */
 		struct weft_task *o = weft__rec_at(load_relaxed(owner_of(m)));
 
 		weft__fatal("weft_mutex_unlock: the mutex %p is owned by task %llu, not by the caller (task %llu)", (void *)m,

@@ -140,7 +140,7 @@ TEST(numbers_and_records_name_each_other)
 	get_many(MANY);
 	T_EQ(weft__rec_at(0), NULL);
 	for (int i = 0; i < MANY; i++) {
-		uint32_t n = weft__rec_index(got[i]);
+		uint32_t n = rec_index(got[i]);
 
 		T_GT(n, 0);
 		T_LT(n, 2 * MANY + PLACES); /* dense */
@@ -150,7 +150,7 @@ TEST(numbers_and_records_name_each_other)
 	T_EQ(weft__rec_at(UINT32_MAX), NULL);
 	put_many(MANY);
 	check_nothing_left();
-	T_EQ(weft__rec_at(weft__rec_index(got[7])), got[7]); /* without memory it still has its number */
+	T_EQ(weft__rec_at(rec_index(got[7])), got[7]); /* without memory it still has its number */
 }
 
 /* Memory goes and comes; no record's sequence is ever seen lower, or the same again. */
@@ -162,7 +162,7 @@ TEST(sequence_never_goes_back)
 	for (int round = 0; round < 10; round++) {
 		get_many(MANY);
 		for (int i = 0; i < MANY; i++) {
-			uint32_t n = weft__rec_index(got[i]);
+			uint32_t n = rec_index(got[i]);
 
 			T_GE(wait_seq(load_relaxed(&got[i]->wait)), last[n]);
 			if (i % 7 == 0) {
@@ -293,7 +293,7 @@ static void *churn(void *arg)
 			uintptr_t none = 0;
 
 			T_OK(cas_acquire(&r[i]->taken, &none, (uintptr_t)arg));
-			T_EQ(weft__rec_at(weft__rec_index(r[i])), r[i]);
+			T_EQ(weft__rec_at(rec_index(r[i])), r[i]);
 			wait_once(r[i]);
 		}
 		for (int i = 0; i < n; i++) {

@@ -8,6 +8,8 @@
  */
 #include "departure.h"
 
+#include "base/config.h"
+
 #if defined __x86_64__
 #include "weft/go.h"
 #include <dlfcn.h>
@@ -40,7 +42,7 @@ static void nothing(void)
 static void op_spawn(struct things *x)
 {
 	(void)x;
-	for (int i = 0; i < 10; i++)
+	for (int i = 0; i < SMALL(10, 1); i++) /* no more than fit in the worker's own caches */
 		weft_go(nothing);
 	weft_task_yield();
 }
