@@ -20,7 +20,8 @@
  *   sleeping  -> running     idle_leave(.., false)   its loop had something, or it found work in its second look ...
  *   sleeping  -> searching   idle_leave(.., true)    ... and wants to be counted as a searcher
  *
- * Whoever makes a task runnable: puts it on a queue; then calls idle_wake and notifies the worker it names.
+ * Whoever makes a task runnable: puts it on a queue; then calls idle_wake and notifies the worker it names.  (But not for its own slot while that is quiet, worker.c:
+ * there the waker is awake, takes it itself at its next schedule, and is helped by the monitor if there is none.)
  * Whoever goes to sleep: idle_enter; looks at every queue once more; prepares its parker; blocks; idle_leave.
  *
  * Why no work is left while all sleep.  A waker publishes its work W, passes asym_light() and reads the word.  A worker
