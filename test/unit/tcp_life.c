@@ -282,6 +282,12 @@ static void echo_to_end(weft_tcp *c)
 	T_EQ(weft_tcp_close(c), 0);
 }
 
+static void echoes(weft_tcp *c, struct outside *o)
+{
+	echo_to_end(c);
+	add_acq_rel(&o->left, -1);
+}
+
 static void *accepts_outside(void *arg)
 {
 	struct outside *o = arg;
@@ -308,7 +314,8 @@ static int outside_main(void *arg)
 		T_EQ(pthread_create(&th[i], NULL, dials_outside, &o), 0);
 	for (long i = 0; i < 2 * o.n; i++) { /* half of them are served by tasks */
 		T_EQ(weft_tcp_accept(o.l, &c), 0);
-		T_EQ(weft_go(echo_to_end, c), 0);
+		add_relaxed(&o.left, 1);
+		T_EQ(weft_go(echoes, c, &o), 0);
 	}
 	for (int i = 4; i < 6; i++) { /* the rest by threads */
 		weft_tcp_listener_ref(o.l);
