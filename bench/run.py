@@ -519,7 +519,7 @@ def markdown(answers):
             rows.setdefault((a['name'], a['variant'], a['workers']), {})[a.get('peer', 'weft')] = a
         if not rows:
             continue
-        lines += ['', '| row | work | w | unit | weft | %s goal | |' % ''.join(t + ' | ' for t in peers.values()),
+        lines += ['', '| row | work | w | unit | weft | %sgoal | |' % ''.join(t + ' | ' for t in peers.values()),
                   '|---|---|--:|---|--:|%s--:|---|' % ('--:|' * len(peers))]
         for (name, variant, workers), r in rows.items():
             goal = GOALS.get((name, variant, workers))

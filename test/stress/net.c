@@ -75,6 +75,7 @@ static int rough_main(void *arg)
 		rough_client(&k, &r);
 		if (i % 8 == 0)
 			let_run();
+		until(load_relaxed(&k.accepted) - load_relaxed(&k.served) < 200); /* descriptors are not without end */
 	}
 	{ /* a polite one is served as ever */
 		int raw = raw_dial(k.l);
