@@ -13,6 +13,7 @@
 #if defined __x86_64__
 #include "weft/go.h"
 #include <dlfcn.h>
+#include <errno.h>
 #include <limits.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
@@ -191,8 +192,11 @@ static long fewest(void (*op)(struct things *x), char *where, size_t n)
 		T_OK(WIFSTOPPED(status)); /* it is not over before we are */
 		T_EQ(ptrace(PTRACE_GETREGS, pid, NULL, &regs), 0);
 		if (process_vm_readv(pid, &(struct iovec){code, sizeof code}, 1, &(struct iovec){(void *)(uintptr_t)regs.rip, sizeof code},
-				     1, 0) <= 0)
+				     1, 0) <= 0) {
+			if (errno == EPERM || errno == ENOSYS)
+				tap_skip("process_vm_readv is not allowed here");
 			continue;
+		}
 		steps++;
 		if (memcmp(code, mark, sizeof mark) == 0) {
 			inside = !inside;
