@@ -36,7 +36,7 @@ report() {
 	else
 		bad=$((bad + 1))
 		echo "not ok $n - $1"
-		tail -n 40 "$3" | sed 's/^/# /'
+		{ grep -a -A 8 '^failed' "$3"; tail -n 40 "$3"; } | sed 's/^/# /'
 	fi
 }
 
