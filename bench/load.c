@@ -115,45 +115,6 @@ static double percentile(double p)
 	return (double)slowest / 1e3;
 }
 
-/* Nanoseconds of CPU that all threads of the process have used. */
-static double server_cpu(int pid)
-{
-	char path[300], line[512];
-	struct dirent *e;
-	double sum = 0;
-	FILE *f;
-	DIR *d;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	d = opendir(path);
-	if (!d)
-		die("no process %d", pid);
-	while ((e = readdir(d))) {
-		unsigned long user, sys;
-		double ns;
-
-		if (e->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", pid, e->d_name);
-		f = fopen(path, "r");
-		if (f && fscanf(f, "%lf", &ns) == 1) {
-			sum += ns;
-		} else { /* a kernel without scheduler statistics: clock ticks */
-			if (f)
-				fclose(f);
-			snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", pid, e->d_name);
-			f = fopen(path, "r");
-			if (f && fgets(line, sizeof(line), f) && strrchr(line, ')') &&
-			    sscanf(strrchr(line, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys) == 2)
-				sum += (double)(user + sys) * 1e9 / (double)sysconf(_SC_CLK_TCK);
-		}
-		if (f)
-			fclose(f);
-	}
-	closedir(d);
-	return sum;
-}
-
 static void fail(struct conn *c, const char *what)
 {
 	if (errors++ == 0)
@@ -370,7 +331,7 @@ static double memory(const char *key)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/status", opt.pid);
-	return 1024 * proc_status(path, key);
+	return 1024 * proc_line(path, key);
 }
 
 static void measure(void)
@@ -388,10 +349,10 @@ static void measure(void)
 	start = now();
 	own0 = proc_cpu();
 	if (opt.pid)
-		cpu0 = server_cpu(opt.pid);
+		cpu0 = proc_cpu_of(opt.pid);
 	serve(start + (int64_t)(opt.seconds * 1e9));
 	if (opt.pid)
-		cpu1 = server_cpu(opt.pid);
+		cpu1 = proc_cpu_of(opt.pid);
 	own1 = proc_cpu();
 	took = (double)(now() - start);
 	printf("{\"mode\": \"%s\", \"conns\": %d, \"seconds\": %.3f, \"requests\": %llu, \"krps\": %.2f, \"p50_us\": %.1f, "

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""One row of the network benchmarks (P19, P20, P21) for one server: starts it, asks it with bench_load, prints an
-answer a line, as every other program of bench/ does. run.py calls it once a round for weft and for each peer.
+"""One row of the network benchmarks (P19 to P21, P50, P51) for one server: starts it, asks it with bench_load (P50:
+bench_visit; P51: bench_pour, next to it), prints an answer a line, as every other program of bench/ does. run.py calls
+it once a round for weft and for each peer.
 
     net.py [--workers N] [--quick] [--only TEXT] [--peer NAME] --load build/bench/bench/bench_load ROW SERVER...
 
-SERVER is called with `--mode echo|http --workers N`, prints "port N [VERSION]", and serves until killed. With one
+SERVER is called with `--mode echo|http|accept|sink|source --workers N`, prints "port N [VERSION]", and serves until killed. With one
 worker it has the first core and the load generator the second one; with more, both have all cores. Everything stays on
 the loopback; a server dies with this program.
 """
@@ -160,9 +161,10 @@ class Row:
     def server(self, mode, cpus):
         return Server(self.args.server, mode, self.args.workers, cpus)
 
-    def load(self, server, mode, cpus, *more):
-        """What bench_load counted."""
-        command = [self.args.load, '--port', server.port, '--pid', str(server.pid), '--mode', mode]
+    def load(self, server, mode, cpus, *more, program='load'):
+        """What bench_load, or another, counted."""
+        path = os.path.join(os.path.dirname(self.args.load), 'bench_' + program)
+        command = [path, '--port', server.port, '--pid', str(server.pid), '--mode', mode]
         command += [str(m) for m in more]
         self.version = server.version
         try:
@@ -192,18 +194,21 @@ class Row:
         return ('--warm', 0.3, '--seconds', 1) if self.args.quick else ('--warm', 0.5, '--seconds', 1.5)
 
     def one_core(self, mode, conns):
-        """CPU a request and requests a second, the server with one worker on a core of its own."""
-        cpu, rate = ['%s, %d connections, %s' % (mode, conns, what) for what in ('CPU a request', 'requests')]
-        if not self.wanted(cpu) and not self.wanted(rate):
+        """CPU a request, requests a second and how late the replies are, the server with one worker on a core of its own."""
+        what = 'CPU a request', 'requests', 'p50', 'p99'
+        cpu, rate, p50, p99 = names = ['%s, %d connection%s, %s' % (mode, conns, '' if conns == 1 else 's', w) for w in what]
+        if not any(self.wanted(name) for name in names):
             return
         with self.server(mode, CPUS[:1]) as server:
             seen = self.load(server, mode, CPUS[1:2], '--conns', conns, *self.window())
         self.report(cpu, 'us', seen['server_cpu_us'])
         self.report(rate, 'k/s', seen['krps'])
+        self.report(p50, 'us', seen['p50_us'])
+        self.report(p99, 'us', seen['p99_us'])
 
     def calls(self, mode, conns):
         """System calls a request, in a run of its own: counting slows the server down."""
-        variant = '%s, %d connections, system calls a request' % (mode, conns)
+        variant = '%s, %d connection%s, system calls a request' % (mode, conns, '' if conns == 1 else 's')
         if not self.wanted(variant):
             return
         counter = Perf if Perf.works() else Strace if shutil.which('strace') else None
@@ -242,10 +247,37 @@ class Row:
         self.report(rss, 'B', seen['rss_each'])
         self.report(tables, 'B', seen['tables_each'])
 
+    def visits(self, mode, what):
+        """Connections that come and go: CPU each, and how many a second; the server with one worker on a core of its own."""
+        cpu, rate = '%s, 50 at a time, CPU a connection' % what, '%s, 50 at a time, connections' % what
+        if not self.wanted(cpu) and not self.wanted(rate):
+            return
+        with self.server(mode, CPUS[:1]) as server:
+            seen = self.load(server, mode, CPUS[1:2], '--conns', 50, *self.window(), program='visit')
+        self.report(cpu, 'us', seen['server_cpu_us'])
+        self.report(rate, 'k/s', seen['kvps'])
+
+    def stream(self, mode, what):
+        """One connection, as much as goes through it."""
+        cpu, rate = 'TCP, one stream %s, CPU a GB' % what, 'TCP, one stream %s' % what
+        if not self.wanted(cpu) and not self.wanted(rate):
+            return
+        with self.server(mode, CPUS[:1]) as server:
+            seen = self.load(server, mode, CPUS[1:2], *self.window(), program='pour')
+        self.report(cpu, 's/GB', seen['server_cpu_s_gb'])
+        self.report(rate, 'GB/s', seen['gbps'])
+
     def run(self):
         if self.args.row == 'P19' and self.args.workers == 1:
-            self.one_core('echo', 50)
-            self.calls('echo', 50)
+            for conns in 1, 50, 1000:
+                self.one_core('echo', conns)
+                self.calls('echo', conns)
+        elif self.args.row == 'P50':
+            self.visits('accept', 'accepted and closed')
+            self.visits('echo', 'one echo each')
+        elif self.args.row == 'P51':
+            self.stream('sink', 'received')
+            self.stream('source', 'sent')
         elif self.args.row == 'P19':
             self.tail('echo', 1000)
         elif self.args.row == 'P20':
@@ -261,7 +293,7 @@ def main():
     p.add_argument('--only', default='', metavar='TEXT')
     p.add_argument('--peer', default='', metavar='NAME', help='whose server it is; weft\'s without')
     p.add_argument('--load', required=True, metavar='PROGRAM')
-    p.add_argument('row', choices=['P19', 'P20', 'P21'])
+    p.add_argument('row', choices=['P19', 'P20', 'P21', 'P50', 'P51'])
     p.add_argument('server', nargs='+')
     args = p.parse_args()
     if len(CPUS) < 2:

@@ -4,9 +4,10 @@
  * and in memory?
  *
  * They wait for one channel to be closed. The first round is cold: every stack is mapped, guarded and touched for the
- * first time. Beside it a plain C loop does only that, in the same process: guard a page, write to the one below the
- * top. Later rounds find the stacks in the pool. Memory is the process's resident set and its page tables while all are
- * parked, less what they were before.
+ * first time. A plain C loop does only that, in the same process and in turns with it, a block of stacks after each block
+ * of tasks: what a page costs differs from second to second, above all in a virtual machine. Later rounds find the stacks
+ * in the pool. Memory is the process's resident set and its page tables while all are parked, less what they were before;
+ * the plain loop has given its own back by then.
  */
 #include "bench.h"
 #include "proc.h"
@@ -18,9 +19,12 @@
 #endif
 
 #define MILLION 1000000
+#define BLOCK 10000 /* tasks between two blocks of the plain loop */
+#define PLAIN 2500  /* stacks in one of those */
 #define STACK (192 * 1024)
+#define GUARD (64 * 1024)
 #define PAGE 4096
-#define SLAB 1024 /* stacks a mapping */
+#define SLOT (GUARD + STACK + PAGE)
 
 static uint64_t parked; /* tasks that have arrived; relaxed: the main task only waits for the number */
 
@@ -31,86 +35,94 @@ static void wait_for(chan *gate, waitgroup *g)
 	wg_done(g);
 }
 
-static void round_of(int64_t *create, int64_t *finish, double *resident, double *tables)
+/* Guard and first touch: the floor under a stack's creation. */
+struct plain {
+	char *slabs[MILLION / BLOCK];
+	int n;
+	int64_t took;
+	bool no; /* the kernel has no guards without mappings of their own */
+};
+
+static void plain_block(struct plain *p)
+{
+	size_t size = (size_t)PLAIN * SLOT;
+	int64_t start = bench_now();
+	char *slab = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (slab == MAP_FAILED) {
+		p->no = true;
+		return;
+	}
+	p->slabs[p->n++] = slab;
+	madvise(slab, size, MADV_NOHUGEPAGE);
+	for (int i = 0; i < PLAIN && !p->no; i++) {
+		char *stack = slab + (size_t)i * SLOT;
+
+		p->no = madvise(stack, GUARD, MADV_GUARD_INSTALL) != 0;
+		*(volatile char *)(stack + GUARD + STACK - 64) = 1;
+	}
+	p->took += bench_now() - start;
+}
+
+static void plain_drop(struct plain *p)
+{
+	while (p->n > 0)
+		munmap(p->slabs[--p->n], (size_t)PLAIN * SLOT);
+}
+
+/* p: the plain loop, in turns with the creation; or NULL. */
+static void round_of(struct plain *p, int64_t *create, int64_t *finish, double *resident, double *tables)
 {
 	double resident0 = proc_resident(), tables0 = proc_tables();
 	chan *gate = bench_chan(0, 0);
 	waitgroup g = {0};
-	int64_t t0, t1, t2;
+	int64_t t;
 
 	parked = 0;
-	t0 = bench_now();
+	*create = 0;
 	wg_add(&g, MILLION);
-	for (int i = 0; i < MILLION; i++)
-		MUST(go(wait_for, gate, &g));
-	while (__atomic_load_n(&parked, __ATOMIC_RELAXED) < MILLION)
-		task_yield();
-	t1 = bench_now();
+	for (int done = 0; done < MILLION; done += BLOCK) {
+		t = bench_now();
+		for (int i = 0; i < BLOCK; i++)
+			MUST(go(wait_for, gate, &g));
+		while (__atomic_load_n(&parked, __ATOMIC_RELAXED) < (uint64_t)done + BLOCK)
+			task_yield();
+		*create += bench_now() - t;
+		if (p && !p->no)
+			plain_block(p);
+	}
+	if (p)
+		plain_drop(p);
 	*resident = (proc_resident() - resident0) / MILLION;
 	*tables = (proc_tables() - tables0) / MILLION;
-	*create = t1 - t0;
-	t2 = bench_now();
+	t = bench_now();
 	MUST(chan_close(gate));
 	MUST(wg_wait(&g));
-	*finish = bench_now() - t2;
+	*finish = bench_now() - t;
 	chan_free(gate);
-}
-
-/* Guard and first touch, a million times: the floor under a stack's creation. Returns nanoseconds each, or 0 where the
- * kernel has no guards without mappings of their own. */
-static double floor_of_create(void)
-{
-	static char *slabs[(MILLION + SLAB - 1) / SLAB];
-	int64_t start = bench_now(), took;
-	int n = 0;
-	bool ok = true;
-
-	for (int i = 0; i < MILLION && ok; i++) {
-		char *stack;
-
-		if (i % SLAB == 0) {
-			slabs[n] = mmap(NULL, (size_t)SLAB * (STACK + PAGE), PROT_READ | PROT_WRITE,
-					MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-			if (slabs[n] == MAP_FAILED) {
-				ok = false;
-				break;
-			}
-			madvise(slabs[n], (size_t)SLAB * (STACK + PAGE), MADV_NOHUGEPAGE);
-			n++;
-		}
-		stack = slabs[n - 1] + (size_t)(i % SLAB) * (STACK + PAGE);
-		ok = madvise(stack, PAGE, MADV_GUARD_INSTALL) == 0;
-		*(volatile char *)(stack + PAGE + STACK - 64) = 1;
-	}
-	took = bench_now() - start;
-	while (n > 0)
-		munmap(slabs[--n], (size_t)SLAB * (STACK + PAGE));
-	return ok ? (double)took / MILLION : 0;
 }
 
 static int body(void *arg)
 {
+	static struct plain p;
 	struct bench *b = arg;
 	double warm[BENCH_RUNS_MAX], finish[BENCH_RUNS_MAX], resident, tables, cold, plain, unused[2];
 	int64_t t_create, t_finish;
 
-	(void)floor_of_create(); /* a virtual machine's memory has its own first touch */
-	plain = floor_of_create();
-	if (plain > 0)
+	round_of(&p, &t_create, &t_finish, &resident, &tables);
+	cold = (double)t_create / MILLION;
+	bench_report(b, "P15", "create", "ns", &cold, 1);
+	if (!p.no) {
+		plain = (double)p.took / (MILLION / BLOCK * PLAIN);
 		bench_report(b, "P15", "plain C loop: guard and first touch", "ns", &plain, 1);
-	for (int i = -1; i < b->runs; i++) {
-		round_of(&t_create, &t_finish, i < 0 ? &resident : &unused[0], i < 0 ? &tables : &unused[1]);
-		if (i < 0) {
-			cold = (double)t_create / MILLION;
-			bench_report(b, "P15", "create", "ns", &cold, 1);
-			if (plain > 0)
-				bench_report(b, "P15", "create, against the plain C loop", "ratio", &(double){cold / plain}, 1);
-			bench_report(b, "P15", "resident, each", "B", &resident, 1);
-			bench_report(b, "P15", "page tables, each", "B", &tables, 1);
-		} else {
-			warm[i] = (double)t_create / MILLION;
-			finish[i] = (double)t_finish / MILLION;
-		}
+		bench_report(b, "P15", "create, against the plain C loop", "ratio", &(double){cold / plain}, 1);
+	}
+	bench_report(b, "P15", "resident, each", "B", &resident, 1);
+	bench_report(b, "P15", "page tables, each", "B", &tables, 1);
+	for (int i = 0; i < b->runs; i++) {
+		round_of(NULL, &t_create, &t_finish, &unused[0], &unused[1]);
+		warm[i] = (double)t_create / MILLION;
+		finish[i] = (double)t_finish / MILLION;
 	}
 	bench_report(b, "P15", "create, warm", "ns", warm, b->runs);
 	bench_report(b, "P15", "wake and finish", "ns", finish, b->runs);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * proc.h - what the kernel counts for this process: memory, context switches, CPU time (Linux).
+ * proc.h - what the kernel counts for this process, and for a server's: memory, context switches, CPU time (Linux).
  */
 #ifndef BENCH_PROC_H
 #define BENCH_PROC_H
@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /* Sum of the figures in a status file's lines that contain `key`; 0 when it cannot be read. */
-static inline double proc_status(const char *path, const char *key)
+static inline double proc_line(const char *path, const char *key)
 {
 	FILE *f = fopen(path, "r");
 	char line[256];
@@ -31,12 +32,12 @@ static inline double proc_status(const char *path, const char *key)
 /* Bytes resident, and bytes of page tables. */
 static inline double proc_resident(void)
 {
-	return 1024 * proc_status("/proc/self/status", "VmRSS:");
+	return 1024 * proc_line("/proc/self/status", "VmRSS:");
 }
 
 static inline double proc_tables(void)
 {
-	return 1024 * proc_status("/proc/self/status", "VmPTE:");
+	return 1024 * proc_line("/proc/self/status", "VmPTE:");
 }
 
 /* Context switches, voluntary or not, of all threads of the process but thread `but`. */
@@ -52,7 +53,7 @@ static inline double proc_switches(int but)
 		if (e->d_name[0] == '.' || atoi(e->d_name) == but)
 			continue;
 		snprintf(path, sizeof(path), "/proc/self/task/%s/status", e->d_name);
-		sum += proc_status(path, "ctxt_switches:");
+		sum += proc_line(path, "ctxt_switches:");
 	}
 	if (d)
 		closedir(d);
@@ -66,6 +67,47 @@ static inline double proc_cpu(void)
 
 	getrusage(RUSAGE_SELF, &ru);
 	return 1e6 * (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) + (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec);
+}
+
+/* Nanoseconds of CPU time that all threads of a process have used; ends this one if there is no such process. */
+static inline double proc_cpu_of(int pid)
+{
+	char path[300], line[512];
+	struct dirent *e;
+	double sum = 0;
+	FILE *f;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	if (!d) {
+		fprintf(stderr, "no process %d\n", pid);
+		exit(1);
+	}
+	while ((e = readdir(d))) {
+		unsigned long user, sys;
+		double ns;
+
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", pid, e->d_name);
+		f = fopen(path, "r");
+		if (f && fscanf(f, "%lf", &ns) == 1) {
+			sum += ns;
+		} else { /* a kernel without scheduler statistics: clock ticks */
+			if (f)
+				fclose(f);
+			snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", pid, e->d_name);
+			f = fopen(path, "r");
+			if (f && fgets(line, sizeof(line), f) && strrchr(line, ')') &&
+			    sscanf(strrchr(line, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys) == 2)
+				sum += (double)(user + sys) * 1e9 / (double)sysconf(_SC_CLK_TCK);
+		}
+		if (f)
+			fclose(f);
+	}
+	closedir(d);
+	return sum;
 }
 
 #endif

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs the benchmarks of weft and, next to them, the same work in Go, Boost, Tokio, libuv and on bare epoll.
+"""Runs the benchmarks of weft and, next to them, the same work in Go, Boost, Tokio, libuv, on bare epoll and in other queues.
 
 One row of the list is one question: a program of bench/, pinned to one core for one worker and to two for two. With
 --peers each peer's program does the same row in between, round by round, so that a slow minute of the machine hits all
@@ -32,7 +32,8 @@ BENCH = os.path.join(ROOT, 'bench')
 BEGIN, END = '<!-- figures:begin -->', '<!-- figures:end -->'
 
 # Peers, in the order of the tables' columns, and their titles.
-PEERS = {'go': 'Go', 'boost': 'Boost', 'tokio': 'Tokio', 'uv': 'libuv', 'epoll': 'bare epoll'}
+PEERS = {'go': 'Go', 'boost': 'Boost', 'tokio': 'Tokio', 'uv': 'libuv', 'epoll': 'bare epoll', 'openssl': 'OpenSSL', 'ck': 'concurrencykit',
+         'moodycamel': 'moodycamel', 'mmsg': 'bare recvmmsg', 'plain': 'plain loop'}
 SERVERS = ('go', 'tokio', 'uv', 'epoll')
 
 # A row's program, worker counts, what --only keeps of it, peers that answer it, rounds (0: as many as asked for; one if
@@ -54,12 +55,30 @@ ROWS = {
     'P13': Row('timer', (1,), '', ('go',), 1),
     'P14': Row('sleep', (1,), '', ('go',)),
     'P15': Row('parked', (1,), '', ('go',), 1, 300),
+    'P17': Row('queue', (1, 2), 'spsc', ('ck', 'moodycamel')),
+    'P18': Row('queue', (1, 2), 'mpmc', ('ck', 'moodycamel')),
     'P19': Row('net', (1, 2), '', SERVERS, 5),
     'P20': Row('net', (1,), '', SERVERS, 5),
-    'P21': Row('net', (1,), '', ('go',), 1),
+    'P21': Row('net', (1,), '', SERVERS, 1),
     'P24': Row('wakeup', (2,), '', ('go',), 1),
     'P25': Row('stages', (2,), '', ('go',), 1),
     'P26': Row('idle', (2,), '', ('go',), 1),
+    'P27': Row('ctx', (1, 2), '', ('go',)),
+    'P30': Row('sync', (1, 2), '', ('go', 'boost')),
+    'P34': Row('group', (1, 2), 'children', ('go', 'boost')),
+    'P35': Row('group', (1, 2), 'an index', ()),
+    'P36': Row('future', (1, 2), '', ('go', 'boost')),
+    'P40': Row('local', (1, 2)),
+    'P41': Row('gen', (1, 2)),
+    'P50': Row('net', (1,), '', SERVERS, 5),
+    'P51': Row('net', (1,), '', SERVERS, 5),
+    'P52': Row('iowait', (1, 2), '', ('go', 'uv')),
+    'P53': Row('flow', (1, 2), '', ('go',)),
+    'P54': Row('resolve', (1, 2), '', ('go',)),
+    'P56': Row('udp', (1, 2), '', ('go', 'mmsg')),
+    'P57': Row('copies', (1, 2), '', ('go',)),
+    'P58': Row('file', (1, 2), '', ('go', 'plain')),
+    'P60': Row('tls', (1, 2), '', ('go', 'openssl')),
 }
 
 # (row, variant, workers): what weft wants to reach, in the unit of the answer
@@ -109,6 +128,9 @@ GOALS = {
     ('P15', 'create, warm', 1): 250,
     ('P15', 'wake and finish', 1): 140,
     ('P15', 'resident, each', 1): 4400,
+    ('P17', 'spsc, in turn', 1): 2130,
+    ('P17', 'spsc, two threads', 2): 2.9,
+    ('P18', 'mpmc, two threads', 2): 11,
     ('P19', 'echo, 50 connections, CPU a request', 1): 4.4,
     ('P19', 'echo, 50 connections, requests', 1): 228,
     ('P19', 'echo, 50 connections, system calls a request', 1): 2.03,
@@ -118,8 +140,9 @@ GOALS = {
     ('P24', 'wake, p99', 2): 100,
     ('P25', '4 stages of 1 us, capacity 16, speed-up', 2): 1.9,
     ('P26', 'idle, context switches a second', 2): 0,
+    ('P34', '100 children', 1): 100,
 }
-MORE_IS_BETTER = {'x', 'k/s'}
+MORE_IS_BETTER = {'x', 'k/s', 'M/s', 'GB/s'}
 
 # What `./dev demo` measures: the row, and what it keeps of it.
 DEMO = [('P1', 'one direction'), ('P2', 'yield, 1000'), ('P4', 'windows of 100, queued'), ('P6', '')]
@@ -147,6 +170,11 @@ README = [
     ('P24', 'wake, p99', 2, 'wake-up of a sleeping worker, p99'),
     ('P25', '4 stages of 1 us, capacity 16, speed-up', 2, 'pipeline of 1 us stages, 2 workers against 1'),
     ('P26', 'idle, context switches a second', 2, 'wake-ups of an idle process'),
+    ('P27', 'cancel of 100,000 tasks, each', 2, 'cancel one of 100,000 waiting tasks, 2 workers'),
+    ('P30', '200 tasks, 1 in 10 writes', 1, 'reader-writer lock, 200 tasks, 1 in 10 writes'),
+    ('P30', 'condition, round trip', 1, 'condition, round trip'),
+    ('P34', '100 children', 1, 'start and join a child of a group'),
+    ('P36', 'a task gives it', 1, 'start a task and await its future'),
     ('P19', 'echo, 50 connections, CPU a request', 1, 'TCP echo, 64 bytes, 50 connections, 1 worker: CPU a request'),
     ('P19', 'echo, 50 connections, requests', 1, 'the same: requests'),
     ('P19', 'echo, 50 connections, system calls a request', 1, 'the same: system calls a request'),
@@ -280,7 +308,7 @@ class Peers:
         src = os.path.join(BENCH, 'peers', 'c')
         out = os.path.join(self.dir, 'c-' + name)
         cc = os.environ.get('CC', 'cc')
-        sources = glob.glob(os.path.join(src, '*')) + [os.path.join(BENCH, 'http.h')]
+        sources = glob.glob(os.path.join(src, '*')) + [os.path.join(BENCH, h) for h in ('http.h', 'stream.h', 'filebench.h')]
         why = self.build(out, sources, shlex.split(cc) + ['-std=gnu11', '-D_GNU_SOURCE', '-O2', '-o', out,
                                                           os.path.join(src, name + '.c'), *libs, '-lpthread'])
         if not why:
@@ -288,10 +316,47 @@ class Peers:
         return why
 
     def uv(self):
-        return self.c('uv', '-luv')
+        """Two programs: the servers, and the row of what waits for a descriptor."""
+        why = self.c('uvpoll', '-luv') or self.c('uv', '-luv')
+        poll, serve = self.commands.pop('uvpoll', None), self.commands.get('uv')
+        if not why:
+            self.commands['uv'] = lambda row: (serve if is_net(row) else poll)(row)
+        return why
 
     def epoll(self):
         return self.c('epoll')
+
+    def mmsg(self):
+        return self.c('mmsg')
+    def plain(self):
+        return self.c('plain')
+    def openssl(self):
+        if not os.path.exists('/usr/include/openssl/ssl.h'):
+            return 'no OpenSSL here (Debian: libssl-dev)'
+        why = self.c('tls', '-lssl', '-lcrypto')
+        if not why:
+            self.commands['openssl'] = self.commands.pop('tls')
+        return why
+
+    def queue(self, name, compiler, header, package, *args):
+        """A peer of P17 and P18: NAME.c or NAME.cpp of peers/queue."""
+        source, = glob.glob(os.path.join(BENCH, 'peers', 'queue', name + '.c*'))
+        out = os.path.join(self.dir, 'queue-' + name)
+        if not os.path.exists(os.path.join('/usr/include', header)):
+            return 'no %s here (Debian: %s)' % (header, package)
+        version = output_of('dpkg-query', '-W', '-f=${Version}', package.split()[0]).partition('-')[0].partition('+')[0]
+        why = self.build(out, glob.glob(os.path.join(os.path.dirname(source), '*')) + [os.path.join(BENCH, 'queue.h')], shlex.split(compiler) + [
+            '-D_GNU_SOURCE', '-DPEER_VERSION="%s"' % version, '-O2', '-o', out, source, *args, '-lpthread'])
+        if not why:
+            self.commands[name] = lambda row: [out]
+        return why
+
+    def ck(self):
+        return self.queue('ck', os.environ.get('CC', 'cc') + ' -std=gnu11', 'ck_ring.h', 'libck-dev', '-lck')
+
+    def moodycamel(self):
+        return self.queue('moodycamel', os.environ.get('CXX', 'g++'), 'readerwriterqueue/readerwriterqueue.h',
+                          'libconcurrentqueue-dev libreaderwriterqueue-dev')
 
     def command(self, peer, row, workers, runs, quick, only, load):
         make = self.commands.get(peer)
@@ -417,13 +482,13 @@ def met(weft, goal):
     return 'yes' if (weft['median'] >= goal if more else weft['median'] <= goal) else 'no'
 
 
-def goals(answers):
-    """A line that counts the goals that are met and names the rest."""
+def goals(answers, names=True):
+    """A line that counts the goals that are met, and names the rest."""
     asked = [(a, GOALS.get((a['name'], a['variant'], a['workers']))) for a in answers if 'peer' not in a]
     asked = [(a, goal) for a, goal in asked if goal is not None]
     missed = ['%s %s %dw (%s, goal %s)' % (a['name'], a['variant'], a['workers'], number(a['median']), number(goal))
               for a, goal in asked if met(a, goal) == 'no']
-    return '%d of %d goals are met%s' % (len(asked) - len(missed), len(asked), '; not: ' + '; '.join(missed) if missed else '')
+    return '%d of %d goals are met%s' % (len(asked) - len(missed), len(asked), '; not: ' + '; '.join(missed) if missed and names else '')
 
 
 def table(answers, out):
@@ -501,7 +566,7 @@ def readme(path):
         [os.path.relpath(path, ROOT)] + facts), END]
     if not write_between('README.md', lines):
         return 1
-    lines = [BEGIN] + markdown(answers) + ['', goals(answers) + '.', ''] + lines[-2:]
+    lines = [BEGIN] + markdown(answers) + ['', goals(answers, False) + '.', ''] + lines[-2:]
     if not write_between(os.path.join('docs', 'performance.md'), lines):
         return 1
     say('README.md, docs/performance.md: figures from ' + os.path.relpath(path, ROOT))

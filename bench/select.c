@@ -87,7 +87,7 @@ static void feed(chan **c, uint64_t n, waitgroup *g)
 	wg_done(g);
 }
 
-static int64_t blocking(uint64_t n, void *arg)
+static int64_t select_blocking(uint64_t n, void *arg)
 {
 	chan *c[8];
 	waitgroup g = {0};
@@ -121,7 +121,7 @@ static int body(void *arg)
 	bench_measure(b, "P9", "2 ready", two_ready, NULL);
 	bench_measure(b, "P9", "8 ready", eight_ready, NULL);
 	bench_measure(b, "P9", "8 none ready, default", none_ready, NULL);
-	bench_measure(b, "P9", "8 blocking", blocking, NULL);
+	bench_measure(b, "P9", "8 blocking", select_blocking, NULL);
 	return 0;
 }
 

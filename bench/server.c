@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * server.c - the server of P19, P20 and P21: TCP echo and HTTP hello, straight-line, a task per connection.
+ * server.c - the server of P19 to P21, P50 and P51, straight-line, a task per connection: TCP echo, HTTP hello, one that closes what it accepts, one that reads all, one that
+ * writes without end.
  *
- *     bench_server --mode echo|http [--workers N] [--port P]
+ *     bench_server --mode echo|http|accept|sink|source [--workers N] [--port P]
  *
- * Prints "port N" and serves until killed. bench/net.py starts it and the peers' servers, and bench/load.c asks them.
+ * Prints "port N" and serves until killed. bench/net.py starts it and the peers' servers, and bench/load.c, visit.c and pour.c ask them.
  */
 #include "bench.h"
 #include "http.h"
+#include "stream.h"
 
 static struct http_replies replies;
-
-static struct {
-	int workers, port;
-	bool http;
-} opt = {.workers = 1};
 
 static void echo(weft_tcp *c)
 {
@@ -57,8 +54,45 @@ static void http(weft_tcp *c)
 	weft_tcp_close(c);
 }
 
+static void sink(weft_tcp *c)
+{
+	char *buf = bench_need(malloc(STREAM_BLOCK), "a block");
+	uint64_t all = 0;
+	ssize_t n;
+
+	while ((n = weft_tcp_read(c, buf, STREAM_BLOCK)) > 0)
+		all += (uint64_t)n;
+	stream_put(buf, all);
+	if (n == 0)
+		weft_tcp_write(c, buf, 8, NULL);
+	weft_tcp_close(c);
+	free(buf);
+}
+
+static void source(weft_tcp *c)
+{
+	char *buf = bench_need(malloc(STREAM_BLOCK), "a block");
+
+	stream_fill(buf);
+	while (weft_tcp_write(c, buf, STREAM_BLOCK, NULL) > 0)
+		;
+	weft_tcp_close(c);
+	free(buf);
+}
+
+static const struct mode {
+	const char *name;
+	void (*serve)(weft_tcp *c); /* as a task; NULL: closed at once */
+} modes[] = {{"echo", echo}, {"http", http}, {"accept", NULL}, {"sink", sink}, {"source", source}};
+
+static struct {
+	int workers, port;
+	const struct mode *mode;
+} opt = {.workers = 1};
+
 static int serve(void *arg)
 {
+	void (*fn)(weft_tcp * c) = opt.mode->serve;
 	weft_tcp_listener *l;
 	weft_addr addr;
 	weft_tcp *c;
@@ -70,14 +104,18 @@ static int serve(void *arg)
 	MUST(weft_tcp_listener_addr(l, &addr));
 	printf("port %d\n", weft_addr_port(&addr));
 	fflush(stdout);
-	while (MUST(weft_tcp_accept(l, &c)) == 0)
-		MUST(opt.http ? weft_go(http, c) : weft_go(echo, c));
+	while (MUST(weft_tcp_accept(l, &c)) == 0) {
+		if (fn)
+			MUST(weft_go(fn, c));
+		else
+			weft_tcp_close(c);
+	}
 	return 0;
 }
 
 static void usage(void)
 {
-	fputs("usage: bench_server --mode echo|http [--workers N] [--port P]\n", stderr);
+	fputs("usage: bench_server --mode echo|http|accept|sink|source [--workers N] [--port P]\n", stderr);
 	exit(2);
 }
 
@@ -95,8 +133,11 @@ int main(int argc, char **argv)
 		else
 			usage();
 	}
-	opt.http = strcmp(mode, "http") == 0;
-	if (argc % 2 == 0 || (!opt.http && strcmp(mode, "echo") != 0))
+	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
+		if (strcmp(modes[i].name, mode) == 0)
+			opt.mode = &modes[i];
+	}
+	if (argc % 2 == 0 || !opt.mode)
 		usage();
 	http_replies_init(&replies);
 	return MUST(weft_run(serve, NULL, &(weft_opts){.workers = opt.workers}));

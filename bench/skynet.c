@@ -3,7 +3,7 @@
  * skynet.c - P12: how long does a tree of tasks take, ten to a node, a million leaves, each sending its number up?
  *
  * Default order: children are queued, and run when their parent waits for them. Run at once: a child runs before its
- * parent starts the next one, and the parent queues behind everything that is ready.
+ * parent starts the next one, and the parent goes on when it waits or ends.
  */
 #include "bench.h"
 

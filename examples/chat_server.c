@@ -14,8 +14,8 @@
  *
  * Prints "listening on ADDRESS". SIGINT or SIGTERM end it: clients are told, and dismissed.
  */
-#include "signals.h"
 #include <ctype.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,8 +44,7 @@ struct client {
 
 struct room {
 	chan *messages, *entering, *leaving; /* to the broadcaster: struct line, struct client *, struct client * */
-	chan *closing;                       /* closed when the server is to end */
-	waitgroup tasks, broadcaster;        /* the tasks of connections, and the broadcaster's */
+	ctx *stop;                           /* ends with a signal */
 };
 
 __attribute__((format(printf, 2, 3))) static void print_line(struct line *l, const char *format, ...)
@@ -87,10 +86,11 @@ static void take_off(struct client **list, struct client *c)
 }
 
 /* Nobody cancels it, so select always ends with a case. */
-static void broadcast(struct room *r)
+static int broadcast(void *arg)
 {
 	enum { MESSAGE, ENTERING, LEAVING, CLOSING };
 	struct client *here = NULL, *c;
+	struct room *r = arg;
 	bool closing = false;
 	struct line l;
 
@@ -99,15 +99,13 @@ static void broadcast(struct room *r)
 			[MESSAGE] = CASE_RECV(r->messages, &l),
 			[ENTERING] = CASE_RECV(r->entering, &c),
 			[LEAVING] = CASE_RECV(r->leaving, &c),
-			[CLOSING] = CASE_RECV(closing ? NULL : r->closing, NULL), /* NULL: never again */
+			[CLOSING] = CASE_DONE(closing ? NULL : r->stop, NULL), /* NULL: never again */
 		};
 
 		switch (chan_select(k, 4)) {
 		case MESSAGE:
-			if (k[MESSAGE].status == WEFT_ECLOSED) { /* all have left */
-				wg_done(&r->broadcaster);
-				return;
-			}
+			if (k[MESSAGE].status == WEFT_ECLOSED) /* all have left */
+				return 0;
 			for (c = here; c; c = c->next)
 				tell(c, &l);
 			break;
@@ -152,41 +150,26 @@ static void write_lines(struct client *c)
 struct input {
 	char text[LINE_MAX_BYTES + 1]; /* the line last read, a string */
 	bool too_long;                 /* and its rest is lost */
-	size_t at, have;               /* in buf */
+	weft_rd from;
 	char buf[1024];
 };
 
 /* Reads a line, which ends with LF or CR LF, or where the input ends. Control characters are dropped: nobody shall steer another's terminal. */
-static bool read_line(tcp *conn, struct input *in)
+static bool read_line(struct input *in)
 {
 	size_t length = 0;
-	ssize_t n;
+	char *line;
+	ssize_t n = rd_line(&in->from, &line);
 
-	in->too_long = false;
-	for (;;) {
-		for (; in->at < in->have; in->at++) {
-			char ch = in->buf[in->at];
-
-			if (ch == '\n') {
-				in->at++;
-				in->text[length] = '\0';
-				return true;
-			}
-			if (iscntrl((unsigned char)ch))
-				continue;
-			if (length < LINE_MAX_BYTES)
-				in->text[length++] = ch;
-			else
-				in->too_long = true;
-		}
-		n = tcp_read(conn, in->buf, sizeof in->buf);
-		in->at = 0;
-		in->have = n > 0 ? (size_t)n : 0;
-		if (n <= 0) {
-			in->text[length] = '\0';
-			return n == 0 && length > 0;
-		}
+	in->too_long = n > LINE_MAX_BYTES || n == WEFT_ENOBUFS;
+	if (n == WEFT_ENOBUFS)
+		n = rd_skip(&in->from, '\n') < 0 ? -1 : 0;
+	for (ssize_t i = 0; i < n && length < LINE_MAX_BYTES; i++) {
+		if (!iscntrl((unsigned char)line[i]))
+			in->text[length++] = line[i];
 	}
+	in->text[length] = '\0';
+	return n >= 0;
 }
 
 static bool name_good(const char *name)
@@ -232,9 +215,9 @@ static void talk(struct room *r, struct client *c)
 	print_line(&l, "* %s has come", c->name);
 	chan_send(r->messages, &l);
 
-	in.at = in.have = 0;
-	while (read_line(c->conn, &in)) {
-		if (!in.text[0])
+	rd_init(&in.from, tcp_io(c->conn), in.buf, sizeof in.buf);
+	while (read_line(&in)) {
+		if (!in.text[0] && !in.too_long)
 			continue;
 		if (understand(c, &in, &l))
 			chan_send(r->messages, &l);
@@ -248,120 +231,76 @@ static void talk(struct room *r, struct client *c)
 	chan_send(r->messages, &l);
 }
 
-/* A connection: reads, and has a second task that writes. */
-static void serve(struct room *r, tcp *conn)
+/* A connection: reads, and has a second task that writes. Nothing in it is cancelled, so nobody has to look for that: when the server ends, it is dismissed. */
+static void visit(struct room *r, struct client *c)
+{
+	wg_add(&c->users, 2); /* the writer and the broadcaster */
+	if (go(write_lines, c) != 0)
+		return;
+	talk(r, c);
+	tcp_set_deadline(c->conn, FOREVER, weft_in(MOMENT)); /* who has left may still read what was said before */
+	wg_wait(&c->users);
+}
+
+static int serve(tcp *conn, void *arg)
 {
 	struct client me = {.conn = conn, .out = chan_make(sizeof(struct line), QUEUE)};
 	weft_addr peer;
 
-	if (me.out && tcp_peer(conn, &peer) == 0 && addr_format(&peer, me.name, sizeof me.name) > 0) {
-		wg_add(&me.users, 2); /* the writer and the broadcaster */
-		if (go(write_lines, &me) == 0) {
-			talk(r, &me);
-			tcp_set_deadline(conn, FOREVER, weft_in(MOMENT)); /* who has left may still read what was said before */
-			wg_wait(&me.users);
-		}
-	}
+	if (me.out && tcp_peer(conn, &peer) == 0 && addr_format(&peer, me.name, sizeof me.name) > 0)
+		WITH_SHIELD visit(arg, &me); /* from a second signal */
 	chan_free(me.out);
-	tcp_close(conn);
-	wg_done(&r->tasks);
+	return 0;
 }
 
 /* --- the server --- */
 
-struct options {
-	const char *address;
-	int signals;
-};
-
-/* Accepts until the listener is closed. Returns why it stopped: WEFT_ECLOSED, or an error. */
-static int accept_all(tcp_listener *l, struct room *r)
+static void ready(const weft_addr *at, void *arg)
 {
-	tcp *conn;
-	int rc;
+	char text[WEFT_ADDR_TEXT];
 
-	while ((rc = tcp_accept(l, &conn)) == 0) {
-		wg_add(&r->tasks, 1);
-		rc = go(serve, r, conn);
-		if (rc != 0) {
-			fprintf(stderr, "chat_server: a client is refused: %s\n", weft_strerror(rc));
-			tcp_close(conn);
-			wg_done(&r->tasks);
-		}
-	}
-	return rc;
+	(void)arg;
+	if (addr_format(at, text, sizeof text) > 0)
+		printf("listening on %s\n", text);
+	fflush(stdout);
 }
 
-/* Opens the room, serves, and closes it: clients leave first, then the broadcaster. Nothing is cancelled, so nobody has to look for that. */
-static int serve_all(tcp_listener *l, int signals)
+/* Opens the room, serves, and closes it: clients leave first, then the broadcaster. */
+static int run(const char *address)
 {
 	struct room r = {.messages = chan_make(sizeof(struct line), 0),
 			 .entering = chan_make(sizeof(struct client *), 0),
 			 .leaving = chan_make(sizeof(struct client *), 0),
-			 .closing = chan_make(0, 0)};
-	struct stopper stopper;
+			 .stop = ctx_on_signal(NULL, SIGTERM, SIGINT)};
+	task *broadcaster;
 	int rc = WEFT_ENOMEM;
 
-	if (r.messages && r.entering && r.leaving && r.closing) {
-		wg_add(&r.broadcaster, 1);
-		rc = go(broadcast, &r);
-	}
-	if (rc == 0) {
-		rc = stopper_start(&stopper, signals, l);
-		if (rc == 0) {
-			rc = accept_all(l, &r);
-			stopper_end(&stopper);
-		}
-		chan_close(r.closing);
-		wg_wait(&r.tasks);
+	if (r.messages && r.entering && r.leaving && r.stop)
+		rc = go_opts(&broadcaster, broadcast, &r, NULL);
+	if (rc == 0) { /* more listeners would let a second server in on their port */
+		rc = tcp_serve_addr(address, serve, &r, &(serve_opts){.ctx = r.stop, .grace = FOREVER, .listeners = 1, .ready = ready});
 		chan_close(r.messages);
-		wg_wait(&r.broadcaster);
+		task_join(broadcaster, NULL);
 	}
-	chan_free(r.closing);
+	ctx_free(r.stop);
 	chan_free(r.leaving);
 	chan_free(r.entering);
 	chan_free(r.messages);
 	return rc;
 }
 
-static int run(void *arg)
+WEFT_MAIN(argc, argv)
 {
-	struct options *o = arg;
-	char text[WEFT_ADDR_TEXT];
-	tcp_listener *l;
-	weft_addr addr;
-	int rc;
-
-	rc = tcp_listen(&l, o->address, NULL);
-	if (rc != 0) {
-		fprintf(stderr, "chat_server: %s: %s\n", o->address, weft_strerror(rc));
-		return 1;
-	}
-	if (tcp_listener_addr(l, &addr) == 0 && addr_format(&addr, text, sizeof text) > 0)
-		printf("listening on %s\n", text);
-	fflush(stdout);
-	rc = serve_all(l, o->signals);
-	if (rc != WEFT_ECLOSED)
-		fprintf(stderr, "chat_server: %s\n", weft_strerror(rc));
-	tcp_listener_close(l);
-	return rc != WEFT_ECLOSED;
-}
-
-int main(int argc, char **argv)
-{
-	struct options o = {argc > 1 ? argv[1] : "127.0.0.1:7001", signals_open()};
+	const char *address = argc > 1 ? argv[1] : "127.0.0.1:7001";
 	int rc;
 
 	if (argc > 2) {
 		fprintf(stderr, "usage: chat_server [ADDRESS]\n");
 		return 2;
 	}
-	if (o.signals < 0) {
-		perror("chat_server: signals");
-		return 1;
-	}
-	rc = weft_run(run, &o, NULL);
-	if (rc < 0)
-		fprintf(stderr, "chat_server: the runtime could not run: %s\n", weft_strerror(rc));
-	return rc != 0;
+	rc = run(address);
+	if (rc == 0 || rc == WEFT_ETIMEDOUT) /* that one: a second signal came */
+		return 0;
+	fprintf(stderr, "chat_server: %s: %s\n", address, weft_strerror(rc));
+	return 1;
 }

@@ -6,10 +6,10 @@
  *                                           SECONDS: what a client may take for a request, and between two; default 10
  *
  * Requests are read by RFC 9112, and strictly: what two programs could read in two ways (a bare CR or LF, two lengths, a folded header) is
- * refused. Prints "listening on ADDRESS". SIGINT or SIGTERM end it, as they end echo_server.c, where that part is explained.
+ * refused. Prints "listening on ADDRESS". SIGINT or SIGTERM end it, as they end echo_server.c.
  */
-#include "signals.h"
 #include <ctype.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,10 +25,13 @@
 struct session {
 	tcp *conn;
 	int64_t patience; /* nanoseconds that the client may take */
-	size_t have;      /* bytes in buf: the request that is read now, and what came after it */
-	time_t date_of;   /* the second that date says */
+	weft_rd in;
+	weft_wr out;
+	time_t date_of; /* the second that date says */
 	char date[32];
-	char buf[HEAD_MAX];
+	char head[HEAD_MAX];    /* of the request that is read now */
+	char buf[HEAD_MAX + 1]; /* in's */
+	char out_buf[2048];
 };
 
 struct request {
@@ -41,17 +44,17 @@ struct request {
 /* --- reading the head of a request --- */
 
 /* Looks at the bytes from *seen on. Returns the length of the head once its empty line is there, 0 before, 400 for bytes that no head has. */
-static int find_end(struct session *k, size_t *seen, size_t *length)
+static int find_end(const char *p, size_t have, size_t *seen, size_t *length)
 {
-	for (; *seen < k->have; ++*seen) {
-		unsigned char ch = (unsigned char)k->buf[*seen];
-		bool after_cr = *seen > 0 && k->buf[*seen - 1] == '\r';
+	for (; *seen < have; ++*seen) {
+		unsigned char ch = (unsigned char)p[*seen];
+		bool after_cr = *seen > 0 && p[*seen - 1] == '\r';
 
 		if ((ch == '\n') != after_cr) /* CR and LF come together or not at all */
 			return 400;
 		if (iscntrl(ch) && ch != '\r' && ch != '\n' && ch != '\t')
 			return 400;
-		if (ch == '\n' && *seen >= 3 && k->buf[*seen - 2] == '\n') {
+		if (ch == '\n' && *seen >= 3 && p[*seen - 2] == '\n') {
 			*length = *seen + 1;
 			return 0;
 		}
@@ -59,36 +62,32 @@ static int find_end(struct session *k, size_t *seen, size_t *length)
 	return 0;
 }
 
-static void consume(struct session *k, size_t n)
-{
-	k->have -= n;
-	memmove(k->buf, k->buf + n, k->have);
-}
-
-/* Reads until a whole head is at the start of the buffer. Returns 0 and its length, the status to refuse it with, or -1: there is none to come. */
+/* Reads a whole head. Returns 0 and its length, the status to refuse it with, or -1: there is none to come. */
 static int read_head(struct session *k, size_t *length)
 {
 	size_t seen = 0;
+	const char *p;
 	int status;
 
 	for (*length = 0;;) {
-		ssize_t n;
+		ssize_t n = rd_peek(&k->in, seen + 1, &p); /* more than was seen before */
 
-		while (k->have >= 2 && memcmp(k->buf, "\r\n", 2) == 0) { /* empty lines before a request are to be overlooked */
-			consume(k, 2);
-			seen = 0;
-		}
-		status = find_end(k, &seen, length);
-		if (status != 0 || *length != 0)
-			return status;
-		if (k->have == sizeof k->buf)
+		if (n == WEFT_ENOBUFS)
 			return 431;
-		n = tcp_read(k->conn, k->buf + k->have, sizeof k->buf - k->have);
-		if (n == WEFT_ETIMEDOUT && k->have > 0)
+		if (n == WEFT_ETIMEDOUT && rd_buffered(&k->in) > 0)
 			return 408;
-		if (n <= 0) /* the end, an idle client, or one that is gone */
+		if (n < 0) /* the end, an idle client, or one that is gone */
 			return -1;
-		k->have += (size_t)n;
+		if (n >= 2 && memcmp(p, "\r\n", 2) == 0) { /* empty lines before a request are to be overlooked */
+			rd_discard(&k->in, 2, NULL);
+			seen = 0;
+			continue;
+		}
+		status = find_end(p, (size_t)n, &seen, length);
+		if (status != 0)
+			return status;
+		if (*length != 0)
+			return rd_full(&k->in, k->head, *length, NULL) < 0 ? -1 : 0; /* all of it is there */
 	}
 }
 
@@ -235,21 +234,16 @@ static const char *date(struct session *k)
 	return k->date;
 }
 
-/* Returns 0, or a negative code: the client is gone. */
-static int reply(struct session *k, const struct request *r, int status)
+/* Goes out before the next wait for a request. False: the client is gone. */
+static bool reply(struct session *k, const struct request *r, int status)
 {
 	const char *connection = !r->keep ? "Connection: close\r\n" : r->http10 ? "Connection: keep-alive\r\n" : "";
 	const char *allow = status == 405 ? "Allow: GET, HEAD\r\n" : "";
 	const char *text = status == 200 ? "Hello, world!" : reason(status);
-	char out[512];
-	int n = snprintf(out, sizeof out, "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n%s%s\r\n%s\n",
-			 status, reason(status), date(k), strlen(text) + 1, allow, connection, text);
-	ssize_t sent;
+	ssize_t n = wr_printf(&k->out, "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n%s%s\r\n", status,
+			      reason(status), date(k), strlen(text) + 1, allow, connection);
 
-	if (r->head)
-		n -= (int)strlen(text) + 1;
-	sent = tcp_write(k->conn, out, (size_t)n, NULL);
-	return sent < 0 ? (int)sent : 0;
+	return n >= 0 && (r->head || wr_printf(&k->out, "%s\n", text) >= 0);
 }
 
 /* The client has as long for this as for a request, whatever it did before. */
@@ -258,25 +252,6 @@ static void start_clock(struct session *k)
 	int64_t end = weft_in(k->patience);
 
 	tcp_set_deadline(k->conn, end, end);
-}
-
-/* Reads the body and drops it. What came with the head is in the buffer, the rest has yet to come. */
-static bool skip_body(struct session *k, size_t length)
-{
-	while (length > 0) {
-		size_t n = k->have < length ? k->have : length;
-		ssize_t got;
-
-		consume(k, n);
-		length -= n;
-		if (length == 0)
-			break;
-		got = tcp_read(k->conn, k->buf, sizeof k->buf);
-		if (got <= 0)
-			return false;
-		k->have = (size_t)got;
-	}
-	return true;
 }
 
 /* What follows an answer. */
@@ -293,132 +268,77 @@ static enum next answer(struct session *k)
 	status = read_head(k, &length);
 	if (status < 0)
 		return NOTHING;
-	if (status == 0) {
-		status = parse_head(k->buf, length, &r);
-		consume(k, length);
-	}
+	if (status == 0)
+		status = parse_head(k->head, length, &r);
 	/* After any other status it is not known where the next request begins: r.keep is false then. */
-	if ((status == 200 || status == 405) && !skip_body(k, r.length))
+	if ((status == 200 || status == 405) && rd_discard(&k->in, r.length, NULL) < 0) /* the body is of no interest */
 		return NOTHING;
-	start_clock(k);
-	if (reply(k, &r, status) != 0)
+	if (!reply(k, &r, status))
 		return NOTHING;
 	return r.keep ? REQUEST : CLOSE;
 }
 
-/* Says that no more is sent, and reads on for a moment: to close with input unread would cut the connection, maybe before the reply is read. */
+/* Sends the last answer, says that no more comes, and reads on for a moment: to close with input unread would cut the connection, maybe before the reply is read. */
 static void linger(struct session *k)
 {
-	int64_t end = weft_in(MOMENT);
+	int64_t end;
 
+	start_clock(k);
+	wr_flush(&k->out);
 	tcp_shutdown(k->conn, SHUT_WR);
+	end = weft_in(MOMENT);
 	tcp_set_deadline(k->conn, end, end);
-	while (tcp_read(k->conn, k->buf, sizeof k->buf) > 0)
+	while (rd_read(&k->in, k->head, sizeof k->head) > 0)
 		;
 }
 
-static void serve(tcp *conn, int64_t patience, waitgroup *tasks)
+static int serve(tcp *conn, void *arg)
 {
+	int64_t *patience = arg;
 	struct session k;
 	enum next next;
 
 	k.conn = conn;
-	k.patience = patience;
-	k.have = 0;
+	k.patience = *patience;
 	k.date_of = 0;
+	rd_init(&k.in, tcp_io(conn), k.buf, sizeof k.buf);
+	wr_init(&k.out, tcp_io(conn), k.out_buf, sizeof k.out_buf);
+	rd_tie(&k.in, &k.out);
 	while ((next = answer(&k)) == REQUEST)
 		;
 	if (next == CLOSE)
 		linger(&k);
-	tcp_close(conn);
-	wg_done(tasks);
+	return 0;
 }
 
 /* --- the server --- */
 
-struct options {
-	const char *address;
-	int64_t patience;
-	int signals;
-};
-
-/* Accepts until the listener is closed. Returns why it stopped: WEFT_ECLOSED, or an error. */
-static int accept_all(tcp_listener *l, int64_t patience, waitgroup *tasks)
+static void ready(const weft_addr *at, void *arg)
 {
-	tcp *conn;
-	int rc;
-
-	while ((rc = tcp_accept(l, &conn)) == 0) {
-		wg_add(tasks, 1);
-		rc = go(serve, conn, patience, tasks);
-		if (rc != 0) {
-			fprintf(stderr, "http_hello: a connection is refused: %s\n", weft_strerror(rc));
-			tcp_close(conn);
-			wg_done(tasks);
-		}
-	}
-	return rc;
-}
-
-/* Serves until a signal comes, then gives the connections a moment, and cuts the rest. Returns why it stopped accepting. */
-static int serve_all(tcp_listener *l, int signals, int64_t patience)
-{
-	ctx *scope = ctx_make(NULL), *up;
-	struct stopper stopper;
-	waitgroup tasks = {0};
-	int rc = scope ? stopper_start(&stopper, signals, l) : WEFT_ENOMEM;
-
-	if (rc == 0) {
-		up = ctx_enter(scope); /* the tasks started from here on are ended by cancelling it */
-		rc = accept_all(l, patience, &tasks);
-		ctx_leave(up);
-		wg_wait_until(&tasks, weft_in(MOMENT));
-		ctx_cancel(scope, WEFT_REASON_CANCELED);
-		wg_wait(&tasks);
-		stopper_end(&stopper);
-	}
-	ctx_free(scope);
-	return rc;
-}
-
-static int run(void *arg)
-{
-	struct options *o = arg;
 	char text[WEFT_ADDR_TEXT];
-	tcp_listener *l;
-	weft_addr addr;
-	int rc;
 
-	rc = tcp_listen(&l, o->address, NULL);
-	if (rc != 0) {
-		fprintf(stderr, "http_hello: %s: %s\n", o->address, weft_strerror(rc));
-		return 1;
-	}
-	if (tcp_listener_addr(l, &addr) == 0 && addr_format(&addr, text, sizeof text) > 0)
+	(void)arg;
+	if (addr_format(at, text, sizeof text) > 0)
 		printf("listening on %s\n", text);
 	fflush(stdout);
-	rc = serve_all(l, o->signals, o->patience);
-	if (rc != WEFT_ECLOSED)
-		fprintf(stderr, "http_hello: %s\n", weft_strerror(rc));
-	tcp_listener_close(l);
-	return rc != WEFT_ECLOSED;
 }
 
-int main(int argc, char **argv)
+WEFT_MAIN(argc, argv)
 {
-	struct options o = {argc > 1 ? argv[1] : "127.0.0.1:8080", (argc > 2 ? atoi(argv[2]) : 10) * SEC, signals_open()};
+	const char *address = argc > 1 ? argv[1] : "127.0.0.1:8080";
+	int64_t patience = (argc > 2 ? atoi(argv[2]) : 10) * SEC;
+	serve_opts o = {.grace = MOMENT, .listeners = 1, .ready = ready}; /* more listeners would let a second server in on their port */
 	int rc;
 
-	if (argc > 3 || o.patience <= 0) {
+	if (argc > 3 || patience <= 0) {
 		fprintf(stderr, "usage: http_hello [ADDRESS [SECONDS]]\n");
 		return 2;
 	}
-	if (o.signals < 0) {
-		perror("http_hello: signals");
-		return 1;
-	}
-	rc = weft_run(run, &o, NULL);
-	if (rc < 0)
-		fprintf(stderr, "http_hello: the runtime could not run: %s\n", weft_strerror(rc));
-	return rc != 0;
+	o.ctx = ctx_on_signal(NULL, SIGTERM, SIGINT);
+	rc = o.ctx ? tcp_serve_addr(address, serve, &patience, &o) : WEFT_ENOMEM;
+	ctx_free(o.ctx);
+	if (rc == 0 || rc == WEFT_ETIMEDOUT) /* that one: some were cut */
+		return 0;
+	fprintf(stderr, "http_hello: %s: %s\n", address, weft_strerror(rc));
+	return 1;
 }

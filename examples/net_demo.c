@@ -10,18 +10,15 @@
  * however it ends. The client is weft, too: a task per connection, on real sockets. Every reply is checked, byte for byte; exit status 0 means that
  * all were right, and that all servers ended well.
  */
-#include "signals.h"
 #include <ctype.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
+#include <unistd.h>
 #include <weft.h>
 
 #define CONNECTIONS 1000
@@ -32,82 +29,54 @@
 
 struct child {
 	const char *name;
-	pid_t pid; /* 0: not started */
-	int out;   /* its standard output, which ends when it does */
+	proc *proc; /* NULL: not started */
 	char address[WEFT_ADDR_TEXT];
 };
 
-static int stuck_server(void);
-
-/* In the child. Does not return. */
-static void become(const char *name, int out, pid_t parent)
-{
-	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-	sigset_t none;
-	char *slash;
-
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent || n < 0 || dup2(out, STDOUT_FILENO) < 0)
-		_exit(1);
-	if (strcmp(name, "stuck") == 0)
-		exit(stuck_server());
-	path[n] = '\0';
-	slash = strrchr(path, '/');
-	if ((size_t)(slash + 1 - path) + strlen(name) < sizeof path) {
-		strcpy(slash + 1, name);
-		execl(path, name, "127.0.0.1:0", (char *)NULL);
-	}
-	fprintf(stderr, "net_demo: %s: %s\n", path, strerror(errno));
-	_exit(1);
-}
-
-/* Starts a server and waits until it says where it listens. Before there are threads: a fork keeps only one. */
+/* Starts a server, "stuck" or a program next to this one, and waits until it says where it listens. Returns 0 or a negative code. */
 static int start(struct child *c, const char *name)
 {
-	pid_t parent = getpid();
-	int out[2];
-	FILE *f;
+	char path[PATH_MAX + NAME_MAX] = "", buf[256], *line;
+	ssize_t rc = readlink("/proc/self/exe", path, PATH_MAX - 1);
+	bool stuck = strcmp(name, "stuck") == 0;
+	weft_rd said;
 
+	if (!stuck && rc > 0)
+		strcpy(strrchr(path, '/') + 1, name);
 	c->name = name;
-	if (pipe2(out, O_CLOEXEC) != 0)
-		return -errno;
 	fflush(stdout);
-	c->pid = fork();
-	if (c->pid == 0)
-		become(name, out[1], parent);
-	close(out[1]);
-	c->out = out[0];
-	f = c->pid > 0 ? fdopen(dup(c->out), "r") : NULL;
-	if (!f || fscanf(f, "listening on %79s", c->address) != 1) {
-		fprintf(stderr, "net_demo: %s does not start\n", name);
-		if (f)
-			fclose(f);
-		return -1;
+	rc = proc_spawn(&c->proc, &(proc_opts){.argv = (const char *const[]){path, stuck ? "--stuck" : "127.0.0.1:0", NULL},
+					       .out = PROC_PIPE,
+					       .pgroup = PROC_OWN_GROUP, /* Ctrl-C is for us, who then end it */
+					       .pdeathsig = SIGKILL});
+	if (rc == 0) {
+		rd_init(&said, pipe_io(proc_out_pipe(c->proc)), buf, sizeof buf);
+		rc = rd_line_until(&said, &line, weft_in(PATIENCE));
 	}
-	fclose(f);
-	return 0;
+	if (rc >= 0)
+		rc = sscanf(line, "listening on %79s", c->address) == 1 ? 0 : WEFT_EINVAL;
+	if (rc < 0)
+		fprintf(stderr, "net_demo: %s does not start: %s\n", path, weft_strerror((int)rc));
+	return (int)rc;
 }
 
 /* Ends a server. Returns 0 if it ended as it should. */
 static int stop(struct child *c)
 {
-	struct pollfd end = {.fd = c->out, .events = POLLIN};
-	int status = -1;
+	proc_status st = {.code = -1};
 
-	if (c->pid <= 0)
+	if (!c->proc)
 		return 0;
-	kill(c->pid, SIGTERM);
-	if (poll(&end, 1, PATIENCE / MS) != 1)
-		kill(c->pid, SIGKILL);
-	waitpid(c->pid, &status, 0);
-	close(c->out);
-	if (status != 0)
-		fprintf(stderr, "net_demo: %s ended with %s %d\n", c->name, WIFSIGNALED(status) ? "signal" : "exit status",
-			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	return status != 0;
+	proc_kill(c->proc, SIGTERM);
+	if (proc_wait_until(c->proc, &st, weft_in(PATIENCE)) != 0) {
+		proc_kill(c->proc, SIGKILL);
+		proc_wait(c->proc, &st);
+	}
+	proc_free(c->proc);
+	if (st.code != 0)
+		fprintf(stderr, "net_demo: %s ended with %s %d\n", c->name, st.signal ? "signal" : "exit status",
+			st.signal ? st.signal : st.code);
+	return st.code != 0;
 }
 
 /* --- delays: sixteen classes for each power of two nanoseconds --- */
@@ -302,8 +271,8 @@ static double load_quantile(struct load *l, double part)
 /* --- the server with a stuck worker --- */
 
 struct stuck {
-	waitgroup tasks;
 	chan *begun; /* receives a signal when the task spins */
+	atomic_uint visits;
 	atomic_bool spinning;
 	atomic_int thread;       /* the task spins on this thread; 0: it does not */
 	atomic_ulong replies[2]; /* while it spins: on connections of the other worker, and of the stuck one */
@@ -324,7 +293,6 @@ static int spin(void *arg)
 	while (atomic_load_explicit(&s->spinning, memory_order_relaxed))
 		;
 	atomic_store(&s->thread, 0);
-	wg_done(&s->tasks);
 	return 0;
 }
 
@@ -332,24 +300,23 @@ static int spin(void *arg)
 static void spin_for(struct stuck *s, tcp *conn)
 {
 	char text[64];
+	task *t;
 	int n;
 
 	atomic_store(&s->spinning, true);
-	wg_add(&s->tasks, 1);
-	if (go_opts(NULL, spin, s, &(task_opts){.worker = 2}) != 0) {
-		wg_done(&s->tasks);
+	if (go_opts(&t, spin, s, &(task_opts){.worker = 2}) != 0)
 		return;
-	}
 	chan_recv(s->begun, NULL);
 	if (tcp_write(conn, "spins\n", 6, NULL) > 0)
 		tcp_read(conn, text, sizeof text);
 	atomic_store(&s->spinning, false);
+	WITH_SHIELD task_join(t, NULL);
 	n = snprintf(text, sizeof text, "%lu %lu\n", atomic_load(&s->replies[0]), atomic_load(&s->replies[1]));
 	tcp_write(conn, text, (size_t)n, NULL);
 }
 
 /* An echo, with an ear for "spin". */
-static int serve_visit(void *arg)
+static int visit(void *arg)
 {
 	struct visit *v = arg;
 	struct stuck *s = v->server;
@@ -369,66 +336,43 @@ static int serve_visit(void *arg)
 		if (thread)
 			atomic_fetch_add(&s->replies[thread == home], 1);
 	}
-	tcp_close(v->conn);
-	free(v);
-	wg_done(&s->tasks);
 	return 0;
 }
 
-/* Connections start on both workers in turn. */
-static int accept_visits(tcp_listener *l, struct stuck *s)
+/* Connections are those of both workers in turn: each has a task that starts there. It is cancelled with this one, so it does end. */
+static int host(tcp *conn, void *arg)
 {
-	tcp *conn;
-	int rc;
+	struct visit v = {arg, conn};
+	task *t;
+	int rc = go_opts(&t, visit, &v, &(task_opts){.worker = (int)(atomic_fetch_add(&v.server->visits, 1) % 2) + 1});
 
-	for (int turn = 0; (rc = tcp_accept(l, &conn)) == 0; turn ^= 1) {
-		struct visit *v = malloc(sizeof *v);
-
-		wg_add(&s->tasks, 1);
-		if (v)
-			*v = (struct visit){s, conn};
-		if (!v || go_opts(NULL, serve_visit, v, &(task_opts){.worker = turn + 1}) != 0) {
-			tcp_close(conn);
-			free(v);
-			wg_done(&s->tasks);
-		}
-	}
+	if (rc == 0)
+		WITH_SHIELD task_join(t, NULL);
 	return rc;
+}
+
+static void ready(const weft_addr *at, void *arg)
+{
+	char text[WEFT_ADDR_TEXT];
+
+	(void)arg;
+	if (addr_format(at, text, sizeof text) > 0)
+		printf("listening on %s\n", text);
+	fflush(stdout);
 }
 
 static int stuck_main(void *arg)
 {
 	struct stuck s = {.begun = chan_make(0, 1)};
-	ctx *scope = ctx_make(NULL), *up;
-	char text[WEFT_ADDR_TEXT];
-	struct stopper stopper;
-	tcp_listener *l;
-	weft_addr addr;
-	int rc = tcp_listen(&l, "127.0.0.1:0", NULL);
+	ctx *end = ctx_on_signal(NULL, SIGTERM, SIGINT);
+	int rc = WEFT_ENOMEM;
 
-	if (rc != 0 || !s.begun || !scope || stopper_start(&stopper, *(int *)arg, l) != 0)
-		return 1;
-	if (tcp_listener_addr(l, &addr) == 0 && addr_format(&addr, text, sizeof text) > 0)
-		printf("listening on %s\n", text);
-	fflush(stdout);
-
-	up = ctx_enter(scope);
-	rc = accept_visits(l, &s);
-	ctx_leave(up);
-	ctx_cancel(scope, WEFT_REASON_CANCELED);
-	wg_wait(&s.tasks);
-	stopper_end(&stopper);
-	ctx_free(scope);
-	tcp_listener_close(l);
+	(void)arg;
+	if (s.begun && end)
+		rc = tcp_serve_addr("127.0.0.1:0", host, &s, &(serve_opts){.ctx = end, .listeners = 1, .ready = ready});
+	ctx_free(end);
 	chan_free(s.begun);
-	return rc != WEFT_ECLOSED;
-}
-
-static int stuck_server(void)
-{
-	int signals = signals_open();
-
-	return signals < 0 || weft_run(stuck_main, &signals, &(weft_opts){.workers = 2}) != 0;
+	return rc;
 }
 
 /* --- the show --- */
@@ -437,7 +381,7 @@ enum { ECHO, HELLO, STUCK, CHAT, CHILDREN };
 
 struct demo {
 	struct child child[CHILDREN];
-	bool quick;
+	bool quick, serve;
 	int connections;
 };
 
@@ -508,9 +452,8 @@ static int show_stuck(struct load *l)
 	return 0;
 }
 
-static int show(void *arg)
+static int show(struct demo *d)
 {
-	struct demo *d = arg;
 	int64_t second = d->quick ? SEC / 10 : SEC;
 	static struct load echo, hello, stuck; /* zeroed; large for a stack */
 
@@ -544,50 +487,66 @@ static const char *port_of(const struct child *c)
 	return strchr(c->address, ':') + 1;
 }
 
+static int ends(void *arg)
+{
+	struct child *c = arg;
+	int rc = proc_wait(c->proc, NULL);
+
+	return rc ? rc : WEFT_ECLOSED;
+}
+
 /* Until Ctrl-C, or until a server ends by itself. Returns 0 or 1. */
 static int serve(struct child *child)
 {
-	sigset_t set;
-	int sig = 0;
+	ctx *end = ctx_on_signal(NULL, SIGINT, SIGTERM);
+	int rc = 0;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	if (start(&child[HELLO], "http_hello") != 0 || start(&child[ECHO], "echo_server") != 0 || start(&child[CHAT], "chat_server") != 0)
-		return 1;
-	printf("hello server:  curl -i http://%s/\n", child[HELLO].address);
-	printf("echo server:   nc 127.0.0.1 %s\n", port_of(&child[ECHO]));
-	printf("chat server:   nc 127.0.0.1 %s        or telnet, from two terminals\n", port_of(&child[CHAT]));
-	printf("Ctrl-C ends them.\n");
-	fflush(stdout);
-	sigwait(&set, &sig);
-	return sig == SIGCHLD;
+	if (start(&child[HELLO], "http_hello") == 0 && start(&child[ECHO], "echo_server") == 0 && start(&child[CHAT], "chat_server") == 0) {
+		printf("hello server:  curl -i http://%s/\n", child[HELLO].address);
+		printf("echo server:   nc 127.0.0.1 %s\n", port_of(&child[ECHO]));
+		printf("chat server:   nc 127.0.0.1 %s        or telnet, from two terminals\n", port_of(&child[CHAT]));
+		printf("Ctrl-C ends them.\n");
+		fflush(stdout);
+		WITH_GROUP (g, .ctx = end) {
+			group_go(&g, ends, &child[HELLO]);
+			group_go(&g, ends, &child[ECHO]);
+			group_go(&g, ends, &child[CHAT]);
+			rc = group_wait(&g); /* WEFT_ECANCELED: a signal has come */
+		}
+	}
+	ctx_free(end);
+	return rc != WEFT_ECANCELED;
 }
 
 /* All under load, one after the other. Returns 0 if nothing was wrong. */
 static int measure(struct demo *d)
 {
-	int rc;
-
 	if (start(&d->child[ECHO], "echo_server") != 0 || start(&d->child[HELLO], "http_hello") != 0 ||
 	    start(&d->child[STUCK], "stuck") != 0)
 		return 1;
-	rc = weft_run(show, d, NULL);
-	if (rc < 0)
-		fprintf(stderr, "net_demo: the runtime could not run: %s\n", weft_strerror(rc));
-	return rc != 0;
+	return show(d);
+}
+
+static int run(void *arg)
+{
+	struct demo *d = arg;
+	int wrong = d->serve ? serve(d->child) : measure(d);
+
+	for (int i = 0; i < CHILDREN; i++)
+		wrong |= stop(&d->child[i]);
+	return wrong;
 }
 
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
 	bool quick = strcmp(mode, "--quick") == 0, up = strcmp(mode, "--serve") == 0;
-	struct demo d = {.quick = quick, .connections = quick ? 20 : CONNECTIONS};
+	struct demo d = {.quick = quick, .serve = up, .connections = quick ? 20 : CONNECTIONS};
 	struct rlimit files;
-	int wrong;
+	int rc;
 
+	if (argc == 2 && strcmp(mode, "--stuck") == 0) /* a server of ours */
+		return weft_run(stuck_main, NULL, &(weft_opts){.workers = 2}) != 0;
 	if (argc > 2 || (argc == 2 && !quick && !up)) {
 		fprintf(stderr, "usage: net_demo [--quick | --serve]\n");
 		return 2;
@@ -603,8 +562,8 @@ int main(int argc, char **argv)
 		printf("a process may have %d descriptors here: fewer connections than %d\n", (int)files.rlim_cur, CONNECTIONS);
 		d.connections = d.connections < room ? d.connections : room;
 	}
-	wrong = up ? serve(d.child) : measure(&d);
-	for (int i = 0; i < CHILDREN; i++)
-		wrong |= stop(&d.child[i]);
-	return wrong;
+	rc = weft_run(run, &d, NULL);
+	if (rc < 0)
+		fprintf(stderr, "net_demo: the runtime could not run: %s\n", weft_strerror(rc));
+	return rc != 0;
 }

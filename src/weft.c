@@ -7,6 +7,7 @@
 #include "core/runtime.h"
 #include "debug/backtrace.h"
 #include "debug/dump.h"
+#include "debug/lockcheck.h"
 #include "weft/version.h"
 #include <stdio.h>
 #include <uv.h>
@@ -20,6 +21,9 @@ static int run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_proces
 	weft__hooks.deadlock = weft__dump_deadlock;
 	weft__fatal_hook = weft__dump_self;
 	weft__overflow_describe = weft__task_describe;
+#ifdef WEFT_DEBUG
+	weft__hooks.leaves = weft__lockcheck_find();
+#endif
 	weft__hooks.open_signal = !o->no_signals && weft__backtrace_install() ? TRACE_SIGNAL : 0;
 	rc = weft__run(fn, arg, o, exit_process, result);
 	if (!o->no_signals)
@@ -100,6 +104,18 @@ const char *weft_strerror(int code)
 		return "success";
 	case WEFT_ECLOSED:
 		return "closed";
+	case WEFT_ELAGGED:
+		return "too slow: something was missed";
+	case WEFT_EBROKEN:
+		return "broken: who should have made it happen is gone";
+	case WEFT_EPANIC:
+		return "it ended by a panic";
+	case WEFT_ETLS:
+		return "TLS: the two sides do not agree";
+	case WEFT_EUNTRUSTED:
+		return "the peer's certificate is not trusted";
+	case WEFT_ECONNABORTED:
+		return "cut off";
 	case WEFT_EDEADLK:
 		return "every task waits for another";
 	case WEFT_EBUSY:
@@ -112,6 +128,24 @@ const char *weft_strerror(int code)
 		return "it was done before";
 	case WEFT_ESRCH:
 		return "no runtime is up";
+	case WEFT_EPIPE:
+		return "nobody receives any more";
+	case WEFT_ENOBUFS:
+		return "a limit on bytes is reached";
+	case WEFT_ECHILD:
+		return "not a child any more";
+	case WEFT_ENOEXEC:
+		return "not a program";
+	case WEFT_EAI_AGAIN:
+		return "no name server has answered";
+	case WEFT_EAI_FAIL:
+		return "the name server will not say";
+	case WEFT_EAI_NODATA:
+		return "the name has no such address";
+	case WEFT_EAI_NONAME:
+		return "no such name";
+	case WEFT_EAI_SERVICE:
+		return "no such service";
 	case WEFT_EAGAIN:
 		return "it would have to wait, or a limit is reached";
 	}

@@ -248,6 +248,14 @@ static inline bool holds(int fd, int events)
 	return poll(&p, 1, 0) == 1;
 }
 
+/* Waits until one of the events holds. For tests without a runtime: tasks ask weft. */
+static inline void until_holds(int fd, int events)
+{
+	struct pollfd p = {.fd = fd, .events = (short)events};
+
+	T_EQ(poll(&p, 1, 20000), 1);
+}
+
 /* Bytes that were sent and wait for the peer's word. -1: cannot tell. */
 static inline int in_flight(int fd)
 {

@@ -45,7 +45,7 @@ static inline bool rt__count(void *rec, void *arg)
 
 	if (t->id == 0 || load_acquire(&t->state) == TASK_FREE) /* a record never used, or given back */
 		return true;
-	if (t->flags & TASK_FOREIGN)
+	if (task_is(t, TASK_FOREIGN))
 		l->proxies++;
 	else
 		l->tasks++;
@@ -74,16 +74,19 @@ static inline int rt_fds(void)
 	return n;
 }
 
-/* No runtime is up: no task, no stack, no foreign thread but the caller has anything of weft's. */
+/* No runtime is up: no task, no stack, no record, no foreign thread but the caller has anything of weft's. */
 static inline void nothing_left(void)
 {
 	struct stack_stats st;
+	struct rec_stats rec;
 	struct rt_left l = rt_left();
 
 	weft__stack_stats(&st);
+	weft__rec_stats(&rec);
 	T_EQ(st.in_use, 0);
 	T_EQ(l.tasks, 0);
 	T_LE(l.proxies, 1);
+	T_EQ(rec.records_in_use, l.proxies); /* nor one that was taken for a task that never began */
 }
 
 /* --- up and down --- */
@@ -141,14 +144,21 @@ static inline void until_state(weft_task *t, enum weft_task_state s)
 		let_run();
 }
 
+/* A task says that it is parked, and why, before it is listed where it waits; it has done all that once no worker stands on its stack. */
+static inline bool on_stack(weft_task *t)
+{
+	return load_acquire(&t->on_cpu) == 1; /* pairs with store_release in oncpu_clear */
+}
+
 static inline void until_parked(weft_task *t)
 {
-	until_state(t, WEFT_TASK_PARKED);
+	while (weft_task_stateof(t) != WEFT_TASK_PARKED || on_stack(t))
+		let_run();
 }
 
 static inline void until_reason(weft_task *t, const char *reason)
 {
-	while (strcmp(weft_task_reason(t), reason) != 0)
+	while (strcmp(weft_task_reason(t), reason) != 0 || on_stack(t))
 		let_run();
 }
 
@@ -158,6 +168,13 @@ static inline void until_reason(weft_task *t, const char *reason)
 		while (!(cond))    \
 			let_run(); \
 	} while (0)
+
+/* A worker that cannot have its alternate stack takes the runtime down: whoever lets calls fail waits until all have begun, unless that is the question. */
+static inline void until_all_workers_run(void)
+{
+	for (unsigned i = 0; i < weft__rt->n; i++)
+		until(load_relaxed(&weft__rt->workers[i].tid) != 0); /* its last step */
+}
 
 /* --- time --- */
 

@@ -35,6 +35,7 @@ struct tap_shared {
 	ATOMIC(int) skipped; /* 1: being skipped; the first of several wins */
 	ATOMIC(int) limit;   /* seconds, before scaling; written by either, relaxed: the parent looks again and again */
 	char reason[256];    /* of the skip */
+	char told[256];      /* what the test has found out; written by the child, read when it has ended */
 };
 
 static struct tap_test *first, *last;
@@ -108,6 +109,16 @@ void tap_note(const char *fmt, ...)
 	va_start(ap, fmt);
 	say("", fmt, ap);
 	va_end(ap);
+}
+
+void tap_tell(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(shared->told, sizeof shared->told, fmt, ap);
+	va_end(ap);
+	tap_note("%s", shared->told);
 }
 
 void tap_fail(const char *file, int line, const char *fmt, ...)
@@ -286,6 +297,8 @@ static bool test_run(const struct tap_test *t, int n)
 		printf("ok %d - %s # SKIP %s\n", n, t->name, shared->reason);
 	} else {
 		printf("ok %d - %s\n", n, t->name);
+		if (shared->told[0])
+			printf("# %s\n", shared->told);
 	}
 	fclose(out);
 	return !wrong;
@@ -307,6 +320,7 @@ int main(int argc, char **argv)
 {
 	int planned = 0, n = 0, bad = 0;
 
+	signal(SIGQUIT, SIG_DFL); /* shells have it ignored by what they run in the background */
 	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED) {
 		printf("Bail out! no memory\n");

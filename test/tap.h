@@ -76,6 +76,9 @@ void tap_skip(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2
 /* A line that is shown if the test fails. Any thread, any stack. */
 void tap_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* A line that is shown also if the test passes: what it has found out. The last one counts. One thread. */
+void tap_tell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 /* Ends the test as failed. Any thread, any stack. */
 void tap_fail(const char *file, int line, const char *fmt, ...) __attribute__((noreturn, format(printf, 3, 4)));
 

@@ -29,9 +29,10 @@ check() {
 }
 
 echo "TAP version 13"
-echo "1..22"
+echo "1..23"
 check "says how many tests there are" '^1\.\.15$'
 check "a test that returns passed" '^ok 1 - passes$'
+check "a test that passes may tell a line" '^# three moons$'
 check "a failed check is reported" '^not ok 2 - fails_with_both_values$'
 check "a failed check shows both values" '^# failed at .*tap_sample.c:[0-9]*: four == 5: 4 against 5$'
 check "a failed test's notes are shown" '^# a note$'

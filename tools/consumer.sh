@@ -78,7 +78,7 @@ try "the shared library needs no writable code and no executable stack" \
 	sh -c "! readelf -lW '$libdir/libweft.so' | grep -E 'GNU_STACK.*E|LOAD.*RWE' && ! readelf -d '$libdir/libweft.so' | grep TEXTREL"
 try "pkg-config hands on -fstack-clash-protection" sh -c "pkg-config --cflags weft | grep -q -e -fstack-clash-protection"
 # short.h renames what the others declare; it is the tail of weft.h.
-try "every public header compiles alone" sh -c "for h in '$prefix'/include/weft/*.h; do
+try "every public header compiles alone" sh -c "for h in '$prefix'/include/weft/*.h '$prefix'/include/weft/lf/*.h; do
 	case \$h in */short.h) continue ;; esac
 	printf '#include \"%s\"\n' \"\$h\" | gcc -std=gnu11 -Wall -Wextra -Werror -x c -c -o /dev/null - || exit 1
 	printf '#include \"%s\"\n' \"\$h\" | g++ -std=c++11 -Wall -Wextra -Werror -x c++ -c -o /dev/null - || exit 1; done"
@@ -90,8 +90,38 @@ for cc in gcc clang-14; do
 done
 try "gcc, static: builds" compile_static "$work/user.static" gcc "$src/user.c"
 try "gcc, static: runs without the shared library" env -u LD_LIBRARY_PATH "$work/user.static"
-try "C++: builds" compile "$work/user.cpp" g++ "$src/user.cpp"
+try "C++: builds" compile "$work/user.cpp" g++ -std=c++11 -Wconversion -Wcast-qual -Wshadow "$src/user.cpp"
 try "C++: runs" "$work/user.cpp"
+if command -v clang++-14 >/dev/null; then
+	try "clang, C++: builds" compile "$work/user.clang.cpp" clang++-14 -std=c++11 -Wconversion -Wcast-qual -Wshadow "$src/user.cpp"
+	try "clang, C++: runs" "$work/user.clang.cpp"
+fi
+
+# libweft-tls, where OpenSSL was found.
+if pkg-config --exists weft-tls; then
+	try "libweft needs no OpenSSL" sh -c "! readelf -d '$libdir/libweft.so' | grep -q -e ssl -e crypto"
+	try "weft-tls has a SONAME" sh -c "readelf -d '$libdir/libweft-tls.so' | grep -q 'SONAME.*libweft-tls\\.so\\.[0-9]'"
+	try "weft-tls, shared: builds" sh -c "gcc -Wall -Wextra -Werror '$src/tls.c' -o '$work/tls' \$(pkg-config --cflags --libs weft-tls)"
+	try "weft-tls, shared: runs" "$work/tls"
+	try "weft-tls, C++: builds" sh -c "g++ -std=c++11 -Wall -Wextra -Werror -x c++ '$src/tls.c' -o '$work/tls.cpp' \$(pkg-config --cflags --libs weft-tls)"
+	try "weft-tls, C++: runs" "$work/tls.cpp"
+	try "weft-tls, static: builds" sh -c "gcc -Wall -Wextra -Werror '$src/tls.c' -o '$work/tls.static' \$(pkg-config --cflags weft-tls) \
+		-L'$libdir' -Wl,-Bstatic -lweft-tls -lweft -Wl,-Bdynamic \$(pkg-config --libs --static weft weft-tls | sed -e 's/-lweft-tls//g' -e 's/-lweft//g')"
+	try "weft-tls, static: runs without the shared libraries of weft" env -u LD_LIBRARY_PATH "$work/tls.static"
+fi
+
+# weft/lockfree.h needs the headers alone.
+lockfree() {
+	# shellcheck disable=SC2046
+	"$@" -Wall -Wextra -Werror -O2 $(pkg-config --cflags weft) "$src/lockfree.c" -o "$work/lockfree" && "$work/lockfree"
+}
+try "lockfree.h, C: builds and runs without the library" lockfree gcc -std=gnu11
+try "lockfree.h, C++11: builds and runs without the library" lockfree g++ -std=c++11 -x c++
+if command -v clang-14 >/dev/null; then
+	try "lockfree.h, clang: builds and runs without the library" lockfree clang-14 -std=gnu11
+fi
+try "C++11, lock-free structures: builds, without the library" sh -c "g++ -std=c++11 -Wall -Wextra -Werror -g -O1 -I '$prefix/include' -pthread '$src/lf.cpp' -o '$work/lf.cpp'"
+try "C++11, lock-free structures: runs" "$work/lf.cpp"
 
 # The packaged library is a plain one; only the user's program is instrumented.
 norandom=

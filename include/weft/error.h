@@ -20,6 +20,16 @@
 #define WEFT_ESRCH (-ESRCH)         /* no runtime is up */
 #define WEFT_EBUSY (-EBUSY)         /* a runtime is up already */
 #define WEFT_ECLOSED (-5001)        /* the channel, connection or listener is closed */
+#define WEFT_ELAGGED (-5002)        /* too slow: elements of a broadcast were overwritten before they were received */
+
+#define WEFT_EBROKEN (-5003) /* who should have made it happen is gone: a promise dropped, a barrier left */
+#define WEFT_EPANIC (-5004)  /* it ended by a panic */
+#define WEFT_EOF (-4095)     /* the end came before what was asked for (libuv's number) */
+
+/* TLS (weft/tls.h). */
+#define WEFT_ETLS (-5021)                 /* the peer, or what it sent, is not acceptable, or it found so of us */
+#define WEFT_EUNTRUSTED (-5022)           /* the peer's certificate is not */
+#define WEFT_ECONNABORTED (-ECONNABORTED) /* the stream was cut off: it ended without the peer's word for it */
 
 /* What the system says of descriptors and sockets. */
 #define WEFT_EACCES (-EACCES)               /* the port is reserved, or a rule forbids it */
@@ -33,11 +43,43 @@
 #define WEFT_ENETUNREACH (-ENETUNREACH)     /* no way to that network */
 #define WEFT_ENFILE (-ENFILE)               /* the system has no descriptor left */
 #define WEFT_ENOENT (-ENOENT)               /* there is none */
+#define WEFT_ENOBUFS (-ENOBUFS)             /* a limit on bytes is reached: of a channel without a bound, or of the system's buffers */
 #define WEFT_ENOSPC (-ENOSPC)               /* it does not fit */
+#define WEFT_ENOSYS (-ENOSYS)               /* not in this build, or not on this system */
 #define WEFT_ENOTCONN (-ENOTCONN)           /* not connected, or not any more */
+#define WEFT_ENOTSUP (-ENOTSUP)             /* things of this kind cannot */
+#define WEFT_ENOTTY (-ENOTTY)               /* not a terminal */
 #define WEFT_EPERM (-EPERM)                 /* not for things of this kind */
-#define WEFT_EPIPE (-EPIPE)                 /* the peer reads no more */
-#define WEFT_EAI_NONAME (-3008)             /* no such name */
+#define WEFT_EPIPE (-EPIPE)                 /* nobody receives any more: the peer of a connection, the last receiving end of a channel */
+#define WEFT_EDQUOT (-EDQUOT)               /* the user may not have more of the disk */
+#define WEFT_EEXIST (-EEXIST)               /* there is one already */
+#define WEFT_EFBIG (-EFBIG)                 /* a file cannot be that long */
+#define WEFT_EIO (-EIO)                     /* the device failed */
+#define WEFT_EISDIR (-EISDIR)               /* it is a directory */
+#define WEFT_ELOOP (-ELOOP)                 /* too many links, or one where none is wanted */
+#define WEFT_ENAMETOOLONG (-ENAMETOOLONG)   /* the path, or a name in it */
+#define WEFT_ENOTDIR (-ENOTDIR)             /* a part of the path is no directory */
+#define WEFT_ENOTEMPTY (-ENOTEMPTY)         /* there is something in the directory */
+#define WEFT_ENXIO (-ENXIO)                 /* nobody is at the other end */
+#define WEFT_EROFS (-EROFS)                 /* nothing can be written there */
+#define WEFT_ESPIPE (-ESPIPE)               /* a byte stream has no positions */
+#define WEFT_EXDEV (-EXDEV)                 /* on another file system */
+#define WEFT_ETOOMANYREFS (-ETOOMANYREFS)   /* too many descriptors are under way */
+#define WEFT_EAFNOSUPPORT (-EAFNOSUPPORT)   /* the other kind of address: IPv6, IPv4 */
+#define WEFT_EDESTADDRREQ (-EDESTADDRREQ)   /* a datagram to nobody */
+#define WEFT_EMSGSIZE (-EMSGSIZE)           /* too long for a datagram */
+#define WEFT_ENODEV (-ENODEV)               /* no such interface or device, or not for things of this kind */
+#define WEFT_ENOPROTOOPT (-ENOPROTOOPT)     /* the kernel does not know this option */
+#define WEFT_E2BIG (-E2BIG)                 /* arguments and environment are too large */
+#define WEFT_ECHILD (-ECHILD)               /* not a child any more */
+#define WEFT_ENOEXEC (-ENOEXEC)             /* not a program */
+
+/* What is said of names. */
+#define WEFT_EAI_AGAIN (-3001)   /* no name server has answered */
+#define WEFT_EAI_FAIL (-3004)    /* a name server will not, or cannot, say */
+#define WEFT_EAI_NODATA (-3007)  /* the name has no address, of that family */
+#define WEFT_EAI_NONAME (-3008)  /* no such name */
+#define WEFT_EAI_SERVICE (-3010) /* no such service */
 
 WEFT_BEGIN_DECLS
 

@@ -8,7 +8,7 @@
  *
  * The compiler checks and converts the arguments as in the call fn(args...): a wrong count or type does not compile.  fn is a
  * function or a pointer to one; fn and the arguments are evaluated once, by the caller.  What fn returns is dropped.  weft_go
- * is a macro: a compound literal with commas needs parentheses, ((struct span){p, n}).
+ * is a macro: a compound literal with commas needs parentheses, ((struct span){p, n}); a pointer to one points nowhere behind the call.
  *
  * What may be passed: up to 6 integers, enumerations, pointers and floating-point numbers of at most 8 bytes, and structs and
  * unions of at most 16 bytes whose size is at most twice their alignment; one of more than 4 bytes counts as two arguments.
@@ -39,6 +39,13 @@ struct weft_site {
 	const char *file;
 	int line;
 };
+
+/* A pointer to one of this place. The expression around it is none of its own scope: a compound literal among the arguments lives as long as it would without. */
+#define WEFT__SITE(text)                                                               \
+	(__extension__({                                                               \
+		static const struct weft_site weft__here = {text, __FILE__, __LINE__}; \
+		&weft__here;                                                           \
+	}))
 
 #ifndef __cplusplus
 /* clang-format would take _Pragma and statement expressions apart. */

@@ -18,6 +18,7 @@ typedef struct weft_opts {
 	int workers; /* OS threads that run tasks, 1..512; 0: WEFT_WORKERS, else as many as this process may use at once (CPU affinity and cgroup quota) */
 	size_t stack;     /* usable stack bytes of a task; 0: WEFT_STACK, else 192 KiB */
 	size_t max_tasks; /* tasks alive at once, then weft_go returns WEFT_EAGAIN; 0: WEFT_MAX_TASKS, else no limit */
+	int blocking_max; /* threads for weft_blocking at once; 0: 512 */
 	uint64_t seed;    /* of every random choice; 0: WEFT_SEED, else taken from the system */
 	bool no_signals;  /* install no signal handlers: no report of stack overflows, no dump on SIGQUIT */
 	bool no_deadlock; /* do not look for deadlocks */
@@ -84,6 +85,6 @@ WEFT_END_DECLS
 	{                                                                       \
 		return weft__run_main(weft__user_main, weft__argc, weft__argv); \
 	}                                                                       \
-	static int weft__user_main(int argc, char **argv)
+	static int weft__user_main(int argc __attribute__((unused)), char **argv __attribute__((unused)))
 
 #endif

@@ -47,11 +47,11 @@ WEFT_API weft_timer *weft_timer_make(int64_t ns);
 
 /* weft_ticker_make - the same every `ns` nanoseconds, ns > 0. Ticks nobody took are dropped.
  *
- * Returns the timer, or NULL when memory is short or ns <= 0.
+ * Returns the timer, or NULL when memory is short, no runtime is up, or ns <= 0.
  */
 WEFT_API weft_timer *weft_ticker_make(int64_t ns);
 
-/* weft_timer_chan - the timer's channel (elements int64_t, capacity 1), borrowed; NULL for weft_timer_after's timers. */
+/* weft_timer_chan - the timer's channel (elements int64_t, capacity 1), borrowed; NULL for weft_timer_after's timers, and for NULL. */
 WEFT_API weft_chan *weft_timer_chan(weft_timer *t);
 
 /* weft_timer_stop - prevent the timer from firing.

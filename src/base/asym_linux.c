@@ -12,9 +12,6 @@
 #include <unistd.h>
 
 bool weft__asym_on;
-#if BUILT_WITH_TSAN
-ATOMIC(int) weft__fence_word;
-#endif
 
 __attribute__((constructor)) void weft__asym_init(void)
 {

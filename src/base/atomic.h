@@ -9,8 +9,8 @@
  *   SHARED(T)            a plain T that several threads touch, ordered by an atomic; the models check it for races
  *   shared_get/set       how such a T is read and written
  *
- * Stand-alone fences are used nowhere else than here and in base/asym.h.  TSan does not see them, so under TSan
- * fence_seq_cst() is a read-modify-write of one dummy word.
+ * Stand-alone fences are used nowhere else than by these names and in base/asym.h.  The operations themselves are public, with a prefix
+ * (weft/lf/atomic.h), for the structures that are.
  */
 #ifndef WEFT_BASE_ATOMIC_H
 #define WEFT_BASE_ATOMIC_H
@@ -50,51 +50,68 @@ bool model_weak(const char *func, const char *op, const char *what);
 #define add_relaxed(p, v) ((p)->fetch_add((v), rl::mo_relaxed, $))
 #define add_acq_rel(p, v) ((p)->fetch_add((v), MODEL_ORDER("add_acq_rel", #p, rl::mo_acq_rel), $))
 #define add_seq_cst(p, v) ((p)->fetch_add((v), MODEL_ORDER("add_seq_cst", #p, rl::mo_seq_cst), $))
+#define cas_relaxed(p, expected, v) ((p)->compare_exchange_strong(*(expected), (v), rl::mo_relaxed, $, rl::mo_relaxed, $))
 #define cas_acquire(p, expected, v) MODEL_CAS("cas_acquire", #p, p, expected, v, rl::mo_acquire)
 #define cas_release(p, expected, v) MODEL_CAS("cas_release", #p, p, expected, v, rl::mo_release)
 #define cas_acq_rel(p, expected, v) MODEL_CAS("cas_acq_rel", #p, p, expected, v, rl::mo_acq_rel)
 #define cas_seq_cst(p, expected, v) MODEL_CAS("cas_seq_cst", #p, p, expected, v, rl::mo_seq_cst)
 #define fence_seq_cst() (MODEL_IS_WEAK("fence", "") ? (void)0 : rl::atomic_thread_fence(rl::mo_seq_cst, $))
 
+/* What the public structures are written over: weft/lf/atomic.h is out. */
+#define WEFT_LF_ATOMIC_H
+#define weft_load_relaxed(p) load_relaxed(p)
+#define weft_load_acquire(p) load_acquire(p)
+#define weft_load_seq_cst(p) load_seq_cst(p)
+#define weft_store_relaxed(p, v) store_relaxed(p, v)
+#define weft_store_release(p, v) store_release(p, v)
+#define weft_store_seq_cst(p, v) store_seq_cst(p, v)
+#define weft_swap_acquire(p, v) swap_acquire(p, v)
+#define weft_swap_release(p, v) swap_release(p, v)
+#define weft_swap_acq_rel(p, v) swap_acq_rel(p, v)
+#define weft_swap_seq_cst(p, v) swap_seq_cst(p, v)
+#define weft_add_relaxed(p, v) add_relaxed(p, v)
+#define weft_add_acq_rel(p, v) add_acq_rel(p, v)
+#define weft_add_seq_cst(p, v) add_seq_cst(p, v)
+#define weft_cas_relaxed(p, expected, v) cas_relaxed(p, expected, v)
+#define weft_cas_acquire(p, expected, v) cas_acquire(p, expected, v)
+#define weft_cas_release(p, expected, v) cas_release(p, expected, v)
+#define weft_cas_acq_rel(p, expected, v) cas_acq_rel(p, expected, v)
+#define weft_cas_seq_cst(p, expected, v) cas_seq_cst(p, expected, v)
+#define weft_fence_seq_cst() fence_seq_cst()
+#define WEFT_ATOMIC(T) ATOMIC(T)
+#define WEFT_SHARED(T) SHARED(T)
+#define weft_shared_get(p) shared_get(p)
+#define weft_shared_set(p, v) shared_set(p, v)
+#define WEFT_LF_ALIGNED
+#define weft_cpu_relax() rl::yield(1, $)
+
 #else
 #include "base/compiler.h"
-#include <stdatomic.h>
-#include <stdbool.h>
+#include "weft/lf/atomic.h"
 
-#define ATOMIC(T) _Atomic(T)
-#define SHARED(T) T
-#define shared_get(p) (*(p))
-#define shared_set(p, v) ((void)(*(p) = (v)))
-#define load_relaxed(p) atomic_load_explicit((p), memory_order_relaxed)
-#define load_acquire(p) atomic_load_explicit((p), memory_order_acquire)
-#define load_seq_cst(p) atomic_load_explicit((p), memory_order_seq_cst)
-#define store_relaxed(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
-#define store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
-#define store_seq_cst(p, v) atomic_store_explicit((p), (v), memory_order_seq_cst)
-#define swap_acquire(p, v) atomic_exchange_explicit((p), (v), memory_order_acquire)
-#define swap_release(p, v) atomic_exchange_explicit((p), (v), memory_order_release)
-#define swap_acq_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
-#define swap_seq_cst(p, v) atomic_exchange_explicit((p), (v), memory_order_seq_cst)
-#define add_relaxed(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
-#define add_acq_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
-#define add_seq_cst(p, v) atomic_fetch_add_explicit((p), (v), memory_order_seq_cst)
-#define cas_relaxed(p, expected, v) \
-	atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_relaxed, memory_order_relaxed)
-#define cas_acquire(p, expected, v) \
-	atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acquire, memory_order_relaxed)
-#define cas_release(p, expected, v) \
-	atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_release, memory_order_relaxed)
-#define cas_acq_rel(p, expected, v) \
-	atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acq_rel, memory_order_relaxed)
-#define cas_seq_cst(p, expected, v) \
-	atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_seq_cst, memory_order_relaxed)
-
-#if BUILT_WITH_TSAN
-extern HIDDEN ATOMIC(int) weft__fence_word;
-#define fence_seq_cst() ((void)add_seq_cst(&weft__fence_word, 0))
-#else
-#define fence_seq_cst() atomic_thread_fence(memory_order_seq_cst)
-#endif
+#define ATOMIC(T) WEFT_ATOMIC(T)
+#define SHARED(T) WEFT_SHARED(T)
+#define shared_get(p) weft_shared_get(p)
+#define shared_set(p, v) weft_shared_set(p, v)
+#define load_relaxed(p) weft_load_relaxed(p)
+#define load_acquire(p) weft_load_acquire(p)
+#define load_seq_cst(p) weft_load_seq_cst(p)
+#define store_relaxed(p, v) weft_store_relaxed(p, v)
+#define store_release(p, v) weft_store_release(p, v)
+#define store_seq_cst(p, v) weft_store_seq_cst(p, v)
+#define swap_acquire(p, v) weft_swap_acquire(p, v)
+#define swap_release(p, v) weft_swap_release(p, v)
+#define swap_acq_rel(p, v) weft_swap_acq_rel(p, v)
+#define swap_seq_cst(p, v) weft_swap_seq_cst(p, v)
+#define add_relaxed(p, v) weft_add_relaxed(p, v)
+#define add_acq_rel(p, v) weft_add_acq_rel(p, v)
+#define add_seq_cst(p, v) weft_add_seq_cst(p, v)
+#define cas_relaxed(p, expected, v) weft_cas_relaxed(p, expected, v)
+#define cas_acquire(p, expected, v) weft_cas_acquire(p, expected, v)
+#define cas_release(p, expected, v) weft_cas_release(p, expected, v)
+#define cas_acq_rel(p, expected, v) weft_cas_acq_rel(p, expected, v)
+#define cas_seq_cst(p, expected, v) weft_cas_seq_cst(p, expected, v)
+#define fence_seq_cst() weft_fence_seq_cst()
 #endif /* WEFT_MODEL */
 
 #endif

@@ -20,6 +20,10 @@
 #define UNUSED __attribute__((unused))
 /* On data of the library: reached without a detour through the global offset table. */
 #define HIDDEN __attribute__((visibility("hidden")))
+/* After a call: it does not become a jump, so the function that it stands in is seen in dumps. */
+#define NO_JUMP() __asm__ volatile("")
+/* Behind the declaration of a static function that a public one jumps to, and which has its place on the stack then: dumps show it by the public name. */
+#define PART_OF(whole, part) __asm__(#whole "." #part)
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 #define CACHELINE 64
 #define CACHE_ALIGNED __attribute__((aligned(CACHELINE)))
@@ -57,6 +61,11 @@
 #else
 #define BUILT_WITH_ASAN 0
 #define NO_ASAN
+#endif
+
+/* One among the symbols of each object file of the library: dumps tell weft's static functions from the program's by it (debug/symbols.c). */
+#ifdef WEFT_INSIDE
+__asm__(".set weft__inside, 0");
 #endif
 
 #endif

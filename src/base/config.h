@@ -31,10 +31,15 @@
 #define PREFETCH_RECORD 4 /* the same of a record */
 #endif
 #define SEARCH_ROUNDS 4         /* times a searching worker asks every victim */
-#define SLOT_WATCH_NS (50 * US) /* how long a searcher watches a full slot whose owner does not move */
+#define SLOT_WATCH_NS (10 * US) /* how long a searcher watches an owner that keeps a task to itself */
 
-#define QUIET_TIMES 10       /* nobody is woken for a slot for so many times as long as it was watched, if it moved */
-#define QUIET_MAX (1u << 20) /* schedules */
+#define SPIN_NS (20 * US)       /* how long a worker looks on before it sleeps, at most, if that has paid lately */
+#define SPIN_WORTH_NS (50 * US) /* it pays when a sleep was ended by new work so soon */
+
+#define LOOKS_MAX 1000 /* looks in a watch or a spin, however long they take */
+
+#define QUIET_TIMES 50       /* an owner that moved under watch is left in peace for so many times as long */
+#define QUIET_MAX (1u << 15) /* schedules; a watch in which there were too many was a long one: the watcher was off its core */
 
 #define RECORD_SLAB_SIZE SMALL(256 * 1024, 16 * 1024) /* bytes, a power of two, aligned to itself */
 #define RECORD_CACHE SMALL(256, 4)                    /* free records a worker keeps; half goes back when it is full */
@@ -65,12 +70,19 @@
 #define EXIT_GRACE_NS (100 * MS) /* WEFT_MAIN: main has returned; tasks that still run get so long to park */
 #define STOP_NOTICE_NS (1 * SEC) /* weft_run: after so long it says for whom it waits */
 
+#define LANE_FILE_MAX SMALL(32, 2)            /* threads for files */
+#define LANE_DNS_MAX SMALL(64, 2)             /* ... for names */
+#define LANE_USER_MAX SMALL(512, 4)           /* ... for users' blocking calls, if they do not say */
+#define LANE_THREADS_MAX 1024                 /* of any lane, those included whose job nobody waits for any more */
+#define LANE_IDLE_NS SMALL(10 * SEC, 50 * MS) /* a thread that had nothing to do for so long ends */
+
 #define LOCK_PAUSE 32             /* spins between looks at a small lock that somebody holds: at first ... */
 #define LOCK_PAUSE_MAX 128        /* ... and at most */
 #define LOCK_SPINS 1500           /* spins until a thread sleeps on it */
 #define LOT_BUCKETS SMALL(256, 2) /* address-keyed wait queues */
 
-#define MUTEX_FAIR_NS (1 * MS) /* a mutex waiter older than this is handed the lock */
-#define SELECT_INLINE 32       /* cases whose waiters fit the caller's frame; more are malloc'ed */
+#define MUTEX_FAIR_NS (1 * MS)   /* a mutex waiter older than this is handed the lock */
+#define LOCAL_KEYS SMALL(256, 8) /* keys of task-local storage */
+#define SELECT_INLINE 32         /* cases whose waiters fit the caller's frame; more are malloc'ed */
 
 #endif

@@ -7,22 +7,19 @@
 #include "base/check.h"
 #include "base/config.h"
 #include "base/futex.h"
+#include "weft/lf/backoff.h"
 
 /* Whoever waits keeps its hands off for a while, and longer the next time: each look takes the line from the holder, which meanwhile takes and drops the lock many times over. */
 void weft__lock_slow(struct lock *l)
 {
-	unsigned pause = LOCK_PAUSE;
+	struct weft_backoff b = WEFT_BACKOFF(LOCK_PAUSE, LOCK_PAUSE_MAX, LOCK_SPINS);
 
-	for (unsigned spent = 0; spent < LOCK_SPINS; spent += pause) {
+	while (weft_backoff_spin(&b)) {
 		uint32_t was = LOCK_FREE;
 
-		for (unsigned i = 0; i < pause; i++)
-			cpu_relax();
 		if (load_relaxed(&l->word) == LOCK_FREE &&
 		    cas_acquire(&l->word, &was, LOCK_HELD)) /* pairs with swap_release in lock_drop */
 			return;
-		if (pause < LOCK_PAUSE_MAX)
-			pause *= 2;
 	}
 	while (swap_acquire(&l->word, LOCK_WAITED) != LOCK_FREE) /* the same; having slept, we cannot know whether others still do */
 		weft__futex_wait(&l->word, LOCK_WAITED, INT64_MAX);
@@ -53,6 +50,8 @@ NOINLINE void weft__lock_note_taken(struct lock *l, enum lock_rank rank)
 			CHECK((uintptr_t)l > (uintptr_t)held[nheld - 1].lock);
 		else if (rank == RANK_CTX && top == RANK_CTX)
 			; /* downwards: the caller walks the tree */
+		else if (rank == RANK_SPIN && top == RANK_SPIN)
+			; /* their own business */
 		else
 			CHECK(rank > top);
 	}
@@ -82,5 +81,23 @@ NOINLINE void weft__lock_note_freed(struct lock *l)
 NOINLINE int weft__locks_held(void)
 {
 	return nheld + noverflow;
+}
+
+NOINLINE bool weft__lock_held(struct lock *l)
+{
+	for (int i = 0; i < nheld; i++) {
+		if (held[i].lock == l)
+			return true;
+	}
+	return false;
+}
+
+NOINLINE void weft__locks_none(void)
+{
+	for (int i = 0; i < nheld; i++) {
+		if (held[i].rank == RANK_SPIN)
+			weft__fatal("a task parks, or a thread sleeps in weft, while it holds the spin lock %p", (void *)held[i].lock);
+	}
+	CHECK_EQ(weft__locks_held(), 0);
 }
 #endif

@@ -13,7 +13,7 @@
  * Locks that are taken on the paths of tasks are elided while one worker is alone in weft: lock_take_solo, lock_drop_solo, base/solo.h.
  *
  * Ranks (debug builds): a thread may only take a lock of a higher rank than all it holds, but locks of rank RANK_CHAN may be
- * taken several at a time, in address order (select), and of RANK_CTX from a context to those below it.  Parking asserts that none is held.
+ * taken several at a time, in address order (select), of RANK_CTX from a context to those below it, and of RANK_SPIN as users like.  Parking asserts that none is held.
  */
 #ifndef WEFT_BASE_LOCK_H
 #define WEFT_BASE_LOCK_H
@@ -26,9 +26,11 @@
 
 enum lock_rank {
 	RANK_NONE = 0,
+	RANK_SPIN,   /* users' spin locks; several in any order */
 	RANK_CTX,    /* a context; several from the root downwards */
 	RANK_TIMER,  /* a user timer */
 	RANK_CHAN,   /* a channel; several in address order */
+	RANK_SOURCE, /* what a select can wait for besides: a broadcast, a watched value */
 	RANK_LOT,    /* a bucket of address-keyed waiters */
 	RANK_DESC,   /* a descriptor */
 	RANK_WHEEL,  /* a worker's timers */
@@ -51,7 +53,9 @@ void weft__lock_wake(struct lock *l);
 #if !defined(WEFT_MODEL) && defined(WEFT_DEBUG)
 void weft__lock_note_taken(struct lock *l, enum lock_rank rank);
 void weft__lock_note_freed(struct lock *l);
-int weft__locks_held(void); /* small locks the calling thread holds */
+int weft__locks_held(void);           /* small locks the calling thread holds */
+bool weft__lock_held(struct lock *l); /* by the calling thread */
+void weft__locks_none(void);          /* it is about to park, and must hold none */
 #define lock_note_taken(l, rank) weft__lock_note_taken((l), (rank))
 #define lock_note_freed(l) weft__lock_note_freed(l)
 #else
@@ -77,7 +81,25 @@ static inline void lock_drop(struct lock *l)
 		weft__lock_wake(l);                                     /* by address only */
 }
 
-/* The same two for locks that the monitor thread never takes: elided while one worker is alone (base/solo.h). */
+/* Takes it if it is free, and drops it, where no sanitizer watches: for functions without a frame. */
+static inline bool lock_try_bare(struct lock *l, enum lock_rank rank)
+{
+	uint32_t was = LOCK_FREE;
+
+	if (unlikely(!cas_acquire(&l->word, &was, LOCK_HELD))) /* as in lock_take */
+		return false;
+	lock_note_taken(l, rank);
+	return true;
+}
+
+/* False: weft__lock_wake is owed. */
+static inline bool lock_drop_bare(struct lock *l)
+{
+	lock_note_freed(l);
+	return likely(swap_release(&l->word, LOCK_FREE) != LOCK_WAITED); /* as in lock_drop */
+}
+
+/* lock_take and lock_drop for locks that the monitor thread never takes: elided while one worker is alone (base/solo.h). */
 static inline void lock_take_solo(struct lock *l, enum lock_rank rank)
 {
 	uint32_t was = LOCK_FREE;

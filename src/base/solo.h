@@ -20,7 +20,8 @@
  *
  * The first thread that ever uses weft is its owner; a runtime with one worker is elided only if it runs on that thread, which may of course use weft
  * before and after it too.  Every other thread passes weft__solo_end() before it touches anything that is elided: weft__worker(), the one reader of "who
- * am I", sees to it.  The monitor thread takes no elided lock and makes no claim.
+ * am I", sees to it.  The monitor thread takes no elided lock and makes no claim, nor do threads of lanes
+ * (core/offload.c), but for what users' code does there, which is a second thread's.
  */
 #ifndef WEFT_BASE_SOLO_H
 #define WEFT_BASE_SOLO_H
@@ -100,9 +101,17 @@ static inline void solo_over(struct solo *s)
 	(void)cas_acq_rel(&s->state, &on, SOLO_OFF); /* unless a second thread has come; release: pairs with the step OFF -> NEVER */
 }
 
+/* Between two accesses of the worker's: is it alone in weft? Who comes later has passed asym_heavy when it goes on, so it sees the first if the second was
+ * before it. */
+static ALWAYS_INLINE bool solo_on(struct solo *s)
+{
+	asym_light();                              /* pairs with asym_heavy in solo_end */
+	return load_relaxed(&s->state) == SOLO_ON; /* ordered by it */
+}
+
 #ifdef WEFT_MODEL
-#define solo_is_on() false
 #ifndef MODEL_SOLO
+#define solo_is_on() false
 #define solo_elides() false /* models of something else: always the locked path */
 #define solo_elided() ((void)0)
 #endif
@@ -111,12 +120,9 @@ extern HIDDEN struct solo weft__solo;
 #define solo_elides() solo_enter(&weft__solo)
 #define solo_elided() solo_leave(&weft__solo)
 
-/* Between two accesses of the worker's: is it alone in weft? Who comes later has passed asym_heavy when it goes on, so it sees the first if the second was
- * before it. */
 static ALWAYS_INLINE bool solo_is_on(void)
 {
-	asym_light();                                      /* pairs with asym_heavy in solo_end */
-	return load_relaxed(&weft__solo.state) == SOLO_ON; /* ordered by it */
+	return solo_on(&weft__solo);
 }
 
 /* self: an address that only the calling thread has. */

@@ -8,24 +8,23 @@
  * Cancelling passes over the subtree twice: first it marks every context and sets the cancel word of every task listed, then, after one asym_heavy(), it
  * claims the open waits of the tasks still listed.  A task that opens a wait after the first pass sees its word (law 3, core/wait.c); a task that
  * enters a context sees the mark under the context's lock.  The tasks claimed are made runnable when no lock is held.
+ *
+ * A context with a second parent (weft_ctx_linked) is a child of the first, and listed with the second: those who cancel that one cancel it next, as the top of
+ * a subtree of its own.  It is not held by that list: who finds it there takes a reference unless its last one is gone.
  */
-#include "core/runtime.h"
+#include "core/ctx.h"
 
 #include "base/clock.h"
+#include "core/source.h"
 #include <stdlib.h>
-
-struct weft_ctx {
-	struct lock lock;   /* RANK_CTX */
-	ATOMIC(int) reason; /* enum weft_reason; written once, under lock */
-	ATOMIC(uint32_t) refs;
-	int64_t deadline;         /* the earlier of its own and its parent's; constant */
-	weft_ctx *parent;         /* one reference; NULL: the root; constant */
-	struct list_node sibling; /* in parent->children; under the parent's lock */
-	struct list children;     /* under lock */
-	struct list tasks;        /* records, by ctx_link; under lock */
-};
+#include <string.h>
 
 static weft_ctx root = {.refs = 1, .deadline = WEFT_FOREVER};
+
+weft_ctx *weft__ctx_root(void)
+{
+	return &root;
+}
 
 static inline weft_ctx *of_task(struct weft_task *t)
 {
@@ -34,30 +33,104 @@ static inline weft_ctx *of_task(struct weft_task *t)
 
 /* --- tree --- */
 
-weft_ctx *weft_ctx_with_deadline(weft_ctx *parent, int64_t deadline)
+/* A context with what all have. parent: whose values it sees; it takes a reference. */
+static weft_ctx *ctx_new(weft_ctx *parent, int64_t deadline)
 {
 	weft_ctx *c = calloc(1, sizeof *c);
 
 	if (!c)
 		return NULL;
+	c->deadline = deadline;
+	store_relaxed(&c->refs, 1u); /* not shared yet */
+	if (parent != &root)
+		c->parent = weft_ctx_ref(parent);
+	return c;
+}
+
+/* Lists c with its parent, and with its second one. Born cancelled if one of them is. */
+static void ctx_list(weft_ctx *c, weft_ctx *with, struct list *list, struct list_node *link)
+{
+	(void)weft__worker(); /* see base/solo.h: who waits for a context is taken off under these locks elided */
+	lock_take(&with->lock, RANK_CTX);
+	if (load_relaxed(&with->reason)) { /* under lock */
+		lock_take(&c->lock, RANK_CTX);
+		if (!load_relaxed(&c->reason)) { /* the same */
+			c->cause = with->cause;
+			store_release(&c->reason, (int)WEFT_REASON_PARENT); /* as in mark */
+		}
+		lock_drop(&c->lock);
+	}
+	list_push_tail(list, link);
+	lock_drop(&with->lock);
+}
+
+weft_ctx *weft_ctx_with_deadline(weft_ctx *parent, int64_t deadline)
+{
+	weft_ctx *c;
+
 	if (!parent)
 		parent = weft_ctx_self();
-	c->deadline = deadline < parent->deadline ? deadline : parent->deadline;
-	store_relaxed(&c->refs, 1u); /* not shared yet */
-	if (parent == &root)
-		return c;
-	c->parent = weft_ctx_ref(parent);
-	lock_take(&parent->lock, RANK_CTX);
-	if (load_relaxed(&parent->reason))                          /* under lock */
-		store_relaxed(&c->reason, (int)WEFT_REASON_PARENT); /* not shared yet */
-	list_push_tail(&parent->children, &c->sibling);
-	lock_drop(&parent->lock);
+	c = ctx_new(parent, deadline < parent->deadline ? deadline : parent->deadline);
+	if (c && c->parent)
+		ctx_list(c, parent, &parent->children, &c->sibling);
 	return c;
 }
 
 weft_ctx *weft_ctx_make(weft_ctx *parent)
 {
 	return weft_ctx_with_deadline(parent, WEFT_FOREVER);
+}
+
+weft_ctx *weft_ctx_linked(weft_ctx *a, weft_ctx *b)
+{
+	weft_ctx *c;
+
+	if (!a)
+		a = weft_ctx_self();
+	if (!b)
+		b = weft_ctx_self();
+	if (b == &root || a == b)
+		return weft_ctx_make(a);
+	c = ctx_new(a, a->deadline < b->deadline ? a->deadline : b->deadline);
+	if (!c)
+		return NULL;
+	c->second = weft_ctx_ref(b);
+	ctx_list(c, b, &b->linked, &c->second_link);
+	if (c->parent)
+		ctx_list(c, a, &a->children, &c->sibling);
+	return c;
+}
+
+weft_ctx *weft_ctx_without_cancel(weft_ctx *parent)
+{
+	weft_ctx *c = ctx_new(parent ? parent : weft_ctx_self(), WEFT_FOREVER);
+
+	if (c)
+		c->apart = true;
+	return c;
+}
+
+weft_ctx *weft_ctx_with_value(weft_ctx *parent, const void *key, void *value, void (*dtor)(void *value))
+{
+	weft_ctx *c = key ? weft_ctx_make(parent) : NULL;
+
+	if (c) {
+		c->key = key;
+		c->value = value;
+		c->dtor = dtor;
+	}
+	return c;
+}
+
+void *weft_ctx_value(weft_ctx *c, const void *key)
+{
+	if (!c)
+		c = weft_ctx_self();
+	for (; c && key; c = c->parent) {
+		if (c->key == key)
+			return c->value;
+	}
+	return NULL;
 }
 
 weft_ctx *weft_ctx_ref(weft_ctx *c)
@@ -67,16 +140,29 @@ weft_ctx *weft_ctx_ref(weft_ctx *c)
 	return c;
 }
 
+static void unlist(weft_ctx *with, struct list_node *link)
+{
+	(void)weft__worker(); /* as in ctx_list */
+	lock_take(&with->lock, RANK_CTX);
+	list_remove(link);
+	lock_drop(&with->lock);
+}
+
 void weft_ctx_free(weft_ctx *c)
 {
 	while (c && c != &root && add_acq_rel(&c->refs, (uint32_t)-1) == 1) { /* acquire and release: the last one sees all */
 		weft_ctx *parent = c->parent;
 
-		if (parent) {
-			lock_take(&parent->lock, RANK_CTX);
-			list_remove(&c->sibling);
-			lock_drop(&parent->lock);
+		weft__source_check_unused(&c->waiters, c, "weft_ctx_free");
+		if (c->second) {
+			unlist(c->second, &c->second_link);
+			weft_ctx_free(c->second);
 		}
+		if (parent && !c->apart)
+			unlist(parent, &c->sibling);
+		if (c->dtor)
+			c->dtor(c->value);
+		free(c->own_cause);
 		free(c);
 		c = parent;
 	}
@@ -115,15 +201,85 @@ static void set_cancel(struct weft_task *t, uint32_t reason)
 {
 	uint32_t was = load_relaxed(&t->cancel); /* checked by the compare-and-swap */
 
-	while (!cas_acq_rel(&t->cancel, &was, (was & CANCEL_OWN) | reason)) /* made visible to the task by asym_heavy, or by the lock */
+	while (!cas_acq_rel(&t->cancel, &was,
+			    (was & (CANCEL_OWN | CANCEL_SHIELD)) |
+				    (reason != 0))) /* made visible to the task by asym_heavy, or by the lock */
 		;
+}
+
+/* What a cancel has to do when no lock is held. */
+struct claims {
+	struct inject_node *first, **last; /* tasks to be made runnable */
+	struct weft_ctx_hook *hooks;       /* callbacks to be started */
+	weft_ctx *next;                    /* contexts to be cancelled next: linked with one that was; with a reference each */
+};
+
+static void claims_init(struct claims *cl)
+{
+	cl->first = NULL;
+	cl->last = &cl->first;
+	cl->hooks = NULL;
+	cl->next = NULL;
+}
+
+static void note(struct weft_task *t, struct claims *cl)
+{
+	t->next.next = NULL;
+	*cl->last = &t->next;
+	cl->last = &t->next.next;
+}
+
+/* Claims the wait that t has open, if any, and notes it. */
+static void claim(struct weft_task *t, struct claims *cl)
+{
+	uint64_t word = load_acquire(&t->wait); /* pairs with store_release in wait_open: a shield that it was opened under is seen */
+
+	if (wait_state(word) == WAIT_OPEN && cancel_counts(load_relaxed(&t->cancel)) && wait_claim(&t->wait, word, WAIT_CANCELED))
+		note(t, cl);
+}
+
+bool weft__ctx_ref_unless_last(weft_ctx *c)
+{
+	uint32_t n = load_relaxed(&c->refs); /* checked by the compare-and-swap */
+
+	while (n) {
+		if (cas_relaxed(&c->refs, &n,
+				n + 1)) /* as weft_ctx_ref: the lock of the list it is in, or of what its dtor uses, keeps its memory */
+			return true;
+	}
+	return false;
 }
 
 struct marking {
 	weft_ctx *top; /* where it started */
 	int reason;    /* of top; those below get WEFT_REASON_PARENT */
-	bool won;      /* top was not cancelled before */
+	char *own;     /* the cause, which top is to own; NULL: `cause`, somebody else's */
+	const char *cause;
+	bool won; /* top was not cancelled before */
+	struct claims *claims;
 };
+
+/* c has just been marked, once for all: takes those who wait for it, and those linked with it. Locked. */
+static void tell(weft_ctx *c, struct claims *cl)
+{
+	struct list_node *n;
+
+	while ((n = list_pop_head(&c->waiters)) != NULL) {
+		struct waiter *w = container_of(n, struct waiter, link);
+
+		if (waiter_claim(w, 0, false))
+			note(w->task, cl);
+	}
+	weft__ctx_hooks_take(c, &cl->hooks);
+	for (n = list_first(&c->linked); n; n = list_after(&c->linked, n)) {
+		weft_ctx *l = container_of(n, weft_ctx, second_link);
+
+		if (weft__ctx_ref_unless_last(l)) {
+			l->next_linked = cl->next;
+			cl->next = l;
+		}
+	}
+}
 
 static void mark(weft_ctx *c, void *arg)
 {
@@ -133,27 +289,15 @@ static void mark(weft_ctx *c, void *arg)
 
 	if (load_relaxed(&c->reason)) /* under lock: the first reason stays */
 		return;
-	if (c == m->top)
+	if (c == m->top) {
 		m->won = true;
-	store_release(&c->reason, reason); /* pairs with load_acquire in weft_ctx_reason */
+		c->own_cause = m->own;
+	}
+	c->cause = m->own ? m->own : m->cause; /* those below keep top */
+	store_release(&c->reason, reason);     /* pairs with load_acquire in weft_ctx_reason */
 	for (n = list_first(&c->tasks); n; n = list_after(&c->tasks, n))
 		set_cancel(container_of(n, struct weft_task, ctx_link), (uint32_t)reason);
-}
-
-struct claims {
-	struct inject_node *first, **last;
-};
-
-/* Claims the wait that t has open, if any, and notes it. */
-static void claim(struct weft_task *t, struct claims *cl)
-{
-	uint64_t word = load_acquire(&t->wait); /* pairs with store_release in wait_open */
-
-	if (wait_state(word) == WAIT_OPEN && wait_claim(&t->wait, word, WAIT_CANCELED)) {
-		t->next.next = NULL;
-		*cl->last = &t->next;
-		cl->last = &t->next.next;
-	}
+	tell(c, m->claims);
 }
 
 static void claim_all(weft_ctx *c, void *arg)
@@ -164,30 +308,62 @@ static void claim_all(weft_ctx *c, void *arg)
 		claim(container_of(n, struct weft_task, ctx_link), arg);
 }
 
-int weft_ctx_cancel(weft_ctx *c, int reason)
+/* Cancels m->top and all below it; notes what is to be done afterwards. */
+static bool cancel_tree(struct marking *m, struct claims *cl)
 {
-	struct claims cl = {.first = NULL};
-	struct marking m = {.top = c};
-	struct worker *w;
+	m->won = false;
+	m->claims = cl;
+	walk(m->top, mark, m);
+	if (!m->won)
+		return false;
+	asym_heavy(); /* pairs with asym_light in weft__wait_park */
+	walk(m->top, claim_all, cl);
+	return true;
+}
 
+int weft__ctx_cancel_as(weft_ctx *c, int reason, const char *cause)
+{
+	struct marking m = {.top = c, .reason = reason, .own = cause ? strdup(cause) : NULL};
+	struct worker *w = weft__worker(); /* before anything is claimed: see base/solo.h */
+	struct claims cl;
+
+	claims_init(&cl);
+	if (!cancel_tree(&m, &cl)) {
+		free(m.own);
+		return WEFT_EALREADY;
+	}
+	while (cl.next) {
+		weft_ctx *l = cl.next;
+		struct marking ml = {.top = l, .reason = WEFT_REASON_PARENT};
+
+		cl.next = l->next_linked;
+		ml.cause = l->second->cause;
+		cancel_tree(&ml, &cl);
+		weft_ctx_free(l);
+	}
+	weft__ready_list(w, cl.first);
+	weft__ctx_hooks_start(cl.hooks);
+	return 0;
+}
+
+int weft_ctx_cancel_cause(weft_ctx *c, int reason, const char *cause)
+{
+	if (!reason)
+		reason = WEFT_REASON_CANCELED;
 	if (!c || c == &root || (reason != WEFT_REASON_CANCELED && reason < WEFT_REASON_USER))
 		return WEFT_EINVAL;
-	w = weft__worker(); /* before anything is claimed: see base/solo.h */
-	cl.last = &cl.first;
-	m.reason = reason;
-	walk(c, mark, &m);
-	if (!m.won)
-		return WEFT_EALREADY;
-	asym_heavy(); /* pairs with asym_light in weft__wait_park */
-	walk(c, claim_all, &cl);
-	weft__ready_list(w, cl.first);
-	return 0;
+	return weft__ctx_cancel_as(c, reason, cause);
+}
+
+int weft_ctx_cancel(weft_ctx *c, int reason)
+{
+	return weft_ctx_cancel_cause(c, reason, NULL);
 }
 
 int weft_task_cancel(weft_task *t)
 {
 	struct worker *w = weft__worker(); /* before anything is claimed: see base/solo.h */
-	struct claims cl = {.first = NULL};
+	struct claims cl;
 	uint32_t was = load_relaxed(&t->cancel); /* checked by the compare-and-swap */
 
 	if (load_acquire(&t->state) == WEFT_TASK_DONE) /* pairs with store_release in task_end */
@@ -196,7 +372,7 @@ int weft_task_cancel(weft_task *t)
 		if (was & CANCEL_OWN)
 			return WEFT_EALREADY;
 	} while (!cas_acq_rel(&t->cancel, &was, was | CANCEL_OWN)); /* made visible to the task by asym_heavy */
-	cl.last = &cl.first;
+	claims_init(&cl);
 	asym_heavy(); /* pairs with asym_light in weft__wait_park */
 	claim(t, &cl);
 	weft__ready_list(w, cl.first);
@@ -260,15 +436,19 @@ weft_ctx *weft_ctx_enter(weft_ctx *c)
 	return up;
 }
 
+void weft__ctx_back(struct weft_task *t, weft_ctx *up)
+{
+	weft_ctx_free(detach(t));
+	if (up && up != &root)
+		attach(t, up);
+}
+
 void weft_ctx_leave(weft_ctx *up)
 {
 	struct weft_task *t = weft_task_self();
 
-	if (!t || !up)
-		return;
-	weft_ctx_free(detach(t));
-	if (up != &root)
-		attach(t, up);
+	if (t && up)
+		weft__ctx_back(t, up);
 }
 
 int64_t weft_ctx_deadline(weft_ctx *c)
@@ -288,13 +468,36 @@ int weft_ctx_reason(weft_ctx *c)
 	return reason;
 }
 
+const char *weft_ctx_cause(weft_ctx *c)
+{
+	int reason;
+
+	if (!c)
+		c = weft_ctx_self();
+	reason = weft_ctx_reason(c);
+	if (reason != WEFT_NOT_CANCELED && reason != WEFT_REASON_DEADLINE && c->cause)
+		return c->cause;
+	switch (reason) {
+	case WEFT_NOT_CANCELED:
+		return "";
+	case WEFT_REASON_DEADLINE:
+		return "the deadline has passed";
+	case WEFT_REASON_SIBLING:
+		return "another task of the group has failed";
+	case WEFT_REASON_SHUTDOWN:
+		return "the runtime goes down";
+	default:
+		return "cancelled";
+	}
+}
+
 int weft_ctx_check(void)
 {
 	struct weft_task *t = weft_task_self();
 
 	if (!t)
 		return 0;
-	if (load_relaxed(&t->cancel)) /* a look; blocking calls look again */
+	if (cancel_counts(load_relaxed(&t->cancel))) /* a look; blocking calls look again */
 		return WEFT_ECANCELED;
 	return t->limit != WEFT_FOREVER && clock_now() >= t->limit ? WEFT_ETIMEDOUT : 0;
 }

@@ -13,6 +13,8 @@ __thread HIDDEN struct worker *weft__this_worker;
 
 NOINLINE struct worker *weft__worker_none(void)
 {
+	if (unlikely(load_relaxed(&weft__forked))) /* set before this thread ran in this process */
+		weft__forked_fatal();
 	weft__solo_end(weft__thread()); /* a thread that is no worker is about to use weft */
 	return NULL;
 }

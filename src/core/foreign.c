@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/futex.h"
+#include "core/local.h"
 #include "core/recslab.h"
 
 struct runtime *weft__rt;
@@ -70,6 +71,7 @@ static void proxy_free(void *arg)
 	struct weft_task *t = arg;
 	void *one = t;
 
+	locals_end(t); /* while it still has its record */
 	proxy = NULL;
 	task_set_state(t, (enum weft_task_state)TASK_FREE);
 	weft__rec_put_batch(&one, 1);
@@ -110,18 +112,24 @@ NOINLINE struct weft_task *weft__foreign(void)
 	store_relaxed(&t->permit, (uint64_t)0);
 	store_release(&t->refs, 1u); /* pairs with load_acquire in alive(): of a record never used before */
 	t->limit = WEFT_FOREVER;
-	t->flags = TASK_FOREIGN;
+	store_relaxed(&t->flags, (uint8_t)TASK_FOREIGN);
 	t->waiters = NULL;
 	t->wctx = NULL;
 	t->stack = NULL;
 	t->fn = NULL;
 	t->site = NULL;
 	t->name = NULL;
+	t->own = (struct task_own){.locals = NULL};
 	t->id = weft__id_block(1);
 	store_release(&t->state,
 		      (uint8_t)WEFT_TASK_RUNNING); /* pairs with load_acquire of the state by those who call alive(): of one used before */
 	proxy = t;
 	return t;
+}
+
+NOINLINE struct weft_task *weft__foreign_look(void)
+{
+	return proxy;
 }
 
 int weft_block_on(weft_task_fn *fn, void *arg, int *ret)

@@ -20,8 +20,8 @@
  *   sleeping  -> running     idle_leave(.., false)   its loop had something, or it found work in its second look ...
  *   sleeping  -> searching   idle_leave(.., true)    ... and wants to be counted as a searcher
  *
- * Whoever makes a task runnable: puts it on a queue; then calls idle_wake and notifies the worker it names.  (But not for its own slot while that is quiet, worker.c:
- * there the waker is awake, takes it itself at its next schedule, and is helped by the monitor if there is none.)
+ * Whoever makes a task runnable: puts it on a queue; then calls idle_wake and notifies the worker it names.  (But not for the one task that it takes itself
+ * at its next schedule, while it is left in peace, worker.c: it is awake, and is helped by the monitor if there is no next schedule.)
  * Whoever goes to sleep: idle_enter; looks at every queue once more; prepares its parker; blocks; idle_leave.
  *
  * Why no work is left while all sleep.  A waker publishes its work W, passes asym_light() and reads the word.  A worker
@@ -40,7 +40,7 @@
  * already awake (parker.h says why that is harmless).
  *
  * While one worker is alone in weft (base/solo.h) the only wakers are its own tasks, threads that end that first, and pass asym_heavy in doing so before they
- * publish anything, and the monitor, which passes it before it wakes.  So then it need not, and going to sleep costs no system call but the sleep.
+ * publish anything, and the monitor and threads of lanes (core/offload.c), which pass it before they wake.  So then it need not, and going to sleep costs no system call but the sleep.
  *
  * Published practice: Go's runtime (proc.go, "Worker thread parking/unparking") for the last-searcher rule, Tokio's
  * idle.rs for both counts in one word.  Changed: a sleeper becomes a searcher in the one step that takes it off the
@@ -185,17 +185,21 @@ static inline int idle_pick(struct idle *i)
 	return id;
 }
 
-/* Called after work was put on a queue, by any thread. Returns the id of a worker to notify, or -1 (the usual case: a
- * compiler barrier and a load). */
-static inline int idle_wake(struct idle *i)
+/* Called after work was put on a queue, by any thread: is there somebody to be woken? (The usual case is no: a compiler
+ * barrier and a load.) */
+static inline bool idle_wanting(struct idle *i)
 {
 	uint32_t state;
 
 	asym_light();                    /* pairs with asym_heavy in idle_enter */
 	state = load_relaxed(&i->state); /* ordered by the fence */
-	if (likely(idle_sleeping(state) == 0 || idle_searching(state) != 0))
-		return -1;
-	return idle_pick(i);
+	return unlikely(idle_sleeping(state) != 0 && idle_searching(state) == 0);
+}
+
+/* Called after work was put on a queue, by any thread. Returns the id of a worker to notify, or -1. */
+static inline int idle_wake(struct idle *i)
+{
+	return idle_wanting(i) ? idle_pick(i) : -1;
 }
 
 /* A searcher has work in its hands, or other things to do. Before it runs anything: returns the id of a worker to

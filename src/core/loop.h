@@ -13,12 +13,13 @@
 #define WEFT_CORE_LOOP_H
 
 #include "base/compiler.h"
+#include "core/injectq.h"
 #include <stdbool.h>
 #include <stdint.h>
 
-struct inject_node;
 struct loop;
-struct poll_ready;
+struct weft_task;
+struct ready_list;
 struct polldesc;
 
 #define LOOP_WARDS_MAX 8
@@ -51,6 +52,24 @@ bool weft__loop_active(struct loop *l);
 /* Makes loop_sleep return, now or next time. Any thread. Orders nothing (core/parker.h does). */
 void weft__loop_kick(struct loop *l);
 
+/* Something that is to be done with libuv, by whoever holds the loop, on an OS stack. */
+struct loop_op {
+	struct inject_node node;
+	void (*run)(struct loop_op *op, void *uv); /* uv: the uv_loop_t */
+};
+
+/* Hands op to the loop. own: the caller's; else its worker must be woken by the caller. Any thread. */
+void weft__loop_post(struct loop *l, struct loop_op *op, bool own);
+
+/* More, or less, of what libuv does for somebody is under way: the loop is polled while its worker is busy. Any thread. */
+void weft__loop_expect(struct loop *l, int more);
+
+/* In a callback of libuv's, or in run of an op: t was claimed, and shall be made runnable. */
+void weft__loop_ready(struct loop *l, struct weft_task *t);
+
+/* No worker runs any more: does what was posted, and waits for libuv up to ms milliseconds. What becomes ready is nobody's task. */
+void weft__loop_run_out(struct loop *l, int ms);
+
 /* Sees to it that the next event of a side of fd is heard, by l if fd is not watched yet. pd locked. own: l is the calling worker's. Returns 0 or a
  * negative code. */
 int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, bool own);
@@ -64,6 +83,6 @@ int weft__loop_again(struct polldesc *pd, int fd);
 bool weft__loop_forget(struct polldesc *pd, int fd);
 
 /* Handed in by io/fd.c: what forget has promised. Claims whom it would wake, and adds them to r: a worker that is about to sleep makes nothing runnable. */
-extern HIDDEN void (*weft__loop_forgotten)(struct polldesc *pd, struct poll_ready *r);
+extern HIDDEN void (*weft__loop_forgotten)(struct polldesc *pd, struct ready_list *r);
 
 #endif

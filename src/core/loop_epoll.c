@@ -45,11 +45,14 @@ struct loop {
 	int kick;                 /* eventfd */
 	ATOMIC(uint32_t) watched; /* descriptors in the set; a hint */
 	ATOMIC(uint32_t) uv_held; /* 1 while somebody runs uv */
-	bool uv_due;              /* its descriptor was ready; whoever polls, a hint */
+	ATOMIC(bool) uv_due;      /* its descriptor was ready; whoever polls, a hint */
+	struct injectq posted;    /* ops */
+	ATOMIC(int64_t) due;      /* libuv's next timer, as whoever ran it last saw it; INT64_MAX: none */
+	struct ready_list *ready; /* where callbacks collect; by whoever holds uv */
 	uv_loop_t uv;
 };
 
-void (*weft__loop_forgotten)(struct polldesc *pd, struct poll_ready *r); /* never needed here */
+void (*weft__loop_forgotten)(struct polldesc *pd, struct ready_list *r); /* never needed here */
 
 static ATOMIC(bool) no_pwait2; /* the kernel said so; relaxed: all find the same */
 
@@ -81,6 +84,7 @@ int weft__loop_make(struct loop **out)
 		rc = -errno;
 		goto close_set;
 	}
+	store_relaxed(&l->due, INT64_MAX); /* not shared yet */
 	rc = add(l, l->kick, EPOLLIN | EPOLLET, TAG_KICK);
 	if (rc == 0)
 		rc = add(l, uv_backend_fd(&l->uv), EPOLLIN, TAG_UV);
@@ -99,10 +103,20 @@ free_loop:
 	return rc;
 }
 
+/* All of ours are unreferenced. */
+static void none_open(uv_handle_t *h, void *arg)
+{
+	(void)arg;
+	if (uv_has_ref(h) && !uv_is_closing(h))
+		weft__fatal("a libuv handle (%s) was left open on a loop of weft's (weft_uv_await)",
+			    uv_handle_type_name(uv_handle_get_type(h)));
+}
+
 void weft__loop_free(struct loop *l)
 {
 	if (!l)
 		return;
+	uv_walk(&l->uv, none_open, NULL);
 	uv_run(&l->uv, UV_RUN_DEFAULT);
 	CHECK_EQ(uv_loop_close(&l->uv), 0);
 	close(l->kick);
@@ -113,7 +127,7 @@ void weft__loop_free(struct loop *l)
 /* --- events --- */
 
 /* Returns whether a kick was among them. */
-static bool deliver(struct loop *l, const struct epoll_event *ev, int n, struct poll_ready *r)
+static bool deliver(struct loop *l, const struct epoll_event *ev, int n, struct ready_list *r)
 {
 	bool kicked = false;
 
@@ -121,7 +135,7 @@ static bool deliver(struct loop *l, const struct epoll_event *ev, int n, struct 
 		uint64_t data = ev[i].data.u64;
 		uint32_t e = ev[i].events;
 		unsigned dirs = 0;
-		bool hung_up = e & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+		bool hung_up = e & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI);
 
 		switch (data & TAG_MASK) {
 		case TAG_DESC:
@@ -132,7 +146,7 @@ static bool deliver(struct loop *l, const struct epoll_event *ev, int n, struct 
 			poll_arrive((struct polldesc *)(uintptr_t)(data << 16 >> 16), (uint16_t)(data >> ADDRESS_BITS), dirs, hung_up, r);
 			break;
 		case TAG_UV:
-			l->uv_due = true;
+			store_relaxed(&l->uv_due, true); /* a hint */
 			break;
 		default: /* TAG_KICK */
 			kicked = true;
@@ -142,31 +156,55 @@ static bool deliver(struct loop *l, const struct epoll_event *ev, int n, struct 
 	return kicked;
 }
 
-static void run_uv(struct loop *l)
+/* uv is held. */
+static void note_due(struct loop *l)
 {
-	uint32_t free_now = 0;
+	int ms = uv_loop_alive(&l->uv) ? uv_backend_timeout(&l->uv) : -1;
 
-	if (!cas_acquire(&l->uv_held, &free_now, 1u)) /* pairs with the release below; another thread runs it just now */
-		return;
-	l->uv_due = false;
-	uv_run(&l->uv, UV_RUN_NOWAIT);
-	store_release(&l->uv_held, 0u);
+	/* who sleeps by it is kicked afterwards, or has it from here: the fence behind the release, or the holder's own sleep */
+	store_relaxed(&l->due, ms < 0 ? INT64_MAX : clock_add(clock_now(), ms * INT64_C(1000000)));
+}
+
+/* Does what was posted and runs what is ready, unless another thread does. */
+static void run_uv(struct loop *l, struct ready_list *r)
+{
+	struct inject_node *n;
+
+	do {
+		uint32_t free_now = 0;
+
+		fence_seq_cst(); /* what we have posted is seen by who holds it, or we get it: pairs with the fence below */
+		if (!cas_acquire(&l->uv_held, &free_now, 1u)) /* pairs with the release below */
+			return;
+		store_relaxed(&l->uv_due, false); /* a hint */
+		l->ready = r;
+		while ((n = injectq_pop(&l->posted)) != NULL) {
+			struct loop_op *op = container_of(n, struct loop_op, node);
+
+			op->run(op, &l->uv);
+		}
+		uv_run(&l->uv, UV_RUN_NOWAIT);
+		note_due(l);
+		l->ready = NULL;
+		store_release(&l->uv_held, 0u);
+		fence_seq_cst();
+	} while (injectq_len(&l->posted));
 }
 
 struct inject_node *weft__loop_poll(struct loop *l, enum loop_caller who, bool *flag)
 {
 	struct epoll_event ev[LOOP_EVENTS];
-	struct poll_ready r;
+	struct ready_list r;
 	bool kicked = false, uv;
 	int n;
 
-	poll_ready_init(&r);
+	ready_list_init(&r);
 	n = epoll_wait(l->set, ev, LOOP_EVENTS, 0);
 	if (n > 0)
 		kicked = deliver(l, ev, n, &r);
-	uv = l->uv_due || uv_loop_alive(&l->uv);
+	uv = load_relaxed(&l->uv_due) || injectq_len(&l->posted) || uv_loop_alive(&l->uv); /* a hint */
 	if (uv && who != LOOP_TASK)
-		run_uv(l);
+		run_uv(l, &r);
 	*flag = who == LOOP_TASK ? uv : kicked;
 	return r.first;
 }
@@ -204,26 +242,31 @@ static int wait_sets(struct loop *l, struct loop *const *wards, unsigned n, stru
 	return ppoll(pfd, 1 + n, timeout, NULL) < 0 ? -1 : epoll_wait(l->set, ev, LOOP_EVENTS, 0);
 }
 
+/* The deadline, or libuv's next timer. */
+static int64_t sooner(struct loop *l, int64_t deadline)
+{
+	int64_t due = load_relaxed(&l->due); /* see note_due */
+
+	return due < deadline ? due : deadline;
+}
+
 struct inject_node *weft__loop_sleep(struct loop *l, int64_t deadline, struct loop *const *wards, unsigned n)
 {
 	struct epoll_event ev[LOOP_EVENTS];
 	struct timespec ts, *timeout = NULL;
-	bool active = weft__loop_active(l);
-	struct poll_ready r;
+	bool active = weft__loop_active(l) || injectq_len(&l->posted);
+	struct ready_list r;
 	int got;
 
-	poll_ready_init(&r);
+	ready_list_init(&r);
 	if (active) {
-		int ms;
-
-		run_uv(l);
-		ms = uv_backend_timeout(&l->uv);
-		if (ms >= 0) {
-			int64_t due = clock_add(clock_now(), ms * INT64_C(1000000));
-
-			deadline = due < deadline ? due : deadline;
-		}
+		run_uv(l, &r);
+		if (r.first)
+			return r.first;
 	}
+	deadline = sooner(l, deadline);
+	for (unsigned i = 0; i < n; i++)
+		deadline = sooner(wards[i], deadline);
 	if (deadline != INT64_MAX && load_relaxed(&weft__clock_fake) == CLOCK_REAL) { /* tests' own; see clock.h */
 		int64_t ns = deadline - clock_now();
 
@@ -237,9 +280,9 @@ struct inject_node *weft__loop_sleep(struct loop *l, int64_t deadline, struct lo
 	if (got < 0)
 		CHECK_EQ(errno, EINTR);
 	else
-		(void)deliver(l, ev, got, &r); /* awake is all it wanted to be */
-	if (l->uv_due || active)
-		run_uv(l);
+		(void)deliver(l, ev, got, &r);                             /* awake is all it wanted to be */
+	if (load_relaxed(&l->uv_due) || active || injectq_len(&l->posted)) /* hints */
+		run_uv(l, &r);
 	return r.first;
 }
 
@@ -262,9 +305,47 @@ void weft__loop_kick(struct loop *l)
 	errno = saved;
 }
 
+/* --- libuv --- */
+
+void weft__loop_post(struct loop *l, struct loop_op *op, bool own)
+{
+	injectq_push(&l->posted, &op->node);
+	if (!own)
+		weft__loop_kick(l); /* its worker sleeps, or looks when it next polls; whoever listens in its place hears it, too */
+}
+
+void weft__loop_expect(struct loop *l, int more)
+{
+	add_relaxed(&l->watched, (uint32_t)more); /* a hint */
+}
+
+void weft__loop_ready(struct loop *l, struct weft_task *t)
+{
+	if (!l->ready)
+		weft__fatal("weft_uv_done was called off its loop");
+	ready_list_add(l->ready, t);
+}
+
+void weft__loop_run_out(struct loop *l, int ms)
+{
+	struct pollfd pfd = {.fd = uv_backend_fd(&l->uv), .events = POLLIN};
+	struct ready_list r;
+	int due;
+
+	ready_list_init(&r);
+	run_uv(l, &r);
+	due = uv_backend_timeout(&l->uv);
+	(void)poll(&pfd, 1, due >= 0 && due < ms ? due : ms);
+	run_uv(l, &r);
+	weft__ready_list(NULL, r.first); /* foreign threads; tasks find the runtime gone */
+}
+
 /* --- descriptors --- */
 
-#define WATCHED_FOR (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+/* EPOLLPRI: a read of TCP stops at urgent data, whatever comes behind it. */
+#define WATCHED_FOR (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+#define LOOKED_FOR \
+	(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) /* by who asks poll(2) after each event: urgent data would be one every time */
 
 static uint64_t entry(struct polldesc *pd)
 {
@@ -290,11 +371,11 @@ int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, b
 
 int weft__loop_again(struct polldesc *pd, int fd)
 {
-	struct epoll_event ev = {.events = WATCHED_FOR, .data.u64 = entry(pd)};
+	struct epoll_event ev = {.events = LOOKED_FOR, .data.u64 = entry(pd)};
 
 	if (epoll_ctl(pd->home->set, EPOLL_CTL_MOD, fd, &ev) == 0)
 		return 0;
-	return errno == ENOENT ? add(pd->home, fd, WATCHED_FOR, entry(pd)) : -errno;
+	return errno == ENOENT ? add(pd->home, fd, LOOKED_FOR, entry(pd)) : -errno;
 }
 
 bool weft__loop_forget(struct polldesc *pd, int fd)

@@ -42,7 +42,9 @@ struct loop {
 	ATOMIC(uint32_t) held;    /* 1 while somebody runs it */
 	ATOMIC(uint32_t) watched; /* watches there are; a hint */
 	struct injectq posted;    /* watches that want something */
-	struct poll_ready *ready; /* where callbacks collect; by whoever holds it */
+	struct injectq ops;       /* ops */
+	ATOMIC(int64_t) due;      /* libuv's next timer, as whoever ran it last saw it; INT64_MAX: none */
+	struct ready_list *ready; /* where callbacks collect; by whoever holds it */
 };
 
 struct watch {
@@ -62,15 +64,15 @@ struct watch {
 	unsigned strikes; /* events of reading in a row that nobody waited for */
 };
 
-void (*weft__loop_forgotten)(struct polldesc *pd, struct poll_ready *r);
+void (*weft__loop_forgotten)(struct polldesc *pd, struct ready_list *r);
 
 static void on_call(uv_async_t *h);
-static void run(struct loop *l, struct poll_ready *r);
+static void run(struct loop *l, struct ready_list *r);
 
 int weft__loop_make(struct loop **out)
 {
 	struct loop *l = calloc(1, sizeof *l);
-	struct poll_ready none;
+	struct ready_list none;
 	int rc;
 
 	*out = NULL;
@@ -86,7 +88,8 @@ int weft__loop_make(struct loop **out)
 	if (rc < 0)
 		goto close_pipe;
 	uv_unref((uv_handle_t *)&l->call);
-	poll_ready_init(&none);
+	store_relaxed(&l->due, INT64_MAX); /* not shared yet */
+	ready_list_init(&none);
 	run(l, &none); /* hands the call's descriptor to the kernel */
 	*out = l;
 	return 0;
@@ -165,14 +168,14 @@ static void on_event(uv_poll_t *h, int status, int events)
 	if (dirs & 1u << POLL_READ)
 		w->strikes = woken & 1u << POLL_READ ? 0 : w->strikes + 1;
 	lock_take_solo(&pd->lock, RANK_DESC);
-	armed = w->armed;
+	armed = status < 0 ? 0 : w->armed;                                     /* libuv has stopped it */
 	if (w->strikes >= STRIKES && list_empty(&pd->side[POLL_READ].waiters)) /* who comes to wait later finds it disarmed */
 		armed &= ~(1u << POLL_READ);
 	if (dirs & 1u << POLL_WRITE && list_empty(&pd->side[POLL_WRITE].waiters))
 		armed &= ~(1u << POLL_WRITE);
 	changed = armed != w->armed;
 	if (changed)
-		w->armed = armed & waited_for(pd);
+		w->armed = (status < 0 ? w->armed : armed) & waited_for(pd);
 	lock_drop_solo(&pd->lock);
 	if (changed)
 		arm(w);
@@ -180,7 +183,7 @@ static void on_event(uv_poll_t *h, int status, int events)
 
 static void let_go(struct watch *w)
 {
-	struct poll_ready *r = w->loop->ready;
+	struct ready_list *r = w->loop->ready;
 	struct polldesc *pd = w->desc;
 
 	add_relaxed(&w->loop->watched, (uint32_t)-1); /* a hint */
@@ -234,6 +237,11 @@ static void serve_posted(struct loop *l)
 
 	while ((n = injectq_pop(&l->posted)) != NULL)
 		serve(l, container_of(n, struct watch, node));
+	while ((n = injectq_pop(&l->ops)) != NULL) {
+		struct loop_op *op = container_of(n, struct loop_op, node);
+
+		op->run(op, &l->uv);
+	}
 }
 
 static void on_call(uv_async_t *h)
@@ -243,8 +251,25 @@ static void on_call(uv_async_t *h)
 	serve_posted(l);
 }
 
+/* The loop is held. */
+static void note_due(struct loop *l)
+{
+	int ms = uv_loop_alive(&l->uv) ? uv_backend_timeout(&l->uv) : -1;
+
+	/* who sleeps by it is kicked afterwards, or has it from here: the fence behind the release, or the holder's own sleep */
+	store_relaxed(&l->due, ms < 0 ? INT64_MAX : clock_add(clock_now(), ms * INT64_C(1000000)));
+}
+
+/* The deadline, or libuv's next timer. */
+static int64_t sooner(struct loop *l, int64_t deadline)
+{
+	int64_t due = load_relaxed(&l->due); /* see note_due */
+
+	return due < deadline ? due : deadline;
+}
+
 /* Serves what was posted and runs what is ready, unless another thread does. */
-static void run(struct loop *l, struct poll_ready *r)
+static void run(struct loop *l, struct ready_list *r)
 {
 	do {
 		uint32_t idle = 0;
@@ -260,9 +285,11 @@ static void run(struct loop *l, struct poll_ready *r)
 			uv_run(&l->uv, UV_RUN_NOWAIT);
 		} while (l->again);
 		uv_unref((uv_handle_t *)&l->call);
+		note_due(l);
+		l->ready = NULL;
 		store_release(&l->held, 0u);
 		fence_seq_cst();
-	} while (injectq_len(&l->posted));
+	} while (injectq_len(&l->posted) || injectq_len(&l->ops));
 }
 
 static void close_handle(uv_handle_t *h, void *arg)
@@ -274,14 +301,23 @@ static void close_handle(uv_handle_t *h, void *arg)
 	uv_close(h, h == (uv_handle_t *)&l->call ? NULL : on_closed);
 }
 
+/* All of ours are unreferenced. */
+static void none_open(uv_handle_t *h, void *arg)
+{
+	(void)arg;
+	if (uv_has_ref(h) && !uv_is_closing(h))
+		weft__fatal("a libuv handle (%s) was left open on a loop of weft's (weft_uv_await)",
+			    uv_handle_type_name(uv_handle_get_type(h)));
+}
+
 void weft__loop_free(struct loop *l)
 {
-	struct poll_ready none;
+	struct ready_list none;
 	struct inject_node *n;
 
 	if (!l)
 		return;
-	poll_ready_init(&none);
+	ready_list_init(&none);
 	l->ready = &none;
 	while ((n = injectq_pop(&l->posted)) != NULL) {
 		struct watch *w = container_of(n, struct watch, node);
@@ -292,6 +328,7 @@ void weft__loop_free(struct loop *l)
 			let_go(w);
 	}
 	weft__ready_list(NULL, none.first); /* foreign threads that close */
+	uv_walk(&l->uv, none_open, NULL);
 	uv_walk(&l->uv, close_handle, l);
 	uv_ref((uv_handle_t *)&l->call);
 	uv_run(&l->uv, UV_RUN_DEFAULT);
@@ -305,14 +342,14 @@ void weft__loop_free(struct loop *l)
 
 struct inject_node *weft__loop_poll(struct loop *l, enum loop_caller who, bool *flag)
 {
-	struct poll_ready r;
+	struct ready_list r;
 
 	*flag = false;
 	if (who == LOOP_TASK) {
 		*flag = true;
 		return NULL;
 	}
-	poll_ready_init(&r);
+	ready_list_init(&r);
 	run(l, &r);
 	return r.first;
 }
@@ -321,20 +358,17 @@ struct inject_node *weft__loop_sleep(struct loop *l, int64_t deadline, struct lo
 {
 	struct pollfd pfd[2 + LOOP_WARDS_MAX];
 	struct timespec ts, *timeout = NULL;
-	struct poll_ready r;
+	struct ready_list r;
 	char bytes[64];
-	int rc, ms;
+	int rc;
 
-	poll_ready_init(&r);
+	ready_list_init(&r);
 	run(l, &r);
 	if (r.first)
 		return r.first;
-	ms = weft__loop_active(l) ? uv_backend_timeout(&l->uv) : -1;
-	if (ms >= 0) {
-		int64_t due = clock_add(clock_now(), ms * MS);
-
-		deadline = due < deadline ? due : deadline;
-	}
+	deadline = sooner(l, deadline);
+	for (unsigned i = 0; i < n; i++)
+		deadline = sooner(wards[i], deadline);
 	if (deadline != INT64_MAX && load_relaxed(&weft__clock_fake) == CLOCK_REAL) { /* tests' own; see clock.h */
 		int64_t ns = deadline - clock_now();
 
@@ -373,6 +407,41 @@ void weft__loop_kick(struct loop *l)
 
 	(void)!write(l->kick[1], "", 1); /* a full pipe wakes as well */
 	errno = saved;
+}
+
+/* --- libuv --- */
+
+void weft__loop_post(struct loop *l, struct loop_op *op, bool own)
+{
+	injectq_push(&l->ops, &op->node);
+	if (!own)
+		uv_async_send(&l->call);
+}
+
+void weft__loop_expect(struct loop *l, int more)
+{
+	add_relaxed(&l->watched, (uint32_t)more); /* a hint */
+}
+
+void weft__loop_ready(struct loop *l, struct weft_task *t)
+{
+	if (!l->ready)
+		weft__fatal("weft_uv_done was called off its loop");
+	ready_list_add(l->ready, t);
+}
+
+void weft__loop_run_out(struct loop *l, int ms)
+{
+	struct pollfd pfd = {.fd = uv_backend_fd(&l->uv), .events = POLLIN};
+	struct ready_list r;
+	int due;
+
+	ready_list_init(&r);
+	run(l, &r);
+	due = weft__loop_active(l) ? uv_backend_timeout(&l->uv) : -1;
+	(void)poll(&pfd, 1, due >= 0 && due < ms ? due : ms);
+	run(l, &r);
+	weft__ready_list(NULL, r.first); /* foreign threads; tasks find the runtime gone */
 }
 
 /* --- descriptors; pd locked --- */

@@ -64,21 +64,70 @@ int weft__lot_wait_shielded(void *key, bool (*still)(void *arg), void *arg, enum
 	return me.task ? lot_wait(key, still, arg, reason, me, WEFT_FOREVER, WAIT_SHIELDED) : WEFT_ENOMEM;
 }
 
+void weft__lot_ready(struct worker *w, struct ready_list *r)
+{
+	if (r->first && !r->first->next)
+		weft__ready(w, container_of(r->first, struct weft_task, next));
+	else
+		weft__ready_list(w, r->first);
+}
+
+NOINLINE static void lot_left(struct lot_ask *a, struct lot_bucket *b)
+{
+	struct worker *wk = weft__worker(); /* before anything is locked: see base/solo.h */
+	struct ready_list r;
+
+	ready_list_init(&r);
+	lock_take_solo(&b->lock, RANK_LOT);
+	a->left(a, b, &r);
+	lock_drop_solo(&b->lock);
+	weft__lot_ready(wk, &r);
+}
+
+int weft__lot_ask(struct lot_ask *a, const struct self *me, enum task_reason reason, int64_t deadline)
+{
+	struct lot_bucket *b = lot_bucket(a->key);
+	struct ready_list r;
+	struct waiter w;
+	uint64_t word;
+	int rc;
+
+	ready_list_init(&r);
+	lock_take_solo(&b->lock, RANK_LOT);
+	if (!a->still(a, b, &r)) {
+		lock_drop_solo(&b->lock);
+		weft__lot_ready(me->worker, &r);
+		return 0;
+	}
+	if (deadline == WEFT_NOW) {
+		lock_drop_solo(&b->lock);
+		return WEFT_EAGAIN;
+	}
+	word = wait_begin(me->task, &w, 1, reason, deadline);
+	waiter_init(&w, me->task, word, &b->lock, RANK_LOT, a->key, a);
+	list_push_tail(&b->waiters, &w.link);
+	lock_drop_solo(&b->lock);
+	rc = weft__wait_park(me->worker, me->task, &w, 1, word, deadline);
+	if (!rc)
+		return w.status;
+	if (a->left)
+		lot_left(a, b);
+	return rc;
+}
+
 struct inject_node *weft__lot_claim_all(struct lot_bucket *b, void *key, int status)
 {
-	struct inject_node *first = NULL, **last = &first;
+	struct ready_list claimed;
 	struct waiter *w, *next;
 
+	ready_list_init(&claimed);
 	for (w = weft__lot_next(b, key, NULL); w; w = next) {
 		next = weft__lot_next(b, key, w);
 		list_remove(&w->link);
-		if (waiter_claim(w, status, false)) {
-			w->task->next.next = NULL;
-			*last = &w->task->next;
-			last = &w->task->next.next;
-		}
+		if (waiter_claim(w, status, false))
+			ready_list_add(&claimed, w->task);
 	}
-	return first;
+	return claimed.first;
 }
 
 struct inject_node *weft__lot_take_all(void *key, int status)

@@ -40,6 +40,22 @@ int weft__lot_wait(void *key, bool (*still)(void *arg), void *arg, enum task_rea
  * has no record). */
 int weft__lot_wait_shielded(void *key, bool (*still)(void *arg), void *arg, enum task_reason reason);
 
+/* A call that may have to wait for more than that somebody wakes it: lives in its frame. Whoever goes through the waiters finds it as w->slot. */
+struct lot_ask {
+	void *key;
+	/* Must it wait? Asked once, under the bucket's lock; if so it is listed in the same breath. Who can go on by what it did instead: claimed, into r. */
+	bool (*still)(struct lot_ask *a, struct lot_bucket *b, struct ready_list *r);
+	/* It has waited in vain, and is listed no more: who can go on now that it is gone? Under the bucket's lock. NULL: nobody. */
+	void (*left)(struct lot_ask *a, struct lot_bucket *b, struct ready_list *r);
+};
+
+/* Waits, for a caller who has entered (self_enter), while a->still says so. Returns 0 when it does not; the waker's status; WEFT_EAGAIN (a->still has been asked), WEFT_ETIMEDOUT,
+ * WEFT_ECANCELED. me->worker is void afterwards. */
+int weft__lot_ask(struct lot_ask *a, const struct self *me, enum task_reason reason, int64_t deadline);
+
+/* Readies those that were claimed under a bucket's lock: one runs next, several in the order they were claimed. Nothing is locked. */
+void weft__lot_ready(struct worker *w, struct ready_list *r);
+
 /* Claims all that wait upon key, with this status. Bucket locked. The claimed, oldest first, are to be given to weft__ready_list after unlocking. */
 struct inject_node *weft__lot_claim_all(struct lot_bucket *b, void *key, int status);
 

@@ -7,6 +7,7 @@
  *     call that may block, though it need not wait (self_enter);
  *   - a worker that has stood on one task since the last look is stuck: if it keeps work to itself (slot, inbox, ring, due timers), or shared
  *     work waits, a sleeping worker is woken to search, or if none sleeps a busy one asked to help at its next slow schedule;
+ *   - one that moves, but in turns so long that a watcher would take what it keeps to itself, is no longer left in peace (worker.c);
  *   - retries tasks that wait for a stack; lets unused stacks and records decay;
  *   - when all workers have slept for DEADLOCK_NS, asks once whether anything can go on (runtime.c), so that going to sleep stays cheap;
  *   - when the runtime is to stop and a task does not let it: ends the process (WEFT_MAIN), or says which task it is.
@@ -25,7 +26,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#define QUIET_SLOW (MONITOR_NS / SLOT_WATCH_NS) /* schedules between two looks */
+
+#define TSAN_SIGNAL_NS (20 * MS)
 
 #define AWAKE 0u
 #define ASLEEP 1u
@@ -34,6 +40,20 @@
 static ATOMIC(uint32_t) word; /* futex: whether it sleeps for good */
 static ATOMIC(uint32_t) nap;  /* futex of its timed wait; 1: stop waiting */
 ATOMIC(uint32_t) weft__dump_wanted;
+static ATOMIC(bool) quit_wanted; /* a runtime is up that prints its tasks on SIGQUIT, if nobody else wants it */
+
+/* ThreadSanitizer keeps a signal until its thread makes a call that it sees, and hides it from the system call that it came in. */
+static void sleep_on(ATOMIC(uint32_t) *w, uint32_t value, int64_t deadline)
+{
+	int64_t soon = weft__clock_read() + TSAN_SIGNAL_NS;
+
+	if (likely(!(weft__san & SAN_TSAN))) {
+		weft__futex_wait(w, value, deadline);
+		return;
+	}
+	weft__futex_wait(w, value, deadline < soon ? deadline : soon);
+	nanosleep(&(struct timespec){0, 1}, NULL);
+}
 
 static void wake(void)
 {
@@ -60,7 +80,7 @@ static bool look_after_workers(struct runtime *rt, uint32_t *ticks)
 {
 	bool moved = false;
 	int64_t now = clock_now();
-	bool help = injectq_len(&rt->inject) != 0;
+	bool help = injectq_len(&rt->inject) != 0 || injectq_len(&rt->ran) != 0;
 	struct inject_node *n;
 
 	for (unsigned i = 0; i < rt->n; i++) {
@@ -73,6 +93,8 @@ static bool look_after_workers(struct runtime *rt, uint32_t *ticks)
 				store_relaxed(&w->stuck_tick, tick); /* a hint */
 				help |= keeps_work(w, now);
 			}
+			if (tick - ticks[i] < QUIET_SLOW)
+				store_relaxed(&w->quiet_until, tick); /* a hint */
 		}
 		moved |= ticks[i] != tick;
 		ticks[i] = tick;
@@ -96,7 +118,7 @@ static void doze(struct runtime *rt)
 	asym_heavy();                 /* pairs with asym_light in weft__monitor_poke */
 	while (load_relaxed(&word) == ASLEEP && idle_sleepers(&rt->idle) == rt->n && !load_acquire(&rt->stopping) &&
 	       !load_relaxed(&weft__dump_wanted))
-		weft__futex_wait(&word, ASLEEP, INT64_MAX);
+		sleep_on(&word, ASLEEP, INT64_MAX);
 	store_relaxed(&word, AWAKE); /* own; a poke stores the same */
 }
 
@@ -164,7 +186,7 @@ static void *monitor_main(void *arg)
 			decaying = true;
 			continue;
 		}
-		weft__futex_wait(&nap, 0, now + MONITOR_NS);
+		sleep_on(&nap, 0, now + MONITOR_NS);
 	}
 	return NULL;
 }
@@ -177,9 +199,25 @@ static void on_quit(int sig)
 	weft__futex_wake(&nap, 1);
 }
 
+bool weft__quit_is_default(const struct sigaction *sa)
+{
+	return !(sa->sa_flags & SA_SIGINFO) && (sa->sa_handler == SIG_DFL || sa->sa_handler == on_quit);
+}
+
+void weft__quit_default(void)
+{
+	struct sigaction sa;
+
+	memset(&sa, 0, sizeof sa);
+	sa.sa_handler = load_relaxed(&quit_wanted) ? on_quit : SIG_DFL; /* changed when a runtime comes up or goes down only */
+	sa.sa_flags = SA_RESTART | SA_ONSTACK;
+	sigemptyset(&sa.sa_mask);
+	sigaction(SIGQUIT, &sa, NULL);
+}
+
 int weft__monitor_start(struct runtime *rt)
 {
-	struct sigaction old, sa;
+	struct sigaction old;
 	int rc;
 
 	rt->monitor_ticks = calloc(rt->n, sizeof *rt->monitor_ticks);
@@ -194,13 +232,9 @@ int weft__monitor_start(struct runtime *rt)
 		return -rc;
 	}
 	rt->monitor_up = true;
-	if (rt->signals && sigaction(SIGQUIT, NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL) {
-		memset(&sa, 0, sizeof sa);
-		sa.sa_handler = on_quit;
-		sa.sa_flags = SA_RESTART | SA_ONSTACK;
-		sigemptyset(&sa.sa_mask);
-		rt->quit_installed = sigaction(SIGQUIT, &sa, NULL) == 0;
-	}
+	store_relaxed(&quit_wanted, rt->signals); /* see weft__quit_default */
+	if (rt->signals && sigaction(SIGQUIT, NULL, &old) == 0 && weft__quit_is_default(&old))
+		weft__quit_default();
 	return 0;
 }
 
@@ -208,11 +242,12 @@ void weft__monitor_stop(struct runtime *rt)
 {
 	if (!rt->monitor_up)
 		return;
-	if (rt->quit_installed) {
+	if (rt->signals) {
 		struct sigaction now;
 
-		if (sigaction(SIGQUIT, NULL, &now) == 0 && now.sa_handler == on_quit)
-			signal(SIGQUIT, SIG_DFL);
+		store_relaxed(&quit_wanted, false); /* the same */
+		if (sigaction(SIGQUIT, NULL, &now) == 0 && weft__quit_is_default(&now))
+			weft__quit_default();
 	}
 	store_release(&rt->monitor_stop, true); /* pairs with load_acquire in monitor_main */
 	store_relaxed(&nap, 1u);                /* ends its timed wait for good; ordered by the futex call */

@@ -8,6 +8,8 @@
  *   word -> PERMIT_NONE         unpark, which then owes the claim of `word`; or the task, whose wait ended otherwise
  *   PERMIT_HELD -> PERMIT_NONE  the task takes it
  * An unpark that took a word and lost its claim (timed out, cancelled) leaves the permit behind instead.
+ *
+ * Model: test/model/park.cpp.
  */
 #include "core/runtime.h"
 

@@ -7,6 +7,7 @@
  */
 #include "core/polldesc.h"
 #include "core/runtime.h"
+#include "core/source.h"
 
 ATOMIC(uint32_t) weft__run_count;
 
@@ -67,12 +68,28 @@ out:
 	return rc;
 }
 
+int weft__poll_list(struct polldesc *pd, int fd, enum poll_dir d, uint32_t seen, struct worker *wk, struct waiter *w)
+{
+	int rc;
+
+	lock_take_solo(&pd->lock, RANK_DESC);
+	rc = poll_may_wait(pd, d, seen, WEFT_ECLOSED);
+	if (rc == 1)
+		rc = want(pd, fd, d, wk);
+	else if (rc == 0)
+		rc = 1;
+	if (rc == 0)
+		source_list(w, &pd->side[d].waiters, &pd->lock, RANK_DESC, pd);
+	lock_drop_solo(&pd->lock);
+	return rc;
+}
+
 void weft__poll_look(struct polldesc *pd, enum poll_dir d)
 {
 	struct worker *w = weft__worker(); /* before anything is locked: see base/solo.h */
-	struct poll_ready r;
+	struct ready_list r;
 
-	poll_ready_init(&r);
+	ready_list_init(&r);
 	poll_look(pd, d, &r);
 	weft__ready_list(w, r.first);
 }
@@ -81,10 +98,10 @@ bool weft__poll_close(struct polldesc *pd, int fd)
 {
 	struct worker *w = weft__worker(); /* as above */
 	bool up = w || weft__rt_enter();
-	struct poll_ready r;
+	struct ready_list r;
 	bool done = true;
 
-	poll_ready_init(&r);
+	ready_list_init(&r);
 	lock_take_solo(&pd->lock, RANK_DESC);
 	poll_shut(pd, WEFT_ECLOSED, &r);
 	if (pd->home && up && pd->home_run == load_relaxed(&weft__run_count)) { /* constant while we are inside */

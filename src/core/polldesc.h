@@ -26,8 +26,8 @@
 #include "base/atomic.h"
 #include "base/list.h"
 #include "base/lock.h"
+#include "core/readylist.h"
 #ifndef WEFT_MODEL
-#include "core/injectq.h"
 #include "core/wait.h"
 #endif
 
@@ -44,24 +44,14 @@ struct polldesc {
 	struct lock lock;            /* RANK_DESC */
 	SHARED(uint16_t) generation; /* of the descriptor; +1 at its close; under lock */
 	SHARED(bool) closing;        /* under lock */
-	ATOMIC(bool) hung_up; /* the system spoke of an end or an error: reads go on to it. Sticky; set before the event is counted */
+	/* The system spoke of an end, an error or urgent data: reads go on to it. Sticky; set before the event is counted. */
+	ATOMIC(bool) hung_up;
 	struct poll_side side[POLL_DIRS];
 	/* where it is watched: core/loop_*.c */
 	struct loop *home; /* NULL: nowhere yet; under lock */
 	uint32_t home_run; /* the run of the runtime (weft__run_count) that home belongs to; under lock */
 	void *watch;       /* loop_uv.c's; under lock */
 };
-
-/* Tasks that were claimed, to be given to weft__ready_list once nothing is locked. */
-struct poll_ready {
-	struct inject_node *first, **last;
-};
-
-static inline void poll_ready_init(struct poll_ready *r)
-{
-	r->first = NULL;
-	r->last = &r->first;
-}
 
 /* The record serves a descriptor from here on. Nobody else uses it, but late events may arrive. */
 static inline void poll_open(struct polldesc *pd)
@@ -80,7 +70,7 @@ static inline uint32_t poll_events(struct polldesc *pd, enum poll_dir d)
 }
 
 /* Claims all who wait for a side. Locked. */
-static inline int poll_claim(struct polldesc *pd, enum poll_dir d, int status, struct poll_ready *r)
+static inline int poll_claim(struct polldesc *pd, enum poll_dir d, int status, struct ready_list *r)
 {
 	struct list_node *n;
 	int claimed = 0;
@@ -90,16 +80,14 @@ static inline int poll_claim(struct polldesc *pd, enum poll_dir d, int status, s
 
 		if (!waiter_claim(w, status, false))
 			continue;
-		w->task->next.next = NULL;
-		*r->last = &w->task->next;
-		r->last = &w->task->next.next;
+		ready_list_add(r, w->task);
 		claimed++;
 	}
 	return claimed;
 }
 
 /* An event of the sides in `dirs` (bits 1 << POLL_*) for the descriptor of that generation. Returns which of them somebody waited for. */
-static inline unsigned poll_arrive(struct polldesc *pd, uint16_t generation, unsigned dirs, bool hung_up, struct poll_ready *r)
+static inline unsigned poll_arrive(struct polldesc *pd, uint16_t generation, unsigned dirs, bool hung_up, struct ready_list *r)
 {
 	unsigned woken = 0;
 
@@ -121,7 +109,7 @@ static inline unsigned poll_arrive(struct polldesc *pd, uint16_t generation, uns
 }
 
 /* Something else has changed that waiters go by (a deadline): counts as an event. */
-static inline void poll_look(struct polldesc *pd, enum poll_dir d, struct poll_ready *r)
+static inline void poll_look(struct polldesc *pd, enum poll_dir d, struct ready_list *r)
 {
 	lock_take_solo(&pd->lock, RANK_DESC);
 	store_release(&pd->side[d].events, load_relaxed(&pd->side[d].events) + 1); /* as in poll_arrive */
@@ -138,7 +126,7 @@ static inline int poll_may_wait(struct polldesc *pd, enum poll_dir d, uint32_t s
 }
 
 /* The descriptor is about to be closed. From here on nobody waits, and no event counts. Locked. */
-static inline void poll_shut(struct polldesc *pd, int closed, struct poll_ready *r)
+static inline void poll_shut(struct polldesc *pd, int closed, struct ready_list *r)
 {
 	shared_set(&pd->closing, true);
 	shared_set(&pd->generation, (uint16_t)(shared_get(&pd->generation) + 1));
@@ -154,6 +142,10 @@ static inline void poll_shut(struct polldesc *pd, int closed, struct poll_ready 
  * have moved); WEFT_ECLOSED; WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN (WEFT_NOW), WEFT_ESRCH (a foreign thread, and no runtime), or why
  * it cannot be watched. */
 int weft__poll_wait(struct polldesc *pd, int fd, unsigned dirs, const uint32_t *seen, enum task_reason reason, int64_t deadline);
+
+/* The same without parking, for a source (core/source.h): lists w for an event of a direction, later than the one seen. Returns 0: listed; 1: look again; or
+ * an error, as above. */
+int weft__poll_list(struct polldesc *pd, int fd, enum poll_dir d, uint32_t seen, struct worker *wk, struct waiter *w);
 
 /* The number fd may mean another file since it was last waited for: the next event that is heard shall be of this one. What is ready now counts as an
  * event. Returns 0 or a negative code. */

@@ -4,7 +4,7 @@
  *
  * Up:    options - records - workers with their loops - signal mask, overflow handler - main task - publish - threads, monitor - worker 1 is the caller.
  * Down:  1 somebody decides the result and sets `stopping`     2 each worker leaves its loop at its next schedule
- *        3 threads joined, monitor stopped                     4 tasks that wait are called off: waits closed, waiters withdrawn
+ *        3 threads joined, those of lanes too, monitor stopped 4 tasks that wait are called off: waits closed, waiters withdrawn
  *        5 unpublished: no foreign thread is inside any more   6 wheels emptied, tasks that are left abandoned: stacks and records put back
  *        7 caches drained, loops closed
  */
@@ -14,10 +14,13 @@
 #include "base/clock.h"
 #include "base/cpus.h"
 #include "core/guard.h"
+#include "core/local.h"
 #include "core/lot.h"
+#include "core/offload.h"
 #include "core/recslab.h"
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,16 +31,18 @@
 
 struct debug_hooks weft__hooks;
 
-static void no_io(void)
+static void nothing(void)
 {
 }
 
-void (*weft__io_down)(void) = no_io;
+void (*weft__requests_down)(void) = nothing;
+void (*weft__io_down)(void) = nothing;
+struct up_down weft__signals;
 
 /* --- options --- */
 
-/* An unsigned number from the environment into *out if it is set. */
-static int env_number(const char *name, unsigned long long max, unsigned long long *out)
+/* An unsigned number from the environment, 0 or min .. max, into *out if it is set. */
+static int env_number(const char *name, unsigned long long min, unsigned long long max, unsigned long long *out)
 {
 	const char *s = getenv(name);
 	unsigned long long v;
@@ -47,8 +52,8 @@ static int env_number(const char *name, unsigned long long max, unsigned long lo
 		return 0;
 	errno = 0;
 	v = strtoull(s, &end, 0);
-	if (errno || *end || end == s || *s == '-' || v > max) {
-		weft__log("%s=%s is not a number from 0 to %llu", name, s, max);
+	if (errno || *end || end == s || *s == '-' || v > max || (v && v < min)) {
+		weft__log("%s=%s is not %s%llu to %llu", name, s, min ? "0 or " : "", min, max);
 		return WEFT_EINVAL;
 	}
 	*out = v;
@@ -60,19 +65,19 @@ static int options(struct runtime *rt, const weft_opts *o)
 	unsigned long long workers = 0, stack = 0, tasks = 0, seed = 0;
 	int rc;
 
-	if (o->workers < 0 || o->workers > WORKERS_MAX)
+	if (o->workers < 0 || o->workers > WORKERS_MAX || o->blocking_max < 0)
 		return WEFT_EINVAL;
 	workers = (unsigned long long)o->workers;
 	stack = o->stack;
 	tasks = o->max_tasks;
 	seed = o->seed;
-	rc = workers ? 0 : env_number("WEFT_WORKERS", WORKERS_MAX, &workers);
+	rc = workers ? 0 : env_number("WEFT_WORKERS", 0, WORKERS_MAX, &workers);
 	if (!rc && !stack)
-		rc = env_number("WEFT_STACK", STACK_MAX, &stack);
+		rc = env_number("WEFT_STACK", STACK_MIN, STACK_MAX, &stack);
 	if (!rc && !tasks)
-		rc = env_number("WEFT_MAX_TASKS", SIZE_MAX, &tasks);
+		rc = env_number("WEFT_MAX_TASKS", 0, SIZE_MAX, &tasks);
 	if (!rc && !seed)
-		rc = env_number("WEFT_SEED", UINT64_MAX, &seed);
+		rc = env_number("WEFT_SEED", 0, UINT64_MAX, &seed);
 	if (rc)
 		return rc;
 	if (stack && (stack < STACK_MIN || stack > (unsigned long long)STACK_MAX))
@@ -88,6 +93,7 @@ static int options(struct runtime *rt, const weft_opts *o)
 	rt->task_flags = rt->stack_size == STACK_DEFAULT ? 0 : TASK_OWN_STACK;
 	rt->max_tasks = tasks ? (size_t)tasks : SIZE_MAX;
 	rt->seed = seed;
+	weft__offload_limit(o->blocking_max ? (unsigned)o->blocking_max : LANE_USER_MAX);
 	rt->signals = !o->no_signals;
 	rt->deadlock_check = !o->no_deadlock;
 	return 0;
@@ -309,6 +315,7 @@ static bool abandon(void *rec, void *arg)
 
 	if (!alive(t, load_acquire(&t->state)))
 		return true;
+	weft__locals_abandon(t, load_relaxed(&t->state) != WEFT_TASK_NEW);
 	s = t->stack;
 	t->stack = NULL;
 	if (s) {
@@ -323,7 +330,7 @@ static bool abandon(void *rec, void *arg)
 	t->result = WEFT_ECANCELED;
 	store_relaxed(&t->reason, (uint8_t)REASON_ABANDONED); /* before DONE */
 	store_release(&t->state, (uint8_t)WEFT_TASK_DONE);    /* as in task_end */
-	if (t->flags & TASK_JOINABLE)
+	if (task_is(t, TASK_JOINABLE))
 		weft__lot_wake_all(NULL, &t->result, WEFT_ECANCELED);
 	weft__task_unref(NULL, t);
 	rt->abandoned++;
@@ -346,10 +353,14 @@ static void down(struct runtime *rt)
 	struct list_node *n;
 
 	threads_join(rt);
+	weft__offload_down(rt);
 	weft__monitor_stop(rt);
 	weft__rec_foreach(call_off, rt);
 	weft__rt_unpublish();
+	weft__requests_down();
 	weft__io_down();
+	if (weft__signals.down)
+		weft__signals.down();
 	list_init(&users);
 	for (unsigned i = 0; i < rt->n; i++)
 		weft__wheel_run(&rt->workers[i].wheel, INT64_MAX - 1, drop_timer, &users);
@@ -408,7 +419,7 @@ static int foreign_threads(struct runtime *rt)
 	while ((e = readdir(d)) != NULL)
 		n += e->d_name[0] != '.' && !((weft__san & SAN_TSAN) && tsan_thread(e->d_name));
 	closedir(d);
-	n -= (int)rt->n + 1 + weft__emulated(); /* 1: the monitor, which asks */
+	n -= (int)rt->n + 1 + weft__emulated() + weft__offload_threads(); /* 1: the monitor, which asks */
 	return n > 0 ? n : 0;
 }
 
@@ -418,13 +429,14 @@ static bool all_quiet(struct runtime *rt, uint64_t *moves)
 	int64_t now = clock_now();
 
 	*moves = 0;
-	if (load_relaxed(&rt->stopping) || injectq_len(&rt->inject) || injectq_len(&rt->stackless)) /* looks, between fences */
+	if (load_relaxed(&rt->stopping) || injectq_len(&rt->inject) || injectq_len(&rt->ran) ||
+	    injectq_len(&rt->stackless)) /* looks, between fences */
 		return false;
 	for (unsigned i = 0; i < rt->n; i++) {
 		struct worker *w = &rt->workers[i];
 
 		*moves += load_relaxed(&w->tick) + load_relaxed(&w->stat_sleeps); /* the same */
-		if (wheel_next(&w->wheel) <= now || injectq_len(&w->inbox) || weft__loop_active(w->loop))
+		if (wheel_next(&w->wheel) <= now || injectq_len(&w->inbox) || injectq_len(&w->pinned) || weft__loop_active(w->loop))
 			return false;
 	}
 	return idle_sleepers(&rt->idle) == rt->n;
@@ -451,6 +463,10 @@ bool weft__runtime_all_asleep(struct runtime *rt)
 		return true; /* somebody will run, and then it is asked again */
 	if (!all_quiet(rt, &after) || before != after)
 		return false;
+	if (v.foreign && weft__offload_ends() != rt->ends_seen) { /* it may be one of ours that is about to be gone */
+		rt->ends_seen = weft__offload_ends();
+		return false;
+	}
 	if (rt->deadlock_reported && v.foreign)
 		return true; /* said once; but when the last such thread has gone it is the end */
 	rt->deadlock_reported = true;
@@ -495,6 +511,17 @@ static void unblock_signals(const sigset_t *old)
 	pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 
+/* Standard input, output and error that were closed when the program began lead nowhere from here on, as in Go: else the first descriptors that are opened would be taken for
+ * them, and libuv ends a process that closes one of those. */
+static void hold_stdio(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+		    open("/dev/null", fd ? O_WRONLY : O_RDONLY) < 0) /* the lowest free number */
+			return;
+	}
+}
+
 int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process, int *result)
 {
 	struct runtime *rt;
@@ -507,6 +534,7 @@ int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process
 		return WEFT_EINVAL;
 	if (weft__worker() || !cas_acquire(&up, &none, 1u)) /* pairs with the release below */
 		return WEFT_EBUSY;
+	hold_stdio();
 	rc = WEFT_ENOMEM;
 	rt = calloc(1, sizeof *rt);
 	if (!rt)
@@ -514,6 +542,8 @@ int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process
 	idle_init(&rt->idle);
 	rt->exit_process = exit_process;
 	rc = options(rt, o);
+	if (!rc)
+		rc = weft__fork_trap();
 	if (!rc)
 		rc = weft__records_init();
 	if (!rc)
@@ -534,7 +564,9 @@ int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process
 	if (w->alone)
 		weft__solo_begin(weft__thread());
 	weft__rt_publish(rt);
-	rc = threads_start(rt);
+	rc = weft__signals.up ? weft__signals.up() : 0;
+	if (!rc)
+		rc = threads_start(rt);
 	if (rc)
 		weft__runtime_stop(rt, rc);
 	weft__worker_main(w);

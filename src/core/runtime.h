@@ -20,10 +20,18 @@
 #include "core/wait.h"
 #include "queue/wsq.h"
 #include "weft/runtime.h"
+#include "weft/time.h"
 #include <pthread.h>
 #include <signal.h>
 
 struct runtime;
+
+/* What a worker saw of another that keeps a task to itself (worker.c). */
+struct watched {
+	uint32_t tick; /* of the other */
+	uint32_t head; /* of its ring */
+	bool kept;     /* it kept something */
+};
 
 struct worker {
 	/* the owner's, touched at every switch */
@@ -35,6 +43,7 @@ struct worker {
 	ATOMIC(int32_t) countdown; /* schedules until the next slow one; owner, and the monitor sets 0 */
 	bool errand;               /* its loop wants to be run on the worker's own stack; owner */
 	uint32_t slot_runs;        /* runs out of the slot in a row */
+	bool pinned_last;          /* the last slow pick took a pinned one; owner */
 	int64_t coarse_now;        /* clock at the last slow schedule; owner */
 	int64_t polled_at;         /* coarse_now when its loop was last polled in between; owner */
 	struct weft_task *taken;   /* picked, but somebody still stood on it: the worker's own stack waits for it; owner */
@@ -61,12 +70,14 @@ struct worker {
 	ATOMIC(uint64_t) stat_timers;
 	struct wsq runq;
 	CACHE_ALIGNED struct injectq inbox; /* tasks that shall start on this worker */
+	struct injectq pinned;              /* runnable tasks that nobody else may run (core/pin.c) */
 	struct parker parker;
 	struct wheel wheel;
 	struct loop *loop;
 	pthread_t thread;
-	bool started;      /* thread is to be joined; runtime.c */
-	uint32_t *watched; /* ticks it saw last in other workers' slots, by id; owner */
+	bool started;            /* thread is to be joined; runtime.c */
+	int64_t spin_ns;         /* how long it looks for work before it sleeps; owner */
+	struct watched *watched; /* what it saw of other workers, by id; owner */
 };
 
 struct runtime {
@@ -85,8 +96,10 @@ struct runtime {
 	bool signals, deadlock_check;
 	bool exit_process;      /* WEFT_MAIN: tasks that run on do not keep the process */
 	size_t abandoned;       /* tasks alive when it went down */
+	uint32_t ends_seen;     /* threads of lanes that had ended when the monitor last asked for a verdict; monitor only */
 	bool deadlock_reported; /* monitor; read when it has ended */
 
+	struct injectq ran;       /* jobs that have run, and nobody has been told (core/offload.c) */
 	struct injectq stackless; /* tasks that could not get a stack for their first run; retried when stacks come back */
 
 	/* monitor */
@@ -95,7 +108,6 @@ struct runtime {
 	ATOMIC(bool) monitor_stop;
 	uint32_t *monitor_ticks;  /* ticks it saw last, by worker; monitor only */
 	ATOMIC(bool) help_wanted; /* set by the monitor: a worker is stuck with work, none sleeps, a busy one shall take some */
-	bool quit_installed;      /* SIGQUIT is ours */
 	sigset_t caller_mask;     /* signal mask of the thread that called weft_run */
 
 	/* foreign threads that weft made no worker of, for stats of tasks they start */
@@ -129,8 +141,14 @@ static ALWAYS_INLINE struct worker *weft__worker(void)
 }
 
 void weft__worker_set(struct worker *w);
-uintptr_t weft__thread(void);          /* a number that only the calling thread has */
-struct weft_task *weft__foreign(void); /* this thread's proxy record, made on first use; NULL: no memory */
+uintptr_t weft__thread(void);               /* a number that only the calling thread has */
+struct weft_task *weft__foreign(void);      /* this thread's proxy record, made on first use; NULL: no memory */
+struct weft_task *weft__foreign_look(void); /* the same, but NULL if it has none yet */
+
+/* --- fork.c --- */
+extern HIDDEN ATOMIC(bool) weft__forked; /* this is the child of a process with a runtime: nothing of that goes on here */
+NORETURN void weft__forked_fatal(void);
+int weft__fork_trap(void); /* from the first runtime on. Returns 0 or WEFT_ENOMEM */
 
 /* --- sched.c --- */
 void weft__sched_park(struct worker *w, struct weft_task *t); /* leave t for the next task; returns when t was made runnable and taken */
@@ -140,8 +158,6 @@ void weft__ready_list(struct worker *w, struct inject_node *first); /* a chain o
 void weft__sched_resume(struct worker *w, struct weft_task *t); /* from the worker's own stack; returns when the worker comes back to it */
 void weft__sched_arrived(struct worker *w);                     /* first thing on a fresh task's stack: settles who left */
 void weft__sched_run_now(struct worker *w, struct weft_task *t, struct weft_task *fresh);
-void weft__sched_exit(struct worker *w, struct weft_task *t, struct weft_task *next)
-	__attribute__((noreturn)); /* t has ended; next: picked, or NULL */
 void weft__sched_inject(struct runtime *rt, struct weft_task *t);
 void weft__sched_wake(struct runtime *rt); /* after work was published */
 void weft__sched_notify(struct runtime *rt, unsigned id);
@@ -162,21 +178,35 @@ uint64_t weft__id_block(unsigned n);
 int weft__task_reserve(struct runtime *rt, struct worker *w, struct weft_task **out);
 void weft__task_init(struct runtime *rt, struct worker *w, struct weft_task *t);
 void weft__task_unreserve(struct runtime *rt, struct worker *w, struct weft_task *t);
+/* weft_go of a function of four words or less, under context c (NULL: the caller's). name: copied; NULL: none. */
+int weft__go_words(void (*fn)(void), const uintptr_t words[4], weft_ctx *c, const char *name, const struct weft_site *site);
 int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn, void *arg);
-struct weft_task *weft__task_start_prepare(struct worker *w, struct weft_task *t, weft_ctx *c); /* context: c, else the caller's */
 bool weft__task_bind(struct worker *w,
 		     struct weft_task *t); /* first run: stack and first frame; false: it waits for a stack, pick another */
 bool weft__task_bind_or_fail(struct worker *w, struct weft_task *t);
 void weft__task_settle_done(struct worker *w, struct weft_task *t);
 void weft__task_unref(struct worker *w, struct weft_task *t);
+NORETURN void weft__task_leave(int result); /* ends the calling task, what it has deferred aside */
+
+/* --- defer.c --- */
+bool weft__panic_report(
+	struct weft_task
+		*t); /* the caller, running what it has deferred: if because of a panic, says so on standard error, with its stack */
+
+/* --- taskname.c --- */
+int weft__task_set_name(struct weft_task *t, const char *name); /* copies it; 0 or WEFT_ENOMEM */
 const char *weft__task_label(struct weft_task *t, char *buf,
 			     size_t n); /* name, or function; of the caller's, or one that runs nowhere yet */
 const char *weft__task_fn_name(struct weft_task *t, char *buf, size_t n); /* function; of any */
 void weft__task_describe(struct weft_task *t, char *buf, size_t n);       /* one line for reports, in signal handlers too */
 
-/* --- cancel.c --- */
+/* --- ctx.c --- */
 void weft__ctx_task_start(struct weft_task *t, weft_ctx *c);
 void weft__ctx_task_end(struct weft_task *t);
+void weft__ctx_back(struct weft_task *t, weft_ctx *up); /* as weft_ctx_leave; up: NULL: the root */
+weft_ctx *weft__ctx_root(void);
+bool weft__ctx_ref_unless_last(weft_ctx *c); /* one reference more, unless the last is gone and c about to be freed */
+int weft__ctx_cancel_as(weft_ctx *c, int reason, const char *cause); /* as weft_ctx_cancel_cause, for any reason */
 
 /* --- sync/chan.c: what user timers need of a channel. They are served on any task's stack: it does not matter whether that task is cancelled --- */
 int weft__chan_put(weft_chan *c, const void *elem); /* as weft_chan_trysend */
@@ -186,6 +216,8 @@ int weft__chan_take(weft_chan *c, void *out);       /* as weft_chan_tryrecv */
 int64_t weft__usertimer_due(struct timer_node *n, int64_t now, struct list *fired);
 int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now);
 void weft__usertimer_drop(struct timer_node *n);
+void weft__usertimer_unref(weft_timer *t);  /* weft_timer_free without weft_timer_stop: if it is set, it will fire */
+void weft__usertimer_hasten(weft_timer *t); /* one that is set, if only to never, fires now */
 
 enum timer_kind { TIMER_TASK, TIMER_USER };
 _Static_assert(TIMER_USER < WHEEL_KINDS, "the wheel counts each kind");
@@ -193,8 +225,10 @@ _Static_assert(TIMER_USER < WHEEL_KINDS, "the wheel counts each kind");
 /* --- monitor.c --- */
 int weft__monitor_start(struct runtime *rt);
 void weft__monitor_stop(struct runtime *rt);
-extern HIDDEN ATOMIC(uint32_t) weft__dump_wanted; /* set by the SIGQUIT handler: the monitor shall dump */
-void weft__monitor_poke(void);                    /* a worker leaves idleness */
+extern HIDDEN ATOMIC(uint32_t) weft__dump_wanted;       /* set by the SIGQUIT handler: the monitor shall dump */
+void weft__monitor_poke(void);                          /* a worker leaves idleness */
+bool weft__quit_is_default(const struct sigaction *sa); /* of SIGQUIT: the system's, or the dump's handler */
+void weft__quit_default(void);                          /* nobody else wants SIGQUIT: the dump's handler, if a runtime is up that dumps */
 
 /* --- runtime.c --- */
 void weft__runtime_stop(struct runtime *rt, int result);
@@ -202,6 +236,15 @@ bool weft__runtime_all_asleep(
 	struct runtime *rt); /* the monitor has seen all workers asleep for a while: deadlock? False: it cannot be told yet, ask again */
 
 int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process, int *result);
+
+/* Called when all tasks are called off, while their stacks stand still; each is set by the file that needs it, if that is in the program. */
+extern HIDDEN void (*weft__requests_down)(void); /* io/uv.c's: requests of libuv's are stopped, and waited for */
+/* Who hands signals on (serve/signal.c): a runtime has come up, its first task has not run yet: 0, or why it cannot run; its tasks never run again. */
+struct up_down {
+	int (*up)(void);
+	void (*down)(void);
+};
+extern HIDDEN struct up_down weft__signals;
 
 extern HIDDEN void (*weft__io_down)(void); /* io/fd.c's: tasks that use descriptors never run again, and nobody hears of descriptors */
 
@@ -214,11 +257,19 @@ struct verdict {
 struct debug_hooks {
 	void (*dump)(int fd);
 	void (*deadlock)(const struct verdict *v);
-	int open_signal; /* one that workers do not block, because it asks them where they are; 0: none */
+	void (*leaves)(struct weft_task *t); /* debug builds: t is about to leave its worker; NULL: nobody wants to know */
+	int open_signal;                     /* one that workers do not block, because it asks them where they are; 0: none */
 };
 extern HIDDEN struct debug_hooks weft__hooks;
 
-/* Fast half of weft__self_enter_slow: a task under the root context that nobody has cancelled, and that the monitor does not ask to let others run. */
+/* A task under the root context that nobody has cancelled, and that the monitor does not ask to let others run. t: the worker's. */
+static ALWAYS_INLINE bool self_at_ease(struct worker *w, struct weft_task *t)
+{
+	/* cancel: relaxed is enough here; what must not be missed is looked at again after the wait is open */
+	return likely(t != NULL && load_relaxed(&t->cancel) == 0 && t->limit == WEFT_FOREVER && load_relaxed(&w->countdown) > 0);
+}
+
+/* Entry of a blocking call: what weft__self_enter_slow does, when there is something to do. */
 static ALWAYS_INLINE int self_enter(struct self *me, int64_t *deadline)
 {
 	struct worker *w = weft__worker();
@@ -228,11 +279,8 @@ static ALWAYS_INLINE int self_enter(struct self *me, int64_t *deadline)
 
 	me->worker = w;
 	if (likely(w != NULL)) {
-		struct weft_task *t = load_relaxed(&w->cur); /* own */
-
-		me->task = t;
-		/* cancel: relaxed is enough here; what must not be missed is looked at again after the wait is open */
-		if (likely(t != NULL && load_relaxed(&t->cancel) == 0 && t->limit == WEFT_FOREVER && load_relaxed(&w->countdown) > 0))
+		me->task = load_relaxed(&w->cur); /* own */
+		if (self_at_ease(w, me->task))
 			return 0;
 	}
 	slow = *me; /* copies, so that the caller's stay in registers */

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/futex.h"
+#include "core/offload.h"
 
 /* --- publishing work --- */
 
@@ -30,6 +31,12 @@ NOINLINE void weft__sched_wake_picked(struct runtime *rt, int id)
 	weft__sched_notify(rt, (unsigned)id);
 }
 
+NOINLINE void weft__sched_share(struct worker *w)
+{
+	if (sched_shares(w) || !sched_quiet(w))
+		sched_wake_one(w->rt);
+}
+
 void weft__sched_wake(struct runtime *rt)
 {
 	sched_wake_one(rt);
@@ -41,13 +48,45 @@ void weft__sched_inject(struct runtime *rt, struct weft_task *t)
 	sched_wake_one(rt);
 }
 
+/* w's slow pick comes after so many schedules at the latest. */
+static inline void slow_pick_within(struct worker *w, int32_t n)
+{
+	if (load_relaxed(&w->countdown) > n)
+		store_relaxed(&w->countdown, n); /* never 0, which is the monitor's: whoever runs would give way */
+}
+
+/* To the queue of the worker it is pinned to, which is found in the slow pick. w: the caller's, or NULL. last: behind what is in w's ring, else it runs next, unless
+ * that has happened too often in a row. */
+NOINLINE static void go_home(struct runtime *rt, struct worker *w, struct weft_task *t, bool last)
+{
+	struct worker *home = &rt->workers[t->own_home];
+
+	injectq_push(&home->pinned, &t->next);
+	if (home != w) {
+		store_relaxed(&home->countdown, 1); /* a hint */
+		weft__sched_notify(rt, home->id);
+		return;
+	}
+	last |= w->slot_runs >= SLOT_RUN_MAX;
+	slow_pick_within(w, last ? (int32_t)wsq_len(&w->runq) + (load_relaxed(&w->slot) != NULL) + 1 : 1);
+}
+
+/* Must it go home to its own worker's queue? Where there is only one worker there are no thieves. */
+static inline bool stays_home(struct runtime *rt, struct weft_task *t)
+{
+	return unlikely(task_is(t, TASK_PINNED)) && rt->n > 1;
+}
+
 /* A claimed task goes back to its runtime from a thread that is no worker of it. */
 NOINLINE static void ready_from_outside(struct weft_task *t)
 {
 	if (!weft__rt_enter())
 		return;                                        /* the runtime went down, and took its tasks with it */
 	store_release(&t->state, (uint8_t)WEFT_TASK_RUNNABLE); /* pairs with load_acquire in call_off */
-	weft__sched_inject(weft__rt, t);
+	if (stays_home(weft__rt, t))
+		go_home(weft__rt, NULL, t, false);
+	else
+		weft__sched_inject(weft__rt, t);
 	weft__rt_leave();
 }
 
@@ -80,17 +119,28 @@ NOINLINE static void ready_foreign(struct weft_task *t)
 	weft__futex_wake(&t->futex, 1); /* the thread may be gone already: then the word, never unmapped, has no sleeper */
 }
 
+/* Where the usual way is not the right one. */
+NOINLINE static bool ready_special(struct worker *w, struct weft_task *t)
+{
+	if (task_is(t, TASK_FOREIGN)) {
+		ready_foreign(t);
+		return true;
+	}
+	if (!w || !stays_home(w->rt, t))
+		return false;
+	task_set_state(t, WEFT_TASK_RUNNABLE);
+	go_home(w->rt, w, t, false);
+	return true;
+}
+
 void weft__ready(struct worker *w, struct weft_task *t)
 {
 	san_release(t);
-	if (unlikely(t->flags & TASK_FOREIGN)) {
-		ready_foreign(t);
+	if (unlikely(task_is(t, TASK_FOREIGN | TASK_PINNED)) && ready_special(w, t))
 		return;
-	}
 	if (likely(w != NULL)) {
 		task_set_state(t, WEFT_TASK_RUNNABLE);
-		if ((sched_push_slot(w, t) || !sched_quiet(w)) && !w->alone)
-			sched_wake_one(w->rt);
+		sched_push_next(w, t);
 	} else {
 		ready_from_outside(t);
 	}
@@ -102,7 +152,7 @@ void weft__ready_list(struct worker *w, struct inject_node *n)
 		struct weft_task *t = task_of_next(n);
 
 		n = n->next;
-		if (w && !(t->flags & TASK_FOREIGN)) { /* many at once: in the order they were claimed */
+		if (w && !task_is(t, TASK_FOREIGN | TASK_PINNED)) { /* many at once: in the order they were claimed */
 			san_release(t);
 			task_set_state(t, WEFT_TASK_RUNNABLE);
 			weft__sched_push(w, t);
@@ -113,6 +163,22 @@ void weft__ready_list(struct worker *w, struct inject_node *n)
 }
 
 /* --- picking --- */
+
+/* One that is pinned to w. They count as runs out of the slot, and so give way to the ring in their turn; and to the inbox and the injection queue every other time. */
+NOINLINE static struct weft_task *pick_pinned(struct worker *w)
+{
+	struct weft_task *t = NULL;
+	bool others = injectq_len(&w->inbox) || injectq_len(&w->rt->inject);
+
+	if ((w->slot_runs < SLOT_RUN_MAX || wsq_empty(&w->runq)) && !(others && w->pinned_last))
+		t = task_of_next(injectq_pop(&w->pinned));
+	if (t)
+		w->slot_runs++;
+	w->pinned_last = t != NULL;
+	if (injectq_len(&w->pinned))
+		slow_pick_within(w, 2);
+	return t;
+}
 
 NOINLINE struct weft_task *weft__sched_pick_slow(struct worker *w)
 {
@@ -126,6 +192,10 @@ NOINLINE struct weft_task *weft__sched_pick_slow(struct worker *w)
 	weft__sched_timers(w, &w->wheel, w->coarse_now);
 	if (unlikely(load_relaxed(&rt->help_wanted))) /* a hint of the monitor */
 		weft__worker_help(w);
+	if (unlikely(w->errand))
+		return NULL;
+	if (unlikely(injectq_len(&rt->ran)))
+		(void)weft__offload_collect(w);
 	if (injectq_len(&rt->stackless)) {
 		t = task_of_next(injectq_pop(&rt->stackless));
 		if (t)
@@ -137,6 +207,8 @@ NOINLINE struct weft_task *weft__sched_pick_slow(struct worker *w)
 		if (unlikely(w->errand))
 			return NULL;
 	}
+	if (unlikely(injectq_len(&w->pinned)) && (t = pick_pinned(w)) != NULL)
+		return t;
 	t = task_of_next(injectq_pop(&w->inbox));
 	shared = task_of_next(injectq_pop(&rt->inject));
 	if (t && shared)
@@ -146,6 +218,17 @@ NOINLINE struct weft_task *weft__sched_pick_slow(struct worker *w)
 	if (t)
 		w->slot_runs = 0;
 	return t;
+}
+
+NOINLINE struct weft_task *weft__sched_fit(struct worker *w, struct weft_task *next)
+{
+	while (next && next->ctx.sp == NULL && !weft__task_bind(w, next))
+		next = sched_pick(w);
+	if (next && unlikely(oncpu_busy(&next->on_cpu))) { /* law 5: never wait while standing on a task */
+		w->taken = next;
+		return NULL;
+	}
+	return next;
 }
 
 struct weft_task *weft__sched_pick(struct worker *w)
@@ -160,32 +243,48 @@ NOINLINE void weft__sched_park(struct worker *w, struct weft_task *t)
 	sched_park(w, t);
 }
 
+NOINLINE static void yield_at_home(struct worker *w, struct weft_task *t)
+{
+	t->nwaiters = 0; /* as below */
+	task_set_state(t, WEFT_TASK_RUNNABLE);
+	go_home(w->rt, w, t, true);
+	sched_park(w, t);
+}
+
 NOINLINE void weft__sched_yield(struct worker *w, struct weft_task *t)
 {
+	bool only = !w->alone && !load_relaxed(&w->slot) && wsq_empty(&w->runq); /* own; thieves only take */
 	struct weft_task *next;
 
+	if (unlikely(task_is(t, TASK_PINNED)) && !w->alone) {
+		yield_at_home(w, t);
+		return;
+	}
 	t->nwaiters = 0; /* those of its last wait are gone: runtime.c, call_off */
 	task_set_state(t, WEFT_TASK_RUNNABLE);
-	sched_push(w, t);
-	next = sched_pick(w);
-	if (unlikely(next == t))
-		sched_enter(w, t);
+	if (only)
+		sched_push_tail(w, t); /* and wakes nobody yet: it will most likely be picked again, if none is woken who steals it */
 	else
-		sched_leave(w, t, sched_fit(w, next), 0);
+		sched_push(w, t);
+	next = sched_pick(w);
+	if (unlikely(next == t)) {
+		sched_enter(w, t);
+		return;
+	}
+	if (only && idle_wanting(&w->rt->idle)) /* there is another after all */
+		weft__sched_share(w);
+	sched_leave(w, t, sched_fit(w, next), 0);
 }
 
 NOINLINE void weft__sched_run_now(struct worker *w, struct weft_task *t, struct weft_task *fresh)
 {
 	t->nwaiters = 0; /* as in yield */
 	task_set_state(t, WEFT_TASK_RUNNABLE);
-	sched_push(w, t);
+	if (stays_home(w->rt, t))
+		go_home(w->rt, w, t, false);
+	else
+		sched_push_next(w, t);
 	sched_leave(w, t, fresh, 0);
-}
-
-NOINLINE void weft__sched_exit(struct worker *w, struct weft_task *t, struct weft_task *next)
-{
-	sched_leave(w, t, sched_fit(w, next), 1);
-	__builtin_unreachable();
 }
 
 NOINLINE void weft__sched_resume(struct worker *w, struct weft_task *t)

@@ -2,9 +2,9 @@
  *
  * sched.h - the hot half of the scheduler: make a task runnable, pick the next one, leave for it.
  *
- * Included by sched.c, worker.c, wait.c, task.c and sync/chan.c only, so that a park is one function (the wait, the pick and the switch), and so is a start.
+ * Included by sched.c, worker.c, wait.c, task.c, blocking.c, sync/chan.c and sync/gen.c only, so that a park is one function (the wait, the pick and the switch), and so is a start.
  *
- * One door out (law 1): a task leaves its worker in sched_leave(), and nowhere else.  The context that arrives next settles the one that left
+ * One door out (law 1): a task leaves its worker in sched_switch(), and nowhere else.  The context that arrives next settles the one that left
  * (sched_settle): clears its on_cpu, or recycles it when it has ended.  Settling is all that is done after a switch.
  *
  * A worker that is alone (one worker in all) has no thieves: its ring and slot are then nobody else's, and need no locked instruction.
@@ -18,8 +18,10 @@
 #include "base/check.h"
 
 void weft__sched_wake_picked(struct runtime *rt, int id);
+void weft__sched_share(struct worker *w); /* wakes one, if w's ring holds anything that w does not keep to itself */
 void weft__sched_overflow(struct worker *w, struct weft_task *t);
 struct weft_task *weft__sched_pick_slow(struct worker *w);
+struct weft_task *weft__sched_fit(struct worker *w, struct weft_task *next); /* slow half of sched_fit */
 
 /* After work was put where any worker finds it. */
 static inline void sched_wake_one(struct runtime *rt)
@@ -34,14 +36,6 @@ static inline void sched_push_tail(struct worker *w, struct weft_task *t)
 {
 	if (unlikely(!wsq_push(&w->runq, t)))
 		weft__sched_overflow(w, t);
-}
-
-/* A task that has just become runnable, at the tail. */
-static inline void sched_push(struct worker *w, struct weft_task *t)
-{
-	sched_push_tail(w, t);
-	if (!w->alone) /* else nobody sleeps while we run */
-		sched_wake_one(w->rt);
 }
 
 /* The slot, or the tail when the slot has run too often in a row while others wait. Returns whether anything was put where any worker finds it. */
@@ -62,10 +56,37 @@ static inline bool sched_push_slot(struct worker *w, struct weft_task *t)
 	return true;
 }
 
-/* A worker has watched w's slot just now, and it moved all the time: nobody need be woken for it for a while. A stale number is one for QUIET_MAX schedules of 2^32. */
+/* A worker has watched w just now, and it moved all the time: nobody need be woken for the one task that it takes next, for a while. A stale number is one for
+ * QUIET_MAX schedules of 2^32. */
 static inline bool sched_quiet(struct worker *w)
 {
 	return load_relaxed(&w->quiet_until) - load_relaxed(&w->tick) - 1 < QUIET_MAX; /* a hint */
+}
+
+/* w has more in its ring than it takes at its next schedule. */
+static inline bool sched_shares(struct worker *w)
+{
+	uint32_t n = wsq_len(&w->runq);
+
+	return n > 1 || (n == 1 && load_relaxed(&w->slot)); /* a hint */
+}
+
+/* A task that has just become runnable, at the tail. */
+static inline void sched_push(struct worker *w, struct weft_task *t)
+{
+	sched_push_tail(w, t);
+	if (!w->alone && idle_wanting(&w->rt->idle)) /* alone: nobody sleeps while we run */
+		weft__sched_share(w);
+}
+
+/* A task whose data is in this core's cache: it runs next. */
+static ALWAYS_INLINE void sched_push_next(struct worker *w, struct weft_task *t)
+{
+	bool shared = sched_push_slot(w, t);
+
+	if (!w->alone && idle_wanting(&w->rt->idle) &&
+	    (shared || !wsq_empty(&w->runq) || !sched_quiet(w))) /* in the ring: the one kept until now */
+		weft__sched_wake(w->rt);
 }
 
 /* Fetches what the tasks to come will touch first: the stack of one a little way ahead, and the record, which says where the stack is, of
@@ -136,21 +157,23 @@ static ALWAYS_INLINE void sched_settle(struct worker *w)
 static inline void sched_enter(struct worker *w, struct weft_task *t)
 {
 	store_relaxed(&w->tick, load_relaxed(&w->tick) + 1); /* own word */
+	DCHECK(!task_is(t, TASK_PINNED) || t->own_home == w->id);
 	oncpu_set(&t->on_cpu);
 	task_set_state(t, WEFT_TASK_RUNNING);
 	store_relaxed(&w->cur, t); /* own word; the monitor and dumps look at it */
 }
 
-/* Leaves t for `next` (bound, and nobody stands on it), or for the worker's own stack when it is NULL. Returns when t has been taken
- * again: t, read anew, so that callers need not keep it across the switch. */
-static ALWAYS_INLINE struct weft_task *sched_leave(struct worker *w, struct weft_task *t, struct weft_task *next, int for_good)
+/* Saves t and goes on with `next` (bound, and nobody stands on it), or with the worker's own stack when it is NULL. Returns what whoever came back to t handed over. */
+static ALWAYS_INLINE void *sched_switch(struct worker *w, struct weft_task *t, struct weft_task *next, int for_good)
 {
 	struct context *to = &w->ctx;
 	struct san_fiber *from_san = NULL, *to_san = NULL;
 
 	DCHECK(load_relaxed(&w->cur) == t);
 #ifdef WEFT_DEBUG
-	CHECK_EQ(weft__locks_held(), 0); /* law 8 */
+	weft__locks_none(); /* law 8 */
+	if (weft__hooks.leaves)
+		weft__hooks.leaves(t);
 #endif
 	t->saved_errno = *w->errno_at;
 	w->prev = t;
@@ -164,7 +187,14 @@ static ALWAYS_INLINE struct weft_task *sched_leave(struct worker *w, struct weft
 		from_san = &t->stack->san;
 		to_san = next ? &next->stack->san : &w->san;
 	}
-	w = (struct worker *)switch_context(&t->ctx, from_san, to, to_san, w, for_good);
+	return switch_context(&t->ctx, from_san, to, to_san, w, for_good);
+}
+
+/* A task that has come back, on w: settles who left. Returns it. */
+static ALWAYS_INLINE struct weft_task *sched_arrive(struct worker *w)
+{
+	struct weft_task *t;
+
 	sched_settle(w);
 	t = load_relaxed(&w->cur); /* own */
 	*w->errno_at = t->saved_errno;
@@ -172,16 +202,16 @@ static ALWAYS_INLINE struct weft_task *sched_leave(struct worker *w, struct weft
 	return t;
 }
 
-/* Makes what was picked fit to be switched to from a task's stack. NULL: go by the worker's own stack; if w->taken is set, for that task. */
-static inline struct weft_task *sched_fit(struct worker *w, struct weft_task *next)
+/* Leaves t. Returns when it has been taken again: t, read anew, so that callers need not keep it across the switch. */
+static ALWAYS_INLINE struct weft_task *sched_leave(struct worker *w, struct weft_task *t, struct weft_task *next, int for_good)
 {
-	while (next && unlikely(next->ctx.sp == NULL) && !weft__task_bind(w, next))
-		next = sched_pick(w);
-	if (next && unlikely(oncpu_busy(&next->on_cpu))) { /* law 5: never wait while standing on a task */
-		w->taken = next;
-		return NULL;
-	}
-	return next;
+	return sched_arrive((struct worker *)sched_switch(w, t, next, for_good));
+}
+
+/* Makes what was picked fit to be switched to from a task's stack. NULL: go by the worker's own stack; if w->taken is set, for that task. */
+static ALWAYS_INLINE struct weft_task *sched_fit(struct worker *w, struct weft_task *next)
+{
+	return likely(next && next->ctx.sp && !oncpu_busy(&next->on_cpu)) ? next : weft__sched_fit(w, next);
 }
 
 /* Parks t, which has opened a wait. Returns t when it was made runnable and taken. */
@@ -197,6 +227,13 @@ static ALWAYS_INLINE struct weft_task *sched_park(struct worker *w, struct weft_
 	return sched_leave(w, t, sched_fit(w, next), 0);
 }
 
+/* t has ended; next: picked, or NULL. */
+static ALWAYS_INLINE NORETURN void sched_exit(struct worker *w, struct weft_task *t, struct weft_task *next)
+{
+	sched_leave(w, t, sched_fit(w, next), 1);
+	__builtin_unreachable();
+}
+
 /* The rare halves of wait_park (wait.c): the wait has been closed, and says how; a foreign thread waits; t's timer node shall fire at `deadline` or before. */
 int weft__wait_outcome(struct weft_task *t, struct waiter *w, int n);
 int weft__wait_foreign(struct weft_task *t, struct waiter *w, int n, uint64_t word, int64_t deadline);
@@ -208,7 +245,8 @@ static ALWAYS_INLINE int wait_park(struct worker *wk, struct weft_task *t, struc
 	if (unlikely(!wk))
 		return weft__wait_foreign(t, w, n, word, deadline);
 	asym_light(); /* pairs with asym_heavy in ctx.c */
-	if (unlikely(load_relaxed(&t->cancel)) && wait_state(word) != WAIT_SHIELDED && wait_claim(&t->wait, word, WAIT_CANCELED)) {
+	if (unlikely(load_relaxed(&t->cancel)) && cancel_counts(load_relaxed(&t->cancel)) && wait_state(word) != WAIT_SHIELDED &&
+	    wait_claim(&t->wait, word, WAIT_CANCELED)) {
 		task_set_state(t, WEFT_TASK_RUNNING);
 		return weft__wait_outcome(t, w, n);
 	}
@@ -219,6 +257,46 @@ static ALWAYS_INLINE int wait_park(struct worker *wk, struct weft_task *t, struc
 	if (likely(wait_state(load_acquire(&t->wait)) == WAIT_WOKEN)) /* pairs with the claim */
 		return 0;
 	return weft__wait_outcome(t, w, n);
+}
+
+/* The same, and the worker goes to `to`, which the caller has claimed and owes a wake-up. Nobody else sees it on the way, so nobody is woken for it. It counts as a
+ * run out of the slot, and as a schedule: it gives way to others as those do. */
+static ALWAYS_INLINE int wait_park_to(struct worker *wk, struct weft_task *t, struct weft_task *to, struct waiter *w, uint64_t word,
+				      int64_t deadline)
+{
+	struct weft_task *next = to;
+	int32_t left;
+
+	asym_light(); /* pairs with asym_heavy in ctx.c */
+	if (unlikely(!wk || task_is(to, TASK_FOREIGN | TASK_PINNED) || load_relaxed(&t->cancel) ||
+		     (wk->slot_runs >= SLOT_RUN_MAX && (load_relaxed(&wk->slot) || !wsq_empty(&wk->runq))))) {
+		weft__ready(wk, to);
+		return wait_park(wk, t, w, 1, word, deadline);
+	}
+	left = load_relaxed(&wk->countdown) - 1; /* as in sched_pick */
+	store_relaxed(&wk->countdown, left);
+	if (unlikely(left <= 0)) {
+		next = weft__sched_pick_slow(wk);
+		if (!next && !wk->errand && !load_relaxed(&wk->rt->stopping)) /* as in sched_pick */
+			next = to;
+	}
+	if (unlikely(deadline != WEFT_FOREVER))
+		weft__wait_arm(wk, t, deadline);
+	t->parked_at = wk->coarse_now;
+	if (likely(next == to)) {
+		wk->slot_runs++;
+		san_release(to);
+		task_set_state(to, WEFT_TASK_RUNNABLE);
+	} else {
+		weft__ready(wk, to);
+	}
+	if (unlikely(next == t)) /* as in sched_park */
+		sched_enter(wk, t);
+	else
+		t = sched_leave(wk, t, sched_fit(wk, next), 0);
+	if (likely(wait_state(load_acquire(&t->wait)) == WAIT_WOKEN)) /* pairs with the claim */
+		return 0;
+	return weft__wait_outcome(t, w, 1);
 }
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * stack.c - where stacks come from and go back to: slabs, the shared pool, the decaying watermark, and the look-up by address.
+ * stack.c - where stacks come from and go back to: slabs, the shared pool, and the look-up by address.
  *
  * A slot of a slab is in exactly one place:
  *
@@ -26,28 +26,17 @@
  *
  * One word says all that a look-up needs, so a slab that comes or goes meanwhile is seen whole or not at all.
  *
- * Not here: guards (guard_linux.c), faults (overflow.c).
+ * Not here: giving memory back (stack_decay.c), guards (guard_linux.c), faults (overflow.c).
  */
-#include "core/stack.h"
+#include "core/stackpool.h"
 
 #include "base/atomic.h"
 #include "base/check.h"
-#include "base/clock.h"
-#include "base/lock.h"
 
 #include <errno.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
-#define CLASS_MIN 17 /* log2 of the smallest slot: a guard and as much stack again */
-#define CLASS_MAX 31
-#define CLASS_DEFAULT 18
-#define CLASSES (CLASS_MAX - CLASS_MIN + 1)
-
-#define BUCKETS 8          /* slabs with cold slots, by how full they are */
-#define FRESH 8            /* cold slots that a cache's refill takes at most */
-#define BATCH 64           /* stacks a decay moves while it holds the lock */
-#define SLICE_NS (10 * MS) /* a decay's work per call */
+#define FRESH 8 /* cold slots that a cache's refill takes at most */
 
 #define CHUNK_SLABS SMALL(256, 8) /* blocks in one mapping of the arena */
 #define CHUNKS SMALL(4096, 65536)
@@ -58,66 +47,18 @@
 #define WORD_SLOTS(w) ((unsigned)((w) >> 5) & 127)
 #define WORD_BASE(w) ((w) & ~(uintptr_t)4095)
 
-_Static_assert(STACK_DEFAULT + STACK_GUARD == 1 << CLASS_DEFAULT, "the default slot is a power of two");
-_Static_assert(STACK_MIN + STACK_GUARD <= 1 << CLASS_MIN && STACK_MAX + STACK_GUARD <= 1LL << CLASS_MAX, "classes cover all sizes");
-_Static_assert(STACK_SLAB_SLOTS <= 64, "slots of a slab are bits of a word");
-_Static_assert(STACK_CACHE / 2 + 1 <= BATCH, "a refill is one batch");
-
 extern __attribute__((weak)) void __asan_unpoison_memory_region(const volatile void *addr, size_t size);
-
-/* All under the pool's lock but what is constant while the slab is mapped. */
-struct stack_slab {
-	struct list_node link;  /* in a bucket, while it has cold slots */
-	struct list_node sweep; /* in the pool's sweep list: it has dirty slots, or nothing but cold ones */
-	char *base;             /* constant */
-	uint64_t cold;          /* slots that are free, without pages, or with pages that nobody misses (dirty) */
-	uint64_t dirty;         /* those among the cold that may still have pages */
-	uint64_t out;           /* slots in use */
-	uint64_t guarded;       /* slots that have their guard */
-	uint64_t mprotected;    /* those of them that spent budget for it */
-	uint32_t number;        /* of its block; constant */
-	uint8_t class;          /* log2 of the slot size; constant */
-	uint8_t slots;          /* constant */
-	uint8_t kind;           /* enum stack_guard_kind that the next guard is tried with */
-	struct stack stack[STACK_SLAB_SLOTS];
-};
-
-struct class
-{
-	struct list hot, idle;
-	size_t nhot, nidle;          /* lengths */
-	size_t hot_low, idle_low;    /* shortest lengths in this interval */
-	size_t hot_move, idle_move;  /* what was not needed in the last interval and is still to be moved */
-	struct list bucket[BUCKETS]; /* slabs with cold slots; [0] the fullest */
-};
 
 struct chunk {
 	ATOMIC(uintptr_t) dir[CHUNK_SLABS];
 };
 
-static struct lock lock;              /* RANK_POOL */
-static struct class classes[CLASSES]; /* zeroed lists are empty lists */
-static struct list sweep_list;        /* slabs to look at: pages to drop, or to unmap */
-static struct stack_stats stats;
+struct stack_pool weft__stack_pool;
+static struct stack_pool *const pool = &weft__stack_pool;
 
 static ATOMIC(struct chunk *) chunks[CHUNKS]; /* filled in order, never emptied */
 static ATOMIC(uint32_t) nblocks;              /* blocks that were ever in use; all below have their chunk */
 static uint32_t free_block;                   /* number + 1 of the first free one, or 0 */
-
-static size_t page_size(void)
-{
-	return (size_t)sysconf(_SC_PAGESIZE);
-}
-
-static struct class *class_of(const struct stack_slab *b)
-{
-	return &classes[b->class - CLASS_MIN];
-}
-
-static uint64_t all_slots(const struct stack_slab *b)
-{
-	return b->slots == 64 ? ~(uint64_t)0 : ((uint64_t)1 << b->slots) - 1;
-}
 
 /* From one slot to the next.  A little more than the class (what is over is never used), so that the tops of neighbouring stacks fall into
  * different sets of the TLB. */
@@ -185,10 +126,10 @@ static void block_put(struct stack_slab *b)
 	/* A handler may be reading it: it goes on with zeros.  Where pages are larger than blocks they stay. */
 	if (page_size() > 4096 || madvise(b, BLOCK_SIZE, MADV_DONTNEED))
 		*b = (struct stack_slab){0};
-	lock_take(&lock, RANK_POOL);
+	lock_take(&pool->lock, RANK_POOL);
 	store_relaxed(word_of(number), (uintptr_t)free_block << 12); /* class 0: a look-up skips it, whatever it finds of it */
 	free_block = number + 1;
-	lock_drop(&lock);
+	lock_drop(&pool->lock);
 }
 
 struct stack *weft__stack_find(const void *addr, bool *in_guard)
@@ -219,17 +160,8 @@ static void slab_publish(struct stack_slab *b)
 
 /* ---- Slabs; lock held unless said otherwise ---- */
 
-static struct list_node *pop_tail(struct list *l)
-{
-	struct list_node *n = list_empty(l) ? NULL : l->head.prev;
-
-	if (n)
-		list_remove(n);
-	return n;
-}
-
 /* Its set of cold slots has changed: the right bucket, and the sweep list if there is something to sweep. */
-static void slab_settle(struct stack_slab *b)
+void weft__slab_settle(struct stack_slab *b)
 {
 	unsigned cold = (unsigned)__builtin_popcountll(b->cold);
 
@@ -238,11 +170,17 @@ static void slab_settle(struct stack_slab *b)
 	if (cold)
 		list_push_head(&class_of(b)->bucket[(cold - 1) * BUCKETS / b->slots], &b->link);
 	if ((b->dirty || b->cold == all_slots(b)) && !list_linked(&b->sweep))
-		list_push_tail(&sweep_list, &b->sweep);
+		list_push_tail(&pool->sweep_list, &b->sweep);
 }
 
-/* Unmaps a slab that was all cold and is in no list. Lock not held. */
-static void slab_unmap(struct stack_slab *b)
+/* A slab that is about to go: no look-up finds it from here on. */
+void weft__slab_hide(struct stack_slab *b)
+{
+	store_release(word_of(b->number), (uintptr_t)0); /* a look-up that read it before finds a block that stays readable */
+}
+
+/* Unmaps a slab that was all cold, is in no list, and hidden. Lock not held. */
+void weft__slab_unmap(struct stack_slab *b)
 {
 	size_t size = slab_size(b->class, b->slots);
 
@@ -251,20 +189,20 @@ static void slab_unmap(struct stack_slab *b)
 	if (munmap(b->base, size)) {
 		/* Splitting a merged mapping may need one mapping more than there are. Then it stays, without pages. */
 		madvise(b->base, size, MADV_DONTNEED);
-		lock_take(&lock, RANK_POOL);
+		lock_take(&pool->lock, RANK_POOL);
 		slab_publish(b);
 		b->cold = all_slots(b);
 		b->dirty = 0;
 		list_push_head(&class_of(b)->bucket[BUCKETS - 1], &b->link);
-		lock_drop(&lock);
+		lock_drop(&pool->lock);
 		return;
 	}
 	weft__guard_forget((size_t)__builtin_popcountll(b->mprotected));
-	lock_take(&lock, RANK_POOL);
-	stats.slabs--;
-	stats.mapped -= size;
-	stats.stacks -= (size_t)__builtin_popcountll(b->guarded);
-	lock_drop(&lock);
+	lock_take(&pool->lock, RANK_POOL);
+	pool->stats.slabs--;
+	pool->stats.mapped -= size;
+	pool->stats.stacks -= (size_t)__builtin_popcountll(b->guarded);
+	lock_drop(&pool->lock);
 	block_put(b);
 }
 
@@ -292,7 +230,7 @@ static unsigned take(struct class *k, struct stack **out, unsigned want, bool *g
 		out[n++] = s;
 	while (n < want && (s = list_take(&k->idle, &k->nidle, &k->idle_low)))
 		out[n++] = s;
-	stats.pooled -= n;
+	pool->stats.pooled -= n;
 	if (n == 0) {
 		struct list_node *node = NULL;
 		struct stack_slab *b;
@@ -308,7 +246,7 @@ static unsigned take(struct class *k, struct stack **out, unsigned want, bool *g
 			b->dirty &= ~((uint64_t)1 << s->index);
 			out[n++] = s;
 		}
-		slab_settle(b);
+		weft__slab_settle(b);
 	}
 	for (unsigned i = 0; i < n; i++) {
 		uint64_t bit = (uint64_t)1 << out[i]->index;
@@ -317,7 +255,7 @@ static unsigned take(struct class *k, struct stack **out, unsigned want, bool *g
 		if (!(out[i]->slab->guarded & bit))
 			*guarded = false;
 	}
-	stats.in_use += n;
+	pool->stats.in_use += n;
 	return n;
 }
 
@@ -334,9 +272,9 @@ COLD static int slab_new(unsigned class, struct stack **out, unsigned want, bool
 		return -ENOMEM;
 	if (madvise(base, size, MADV_NOHUGEPAGE) && errno != EINVAL) /* EINVAL: a kernel without huge pages */
 		goto unmap;
-	lock_take(&lock, RANK_POOL);
+	lock_take(&pool->lock, RANK_POOL);
 	if (block_get(&b)) {
-		lock_drop(&lock);
+		lock_drop(&pool->lock);
 		goto unmap;
 	}
 	b->base = base;
@@ -353,12 +291,12 @@ COLD static int slab_new(unsigned class, struct stack **out, unsigned want, bool
 	}
 	slab_publish(b);
 	list_push_head(&class_of(b)->bucket[BUCKETS - 1], &b->link);
-	stats.slabs++;
-	stats.mapped += size;
+	pool->stats.slabs++;
+	pool->stats.mapped += size;
 	n = take(class_of(b), out, want, guarded);
 	if (b->cold == all_slots(b))
-		slab_settle(b); /* others put stacks back meanwhile, which were taken instead: this one may go again */
-	lock_drop(&lock);
+		weft__slab_settle(b); /* others put stacks back meanwhile, which were taken instead: this one may go again */
+	lock_drop(&pool->lock);
 	return (int)n;
 unmap:
 	munmap(base, size);
@@ -373,21 +311,21 @@ static int guard(struct stack **s, unsigned n)
 	unsigned done = 0;
 	int rc = 0;
 
-	lock_take(&lock, RANK_POOL);
+	lock_take(&pool->lock, RANK_POOL);
 	for (unsigned i = 0; i < n; i++) {
 		struct stack_slab *b = s[i]->slab;
 
 		bit = (uint64_t)1 << s[i]->index;
 		if (!(b->guarded & bit) && rc == 0) {
 			kind = (enum stack_guard_kind)b->kind;
-			lock_drop(&lock);
+			lock_drop(&pool->lock);
 			rc = weft__guard_install(s[i]->lo - STACK_GUARD, STACK_GUARD, &kind);
-			lock_take(&lock, RANK_POOL);
+			lock_take(&pool->lock, RANK_POOL);
 			if (rc == 0) {
 				b->kind = (uint8_t)kind;
 				b->guarded |= bit;
 				b->mprotected |= kind == GUARD_MPROTECT ? bit : 0;
-				stats.stacks++;
+				pool->stats.stacks++;
 			}
 		}
 		if (b->guarded & bit) {
@@ -395,24 +333,24 @@ static int guard(struct stack **s, unsigned n)
 		} else {
 			b->out &= ~bit;
 			b->cold |= bit;
-			stats.in_use--;
-			slab_settle(b);
+			pool->stats.in_use--;
+			weft__slab_settle(b);
 		}
 	}
-	lock_drop(&lock);
+	lock_drop(&pool->lock);
 	return done ? (int)done : rc;
 }
 
 /* 1..want stacks into out, the hottest first; or -ENOMEM. */
 static int pool_get(unsigned class, struct stack **out, unsigned want)
 {
-	struct class *k = &classes[class - CLASS_MIN];
+	struct class *k = &pool->classes[class - CLASS_MIN];
 	bool guarded = true;
 	int n;
 
-	lock_take(&lock, RANK_POOL);
+	lock_take(&pool->lock, RANK_POOL);
 	n = (int)take(k, out, want, &guarded);
-	lock_drop(&lock);
+	lock_drop(&pool->lock);
 	if (n == 0)
 		n = slab_new(class, out, want, &guarded);
 	return n < 0 || guarded ? n : guard(out, (unsigned)n);
@@ -442,7 +380,7 @@ static void pool_put(struct stack **s, unsigned n)
 		for (unsigned i = 0; i < n; i++)
 			__asan_unpoison_memory_region(s[i]->lo, (size_t)(s[i]->hi - s[i]->lo)); /* its last frames may not have returned */
 	}
-	lock_take(&lock, RANK_POOL);
+	lock_take(&pool->lock, RANK_POOL);
 	for (unsigned i = 0; i < n; i++) {
 		struct class *k = class_of(s[i]->slab);
 		uint64_t bit = (uint64_t)1 << s[i]->index;
@@ -453,9 +391,9 @@ static void pool_put(struct stack **s, unsigned n)
 		list_push_head(&k->hot, &s[i]->link);
 		k->nhot++;
 	}
-	stats.in_use -= n;
-	stats.pooled += n;
-	lock_drop(&lock);
+	pool->stats.in_use -= n;
+	pool->stats.pooled += n;
+	lock_drop(&pool->lock);
 }
 
 void weft__stack_put(struct stack *s)
@@ -499,199 +437,9 @@ void weft__stack_cache_drain(struct stack_cache *c)
 	c->n = 0;
 }
 
-/* ---- Giving memory back ---- */
-
-/* Lock held: the tail of a list is what nobody needed for longest. */
-static struct stack *move_one(struct list *l, size_t *n, size_t *low)
-{
-	struct list_node *node = pop_tail(l);
-
-	if (!node)
-		return NULL;
-	if (--*n < *low)
-		*low = *n;
-	return container_of(node, struct stack, link);
-}
-
-/* Up to BATCH stacks of a list to their slabs, cold and dirty. Returns how many. */
-static unsigned make_cold(struct list *l, size_t *len, size_t *low, size_t *todo)
-{
-	unsigned n = 0;
-	struct stack *s;
-
-	lock_take(&lock, RANK_POOL);
-	while (*todo && n < BATCH) {
-		s = move_one(l, len, low);
-		if (!s) {
-			*todo = 0;
-			break;
-		}
-		--*todo;
-		s->slab->cold |= (uint64_t)1 << s->index;
-		s->slab->dirty |= (uint64_t)1 << s->index;
-		slab_settle(s->slab);
-		n++;
-	}
-	stats.pooled -= n;
-	lock_drop(&lock);
-	return n;
-}
-
-/* Up to BATCH stacks from hot to idle, without the pages below their top. Returns how many. */
-static unsigned make_idle(struct class *k)
-{
-	struct stack *s[BATCH];
-	bool drop[BATCH];
-	unsigned n = 0;
-
-	lock_take(&lock, RANK_POOL);
-	while (k->hot_move && n < BATCH) {
-		s[n] = move_one(&k->hot, &k->nhot, &k->hot_low);
-		if (!s[n]) {
-			k->hot_move = 0;
-			break;
-		}
-		k->hot_move--;
-		drop[n] = s[n]->slab->out != 0; /* else the slab is likely to go as a whole */
-		n++;
-	}
-	lock_drop(&lock);
-	for (unsigned i = 0; i < n; i++) {
-		size_t deep = (size_t)(s[i]->hi - s[i]->lo) - STACK_TRIM_KEEP;
-
-		if (drop[i])
-			madvise(s[i]->lo, deep & ~(page_size() - 1), MADV_DONTNEED); /* locked memory refuses, and keeps its pages */
-	}
-	lock_take(&lock, RANK_POOL);
-	for (unsigned i = 0; i < n; i++) {
-		list_push_head(&k->idle, &s[i]->link);
-		if (k->idle_low == k->nidle)
-			k->idle_low++; /* idle from the start of this interval on, not of the next one */
-		k->nidle++;
-	}
-	lock_drop(&lock);
-	return n;
-}
-
-/* Drops the pages of a slab's dirty slots, in runs: guards in between stay. Lock not held, slots in limbo. */
-static void drop_pages(struct stack_slab *b, uint64_t slots)
-{
-	while (slots) {
-		unsigned first = (unsigned)__builtin_ctzll(slots), last = first;
-
-		while (last + 1 < b->slots && (slots >> (last + 1) & 1))
-			last++;
-		madvise(b->stack[first].lo, (size_t)(b->stack[last].hi - b->stack[first].lo), MADV_DONTNEED);
-		slots &= last == 63 ? 0 : ~(uint64_t)0 << (last + 1);
-	}
-}
-
-/* Looks at one slab of the sweep list. False if there is none. */
-static bool sweep_one(void)
-{
-	struct list_node *node;
-	struct stack_slab *b;
-	uint64_t dirty;
-
-	lock_take(&lock, RANK_POOL);
-	node = list_pop_head(&sweep_list);
-	if (!node) {
-		lock_drop(&lock);
-		return false;
-	}
-	b = container_of(node, struct stack_slab, sweep);
-	if (b->cold == all_slots(b)) {
-		list_remove(&b->link);
-		b->cold = 0;
-		store_release(word_of(b->number), (uintptr_t)0); /* a look-up that read it before finds a block that stays readable */
-		lock_drop(&lock);
-		slab_unmap(b);
-		return true;
-	}
-	dirty = b->dirty;
-	b->cold &= ~dirty;
-	b->dirty = 0;
-	slab_settle(b);
-	lock_drop(&lock);
-	drop_pages(b, dirty);
-	lock_take(&lock, RANK_POOL);
-	b->cold |= dirty;
-	slab_settle(b);
-	lock_drop(&lock);
-	return true;
-}
-
-/* Lock held. Is this interval's work done? */
-static bool settled(void)
-{
-	if (!list_empty(&sweep_list))
-		return false;
-	for (unsigned i = 0; i < CLASSES; i++) {
-		if (classes[i].hot_move || classes[i].idle_move)
-			return false;
-	}
-	return true;
-}
-
-/* Lock held: what the interval that ends here did not need is to be moved. */
-static void next_interval(void)
-{
-	for (unsigned i = 0; i < CLASSES; i++) {
-		struct class *k = &classes[i];
-
-		k->hot_move = k->hot_low;
-		k->idle_move = k->idle_low;
-		k->hot_low = k->nhot;
-		k->idle_low = k->nidle;
-	}
-}
-
-enum stack_decay weft__stack_decay(void)
-{
-	int64_t until = clock_now() + SLICE_NS;
-	enum stack_decay rc;
-
-	lock_take(&lock, RANK_POOL);
-	if (settled())
-		next_interval();
-	lock_drop(&lock);
-	for (unsigned i = 0; i < CLASSES; i++) {
-		struct class *k = &classes[i];
-
-		while (clock_now() < until && make_cold(&k->idle, &k->nidle, &k->idle_low, &k->idle_move))
-			;
-		while (clock_now() < until && make_idle(k))
-			;
-	}
-	while (clock_now() < until && sweep_one())
-		;
-	lock_take(&lock, RANK_POOL);
-	rc = !settled() ? STACK_DECAY_NOW : stats.pooled ? STACK_DECAY_LATER : STACK_DECAY_DONE;
-	lock_drop(&lock);
-	return rc;
-}
-
-void weft__stack_trim(void)
-{
-	for (unsigned i = 0; i < CLASSES; i++) {
-		struct class *k = &classes[i];
-
-		lock_take(&lock, RANK_POOL);
-		k->hot_move = k->nhot;
-		k->idle_move = k->nidle;
-		lock_drop(&lock);
-		while (make_cold(&k->idle, &k->nidle, &k->idle_low, &k->idle_move))
-			;
-		while (make_cold(&k->hot, &k->nhot, &k->hot_low, &k->hot_move))
-			;
-	}
-	while (sweep_one())
-		;
-}
-
 void weft__stack_stats(struct stack_stats *out)
 {
-	lock_take(&lock, RANK_POOL);
-	*out = stats;
-	lock_drop(&lock);
+	lock_take(&pool->lock, RANK_POOL);
+	*out = pool->stats;
+	lock_drop(&pool->lock);
 }

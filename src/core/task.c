@@ -13,11 +13,10 @@
 
 #include "arch/switch.h"
 #include "base/check.h"
-#include "base/clock.h"
+#include "core/local.h"
 #include "core/lot.h"
 #include "core/recslab.h"
-#include <dlfcn.h>
-#include <stdio.h>
+#include "core/source.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,7 +122,7 @@ static ALWAYS_INLINE int task_reserve(struct runtime *rt, struct worker *w, stru
 }
 
 /* A task in a reserved record, with one reference and an id. */
-static ALWAYS_INLINE void task_init(struct runtime *rt, struct worker *w, struct weft_task *t)
+static ALWAYS_INLINE void task_init(struct runtime *rt, struct worker *w, struct weft_task *t, unsigned flags)
 {
 	t->ctx.sp = NULL;
 	store_relaxed(&t->cancel, 0u); /* the record is ours until it is queued */
@@ -131,7 +130,7 @@ static ALWAYS_INLINE void task_init(struct runtime *rt, struct worker *w, struct
 	store_relaxed(&t->reason, (uint8_t)REASON_NONE);
 	store_relaxed(&t->deadline, WEFT_FOREVER);
 	t->limit = WEFT_FOREVER;
-	t->flags = rt->task_flags;
+	store_relaxed(&t->flags, (uint8_t)(rt->task_flags | flags));
 	t->saved_errno = 0;
 	t->waiters = NULL;
 	t->wctx = NULL;
@@ -154,12 +153,12 @@ static ALWAYS_INLINE void task_init(struct runtime *rt, struct worker *w, struct
 	task_set_state(t, WEFT_TASK_NEW);
 }
 
-static ALWAYS_INLINE int task_new(struct runtime *rt, struct worker *w, struct weft_task **out)
+static ALWAYS_INLINE int task_new(struct runtime *rt, struct worker *w, struct weft_task **out, unsigned flags)
 {
 	int rc = task_reserve(rt, w, out);
 
 	if (likely(rc == 0))
-		task_init(rt, w, *out);
+		task_init(rt, w, *out, flags);
 	return rc;
 }
 
@@ -176,13 +175,15 @@ void weft__task_unreserve(struct runtime *rt, struct worker *w, struct weft_task
 
 void weft__task_init(struct runtime *rt, struct worker *w, struct weft_task *t)
 {
-	task_init(rt, w, t);
+	task_init(rt, w, t, 0);
 }
 
 static inline void record_free(struct worker *w, struct weft_task *t)
 {
 	if (unlikely(t->name != NULL))
 		free(t->name);
+	if (unlikely(load_relaxed(&t->reason) == REASON_PANICKED)) /* ours alone; see joined */
+		weft__fatal("task %llu panicked, and its handle was given back without a look at the result", (unsigned long long)t->id);
 	store_relaxed(&t->state, (uint8_t)TASK_FREE); /* for dumps */
 	record_put(w, t);
 }
@@ -205,15 +206,22 @@ static void task_unnew(struct runtime *rt, struct worker *w, struct weft_task *t
 
 /* --- start --- */
 
-struct weft_task *weft__task_start_prepare(struct worker *w, struct weft_task *t, weft_ctx *c)
+/* What t inherits: context (c, else the caller's) and values. Last thing that can fail: 0 or WEFT_ENOMEM. */
+static ALWAYS_INLINE int inherit(struct worker *w, struct weft_task *t, weft_ctx *c)
 {
-	struct weft_task *cur = w ? load_relaxed(&w->cur) : NULL; /* own */
+	struct weft_task *cur = likely(w) ? load_relaxed(&w->cur) : weft__foreign_look(); /* own */
 
-	if (!c && cur)
-		c = cur->wctx;
+	if (likely(cur)) {
+		int rc = unlikely(cur->own.locals != NULL) ? weft__locals_inherit(cur, t) : 0;
+
+		if (unlikely(rc))
+			return rc;
+		if (!c)
+			c = cur->wctx;
+	}
 	if (unlikely(c != NULL))
 		weft__ctx_task_start(t, c);
-	return t;
+	return 0;
 }
 
 /* A word at a time: they have just been stored as words, and a wider load would wait until all of those are in the cache. */
@@ -237,38 +245,64 @@ int weft__go_start(struct weft__go_call *call, const struct weft__go_args *args)
 	if (unlikely(!w) && !weft__rt_enter())
 		return WEFT_ESRCH;
 	rt = w ? w->rt : weft__rt;
-	rc = task_new(rt, w, &t);
+	rc = task_new(rt, w, &t, call->fp ? TASK_REGS | TASK_FLOATS : TASK_REGS);
 	if (likely(rc == 0)) {
-		t->flags |= TASK_REGS;
 		t->fn = call->fn;
 		t->site = call->site;
 		args_copy(t->args.i, args->i);
-		if (call->fp) {
-			t->flags |= TASK_FLOATS;
+		if (call->fp)
 			memcpy(t->args.f, args->f, sizeof args->f);
+		rc = inherit(w, t, NULL);
+		if (unlikely(rc)) {
+			task_unnew(rt, w, t);
+			goto out;
 		}
-		weft__task_start_prepare(w, t, NULL);
 		san_release(t);
 		if (likely(w))
 			sched_push(w, t);
 		else
 			weft__sched_inject(rt, t);
 	}
+out:
 	if (unlikely(!w))
 		weft__rt_leave();
 	return rc;
 }
 
-/* Name in at most 31 bytes on the heap. */
-static int task_set_name(struct weft_task *t, const char *name)
+int weft__go_words(void (*fn)(void), const uintptr_t words[4], weft_ctx *c, const char *name, const struct weft_site *site)
 {
-	char *copy = strndup(name, 31);
+	struct worker *w = weft__worker();
+	struct runtime *rt;
+	struct weft_task *t;
+	int rc;
 
-	if (!copy)
-		return WEFT_ENOMEM;
-	free(t->name);
-	t->name = copy;
-	return 0;
+	if (unlikely(!w) && !weft__rt_enter())
+		return WEFT_ESRCH;
+	rt = w ? w->rt : weft__rt;
+	rc = task_new(rt, w, &t, TASK_REGS);
+	if (unlikely(rc))
+		goto out;
+	t->fn = fn;
+	t->site = site;
+	for (int i = 0; i < 4; i++)
+		t->args.i[i] = words[i];
+	if (name)
+		rc = weft__task_set_name(t, name);
+	if (likely(rc == 0))
+		rc = inherit(w, t, c);
+	if (unlikely(rc)) {
+		task_unnew(rt, w, t);
+		goto out;
+	}
+	san_release(t);
+	if (likely(w))
+		sched_push(w, t);
+	else
+		weft__sched_inject(rt, t);
+out:
+	if (unlikely(!w))
+		weft__rt_leave();
+	return rc;
 }
 
 static const weft_task_opts no_opts;
@@ -283,33 +317,35 @@ static int go_opts(struct runtime *rt, struct worker *w, struct weft_task **out,
 		return WEFT_EINVAL;
 	if (o->stack && (o->stack < STACK_MIN || o->stack > (size_t)STACK_MAX))
 		return WEFT_EINVAL;
-	rc = task_new(rt, w, &t);
+	rc = task_new(rt, w, &t, 0);
 	if (rc)
 		return rc;
 	t->fn = (void (*)(void))fn;
 	t->site = site;
 	t->args.i[0] = (uintptr_t)arg;
 	if (o->name) {
-		rc = task_set_name(t, o->name);
+		rc = weft__task_set_name(t, o->name);
 		if (rc)
 			goto undo;
 	}
 	if (o->stack) {
 		rc = weft__stack_get(o->stack, &t->stack);
-		t->flags |= TASK_OWN_STACK;
+		task_mark(t, TASK_OWN_STACK);
 		if (rc)
 			goto undo;
 	}
 	if (out) {
 		store_relaxed(&t->refs, 2u); /* not shared yet */
-		t->flags |= TASK_JOINABLE;
+		task_mark(t, TASK_JOINABLE);
 		*out = t;
 	}
 	if (o->now && !o->worker && cur && !weft__task_bind_or_fail(w, t)) {
 		rc = WEFT_ENOMEM;
 		goto undo;
 	}
-	weft__task_start_prepare(w, t, o->ctx);
+	rc = inherit(w, t, o->ctx);
+	if (rc)
+		goto unbind;
 	san_release(t);
 	if (o->worker) {
 		injectq_push(&rt->workers[o->worker - 1].inbox, &t->next);
@@ -323,6 +359,11 @@ static int go_opts(struct runtime *rt, struct worker *w, struct weft_task **out,
 		weft__sched_inject(rt, t);
 	}
 	return 0;
+unbind:
+	if (unlikely(weft__san) && t->ctx.sp)
+		weft__san_fiber_fini(&t->stack->san);
+	if (t->stack)
+		t->stack->owner = NULL;
 undo:
 	task_unnew(rt, w, t);
 	if (out)
@@ -357,10 +398,10 @@ int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn
 	struct weft_task *t;
 	int rc;
 
-	rc = task_new(rt, NULL, &t);
+	rc = task_new(rt, NULL, &t, 0);
 	if (rc)
 		return rc;
-	t->flags = TASK_MAIN | TASK_OWN_STACK;
+	store_relaxed(&t->flags, (uint8_t)(TASK_MAIN | TASK_OWN_STACK));
 	t->fn = (void (*)(void))fn;
 	t->args.i[0] = (uintptr_t)arg;
 	rc = weft__stack_get(rt->stack_size, &t->stack);
@@ -377,25 +418,27 @@ int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn
 /* What the end of t means to others. It still stands on its stack. */
 static ALWAYS_INLINE void task_done(struct worker *w, struct weft_task *t, int result)
 {
+	unsigned flags = load_relaxed(&t->flags); /* as in task_is */
+
 	t->result = result;
 	if (unlikely(t->wctx != NULL))
 		weft__ctx_task_end(t);
 	if (unlikely(load_relaxed(&t->timer.wheel) != NULL)) /* own field: a deadline was armed at some time */
 		weft__wait_disarm(t);
-	if (unlikely(t->flags & TASK_MAIN))
+	if (unlikely(flags & TASK_MAIN))
 		weft__runtime_stop(w->rt, result);
 	store_relaxed(&w->stat_finished, load_relaxed(&w->stat_finished) + 1); /* statistics */
 	live_drop(w->rt);
 	san_release(t);
 	store_release(&t->state, (uint8_t)WEFT_TASK_DONE); /* pairs with load_acquire in weft_task_join */
-	if (unlikely(t->flags & TASK_JOINABLE))
+	if (unlikely(flags & TASK_JOINABLE))
 		weft__lot_wake_all(w, &t->result, 0);
 }
 
 /* A task that has ended, and one that has not begun: may the stack stay where it is, and the entry's frame with it? */
 static inline bool can_follow(struct weft_task *t, struct weft_task *next)
 {
-	return next && next->ctx.sp == NULL && !((t->flags | next->flags) & TASK_OWN_STACK) && !weft__san;
+	return next && next->ctx.sp == NULL && !((load_relaxed(&t->flags) | load_relaxed(&next->flags)) & TASK_OWN_STACK) && !weft__san;
 }
 
 /* t is done. Returns the task that begins where it has ended; or leaves, and does not return. */
@@ -403,8 +446,12 @@ static ALWAYS_INLINE struct weft_task *task_follow(struct worker *w, struct weft
 {
 	struct weft_task *next = sched_pick(w);
 
+#ifdef WEFT_DEBUG
+	if (weft__hooks.leaves)
+		weft__hooks.leaves(t);
+#endif
 	if (unlikely(!can_follow(t, next)))
-		weft__sched_exit(w, t, next);
+		sched_exit(w, t, next);
 	next->stack = t->stack;
 	next->stack->owner = next;
 	next->ctx.sp = next->stack->hi; /* it has begun: who takes it before it has stopped for the first time waits for on_cpu */
@@ -415,9 +462,10 @@ static ALWAYS_INLINE struct weft_task *task_follow(struct worker *w, struct weft
 	return next;
 }
 
-/* The record's second use of the memory of args.f begins. */
-static inline void timer_begin(struct weft_task *t)
+/* The record's second use of the memory of args begins. */
+static inline void own_begin(struct weft_task *t)
 {
+	t->own = (struct task_own){.locals = t->inherited};
 	t->timer.link.next = NULL;
 	store_relaxed(&t->timer.wheel, NULL); /* not linked: nobody else looks at it */
 	t->timer.kind = TIMER_TASK;
@@ -428,7 +476,7 @@ NOINLINE static void call_with_floats(struct weft_task *t)
 {
 	struct weft__go_args args = t->args;
 
-	timer_begin(t);
+	own_begin(t);
 	weft__go_call_args(t->fn, &args);
 }
 
@@ -437,14 +485,16 @@ typedef void call_with_words(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr
 
 static inline int task_call(struct weft_task *t)
 {
-	const uintptr_t *i = t->args_i;
+	unsigned flags = load_relaxed(&t->flags); /* as in task_is */
+	uintptr_t i[6];
 
-	if (unlikely(t->flags & TASK_FLOATS)) {
+	if (unlikely(flags & TASK_FLOATS)) {
 		call_with_floats(t);
 		return 0;
 	}
-	timer_begin(t);
-	if (!(t->flags & TASK_REGS))
+	args_copy(i, t->args_i);
+	own_begin(t);
+	if (!(flags & TASK_REGS))
 		return ((weft_task_fn *)t->fn)((void *)i[0]);
 	((call_with_words *)t->fn)(i[0], i[1], i[2], i[3], i[4], i[5]);
 	return 0;
@@ -465,6 +515,7 @@ static void task_entry(void *pass, void *arg)
 		*w->errno_at = 0;
 		san_acquire(t);
 		result = task_call(t);
+		locals_end(t);
 		w = weft__worker();
 		task_done(w, t, result);
 		t = task_follow(w, t);
@@ -478,7 +529,7 @@ static ALWAYS_INLINE bool bind(struct worker *w, struct weft_task *t)
 	if (likely(s == NULL)) {
 		int rc;
 
-		if (likely(!(t->flags & TASK_OWN_STACK)))
+		if (likely(!task_is(t, TASK_OWN_STACK)))
 			rc = stack_cache_get(&w->stacks, &s);
 		else
 			rc = weft__stack_get(w->rt->stack_size, &s);
@@ -527,7 +578,7 @@ void weft__task_settle_done(struct worker *w, struct weft_task *t)
 	if (unlikely(weft__san))
 		weft__san_fiber_fini(&s->san);
 	s->owner = NULL;
-	if (likely(!(t->flags & TASK_OWN_STACK)))
+	if (likely(!task_is(t, TASK_OWN_STACK)))
 		stack_cache_put(&w->stacks, s);
 	else
 		weft__stack_put(s);
@@ -546,15 +597,15 @@ weft_task *weft_task_self(void)
 	return w ? load_relaxed(&w->cur) : NULL; /* own */
 }
 
-void weft_task_exit(int result)
+void weft__task_leave(int result)
 {
-	struct worker *w = weft__worker();
-	struct weft_task *t = w ? load_relaxed(&w->cur) : NULL; /* own */
+	struct weft_task *t = weft_task_self();
+	struct worker *w;
 
-	if (!t)
-		weft__fatal("weft_task_exit called on a thread that runs no task");
+	locals_end(t);
+	w = weft__worker();
 	task_done(w, t, result);
-	weft__sched_exit(w, t, sched_pick(w)); /* not task_follow: frames of t lie above its entry's */
+	sched_exit(w, t, sched_pick(w)); /* not task_follow: frames of t lie above its entry's */
 }
 
 static bool not_done(void *arg)
@@ -564,26 +615,45 @@ static bool not_done(void *arg)
 	return load_acquire(&t->state) != WEFT_TASK_DONE; /* pairs with store_release in task_end */
 }
 
-int weft_task_join_until(weft_task *t, int *ret, int64_t deadline)
+/* As long as the record is nobody's again, a handle that was given back is noticed. */
+static void check_handle(struct weft_task *t, const char *call)
 {
-	int rc;
+	if (unlikely(load_relaxed(&t->state) == TASK_FREE)) /* a hint */
+		weft__fatal("%s: the handle %p was given back before (joined or detached)", call, (void *)t);
+}
 
-	if (!t)
-		return WEFT_EINVAL;
-	if (t == weft_task_self())
+/* Whether the calling task, self, may wait for t's end: 0, or why not. */
+static inline int may_join(struct weft_task *t, struct weft_task *self, const char *call)
+{
+	if (t == self)
 		return WEFT_EDEADLK;
-	if (!(t->flags & TASK_JOINABLE))
+	if (!task_is(t, TASK_JOINABLE))
 		return WEFT_EINVAL;
-	rc = weft__lot_wait(&t->result, not_done, t, REASON_JOIN, deadline);
-	if (rc)
-		return rc;
+	check_handle(t, call);
+	return 0;
+}
+
+/* t is DONE: gives its handle back. */
+static inline int joined(struct weft_task *t, int *ret)
+{
 	san_acquire(t);
-	if (unlikely(load_relaxed(&t->reason) == REASON_ABANDONED)) /* written before DONE, which lot_wait has acquired */
+	if (unlikely(load_relaxed(&t->reason) == REASON_ABANDONED)) /* written before DONE, which the caller has acquired */
 		return WEFT_ECANCELED;                              /* as to those who waited already when the runtime went down */
+	if (unlikely(load_relaxed(&t->reason) == REASON_PANICKED))  /* the same */
+		store_relaxed(&t->reason, (uint8_t)REASON_NONE);    /* somebody has asked; before the reference is given back */
 	if (ret)
 		*ret = t->result;
 	weft__task_unref(weft__worker(), t);
 	return 0;
+}
+
+int weft_task_join_until(weft_task *t, int *ret, int64_t deadline)
+{
+	int rc = t ? may_join(t, weft_task_self(), "weft_task_join") : WEFT_EINVAL;
+
+	if (!rc)
+		rc = weft__lot_wait(&t->result, not_done, t, REASON_JOIN, deadline);
+	return rc ? rc : joined(t, ret);
 }
 
 int weft_task_join(weft_task *t, int *ret)
@@ -591,10 +661,45 @@ int weft_task_join(weft_task *t, int *ret)
 	return weft_task_join_until(t, ret, WEFT_FOREVER);
 }
 
+/* WEFT_EXIT. */
+static int exit_look(struct weft_case *c, struct self *me, struct waiter *w)
+{
+	struct weft_task *t = c->task;
+	struct lot_bucket *b;
+	bool done;
+	int rc;
+
+	if (!t)
+		return 0; /* never, and nobody need be told */
+	if (!w) {
+		rc = may_join(t, me->task, "WEFT_EXIT");
+		return rc ? rc : !not_done(t);
+	}
+	b = lot_bucket(&t->result);
+	lock_take_solo(&b->lock, RANK_LOT);
+	done = !not_done(t);
+	if (!done)
+		source_list(w, &b->waiters, &b->lock, RANK_LOT, &t->result);
+	lock_drop_solo(&b->lock);
+	return done;
+}
+
+static bool exit_finish(struct weft_case *c, struct waiter *w, bool fired)
+{
+	(void)w; /* whoever called the task off has said so in its record, too */
+	if (fired)
+		c->status = joined(c->task, c->ret);
+	return fired;
+}
+
+const struct weft_source weft_source_exit = {.look = exit_look, .finish = exit_finish};
+
 void weft_task_detach(weft_task *t)
 {
-	if (t)
-		weft__task_unref(weft__worker(), t);
+	if (!t)
+		return;
+	check_handle(t, "weft_task_detach");
+	weft__task_unref(weft__worker(), t);
 }
 
 uint64_t weft_task_id(weft_task *t)
@@ -604,46 +709,9 @@ uint64_t weft_task_id(weft_task *t)
 	return t ? t->id : 0;
 }
 
-int weft_task_name(const char *name)
-{
-	struct weft_task *t = weft_task_self();
-
-	return t && name ? task_set_name(t, name) : WEFT_EINVAL;
-}
-
 enum weft_task_state weft_task_stateof(weft_task *t)
 {
 	return (enum weft_task_state)load_acquire(&t->state); /* pairs with store_release in task_end: a DONE task's effects are seen */
-}
-
-static const char *const reason_names[REASON_COUNT] = {
-	[REASON_NONE] = "",
-	[REASON_CHAN_SEND] = "chan send",
-	[REASON_CHAN_RECV] = "chan receive",
-	[REASON_SELECT] = "select",
-	[REASON_MUTEX] = "mutex",
-	[REASON_WAITGROUP] = "wait group",
-	[REASON_JOIN] = "join",
-	[REASON_PARK] = "park",
-	[REASON_SLEEP] = "sleep",
-	[REASON_READ] = "read",
-	[REASON_WRITE] = "write",
-	[REASON_ACCEPT] = "accept",
-	[REASON_DIAL] = "dial",
-	[REASON_IO] = "io",
-	[REASON_ABANDONED] = "",
-};
-
-const char *weft__reason_name(enum task_reason r)
-{
-	return r < REASON_COUNT ? reason_names[r] : "?";
-}
-
-const char *weft_task_reason(weft_task *t)
-{
-	if (load_relaxed(&t->state) != WEFT_TASK_PARKED) /* a snapshot */
-		return "";
-	return weft__reason_name((enum task_reason)load_relaxed(&t->reason));
 }
 
 void weft_task_yield(void)
@@ -661,34 +729,4 @@ size_t weft_task_stack_left(void)
 	char *here = __builtin_frame_address(0);
 
 	return t ? (size_t)(here - t->stack->lo) : 0;
-}
-
-const char *weft__task_fn_name(struct weft_task *t, char *buf, size_t n)
-{
-	const char *name = t->site ? t->site->fn : NULL;
-	Dl_info info;
-
-	if (!name && t->fn && dladdr((void *)t->fn, &info) && info.dli_sname)
-		name = info.dli_sname;
-	snprintf(buf, n, "%s", name ? name : "task");
-	return buf;
-}
-
-const char *weft__task_label(struct weft_task *t, char *buf, size_t n)
-{
-	if (!t->name)
-		return weft__task_fn_name(t, buf, n);
-	snprintf(buf, n, "%s", t->name);
-	return buf;
-}
-
-void weft__task_describe(struct weft_task *t, char *buf, size_t n)
-{
-	const char *fn = t->site ? t->site->fn : "?";
-
-	if (t->site)
-		snprintf(buf, n, "task %llu \"%s\" (%s, started at %s:%d)", (unsigned long long)t->id, t->name ? t->name : fn, fn,
-			 t->site->file, t->site->line);
-	else
-		snprintf(buf, n, "task %llu \"%s\"", (unsigned long long)t->id, t->name ? t->name : t->flags & TASK_MAIN ? "main" : fn);
 }

@@ -44,6 +44,22 @@ enum task_reason {
 	REASON_WAITGROUP,
 	REASON_JOIN,
 	REASON_PARK,
+	REASON_BCAST,
+	REASON_WATCH,
+	REASON_GENERATOR,
+	REASON_YIELD,
+	REASON_FUTURE,
+	REASON_CTX,
+	REASON_RDLOCK,
+	REASON_WRLOCK,
+	REASON_COND,
+	REASON_SEMA,
+	REASON_LATCH,
+	REASON_BARRIER,
+	REASON_ONCE,
+	REASON_EVENT,
+	REASON_GROUP,      /* for its children */
+	REASON_GROUP_ROOM, /* to start one more */
 	REASON_SLEEP,
 	REASON_OWN_LAST = REASON_SLEEP,
 	REASON_READ,
@@ -51,7 +67,13 @@ enum task_reason {
 	REASON_ACCEPT,
 	REASON_DIAL,
 	REASON_IO,
+	REASON_UV,        /* a request of libuv's */
+	REASON_NAME,      /* for what a name means */
+	REASON_FILE,      /* a thread that asks a disk, or its turn */
+	REASON_BLOCKING,  /* a call, or a section, on a thread of its own */
+	REASON_SELECT_IO, /* of a select, some cases of which others than weft decide */
 	REASON_ABANDONED, /* DONE: the runtime went down before it ended */
+	REASON_PANICKED,  /* DONE: by a panic, and nobody has asked for the result */
 	REASON_COUNT,
 };
 
@@ -63,30 +85,47 @@ enum task_flag {
 	TASK_FOREIGN = 4,    /* stands for an OS thread */
 	TASK_MAIN = 8,       /* its end takes the runtime down */
 	TASK_OWN_STACK = 16, /* its stack goes back to the shared pool, not to a worker's cache: another size, or the first task's */
-	TASK_FLOATS = 32     /* with TASK_REGS: some arguments are in floating-point registers */
+	TASK_FLOATS = 32,    /* with TASK_REGS: some arguments are in floating-point registers */
+	TASK_PINNED = 64     /* stays on worker own_home (core/pin.c) */
 };
 
-#define ON_CPU_FOREIGN 2      /* on_cpu of a foreign thread's record: for those who look at records that are just being made (runtime.c) */
-#define CANCEL_OWN (1u << 31) /* weft_task_cancel, as against its context */
+#define ON_CPU_FOREIGN 2 /* on_cpu of a foreign thread's record: for those who look at records that are just being made (runtime.c) */
 
 struct waiter;
+struct weft_defer;
+struct trying;
+struct unwinding;
+struct locals;
+
+/* What few tasks have. */
+struct task_own {
+	struct weft_defer *defers;   /* what it has deferred, innermost first (core/defer.c) */
+	struct trying *tries;        /* the weft_task_try it is in, innermost first; in its stack */
+	struct unwinding *unwinding; /* the panic that runs what is deferred; in its stack */
+	struct locals *locals;       /* its task-local values; NULL: none */
+};
 
 struct weft_task {
 	/* line 0: what a switch and a wake-up touch */
 	struct context ctx;      /* where it stopped; valid while it stands on no worker and has run before */
 	ATOMIC(uint64_t) wait;   /* core/waitword.h */
-	ATOMIC(uint32_t) cancel; /* 0: not cancelled; CANCEL_OWN, and its context's enum weft_reason */
+	ATOMIC(uint32_t) cancel; /* CANCEL_*, and 1: its context is cancelled; 0: not cancelled; else see cancel_counts */
 	ATOMIC(uint8_t) state;   /* enum weft_task_state; for readers; written by whoever owns the task just then */
 	ATOMIC(uint8_t) reason;  /* enum task_reason; valid while PARKED */
-	uint8_t flags;           /* enum task_flag; constant from its first run on */
-	ATOMIC(uint8_t) on_cpu;  /* core/oncpu.h */
-	int32_t saved_errno;     /* errno while it does not run */
+	ATOMIC(uint8_t)
+	flags; /* enum task_flag; constant from its first run on, but for TASK_PINNED, which the task changes while it runs */
+	ATOMIC(uint8_t) on_cpu; /* core/oncpu.h */
+	int32_t saved_errno;    /* errno while it does not run */
 	union {
 		ATOMIC(uint32_t) futex; /* TASK_FOREIGN: 1 while it sleeps */
 		uint32_t nwaiters;      /* PARKED: how many waiters; task only */
 	};
 	struct inject_node next; /* link of the queue it is in */
-	struct waiter *waiters;  /* PARKED: first of its waiters (NULL: none); after WOKEN: the one that was claimed, set by the claimer */
+	union {
+		struct waiter
+			*waiters; /* PARKED: first of its waiters (NULL: none); after WOKEN: the one that was claimed, set by the claimer */
+		struct locals *inherited; /* NEW: core/local.h */
+	};
 	/* line 1: what blocking calls and start and end touch */
 	ATOMIC(int64_t) deadline;     /* of the open wait; WEFT_FOREVER: none. Written by the task before it opens the wait */
 	int64_t limit;                /* its context's deadline; task only */
@@ -102,9 +141,17 @@ struct weft_task {
 	ATOMIC(uint64_t) permit;   /* park/unpark: PERMIT_* or the open wait word of a parked task (core/park.c) */
 	struct list_node ctx_link; /* in wctx's list; under its lock */
 	union {
-		struct weft__go_args args;       /* NEW: argument registers, or args.i[0] = arg of a weft_task_fn */
-		struct {                         /* from the first run on */
-			uintptr_t args_i[6];     /* args.i, until fn is called; args.f is gone */
+		struct weft__go_args args; /* NEW: argument registers, or args.i[0] = arg of a weft_task_fn */
+		struct {                   /* from the first run on */
+			union {
+				uintptr_t args_i[6]; /* args.i, until fn is called; args.f is gone */
+				struct {
+					struct task_own own;      /* from then on; task only */
+					struct weft_gen *own_gen; /* of a generator: itself (sync/gen.c) */
+					uint32_t own_home;        /* TASK_PINNED: id of its worker */
+					uint32_t own_pins;        /* TASK_PINNED: how many times */
+				};
+			};
 			struct timer_node timer; /* one node a task; stays linked after a wake-up (core/wait.c) */
 			int64_t parked_at;       /* coarse time of the last park, for dumps */
 		};
@@ -116,6 +163,24 @@ _Static_assert(sizeof(struct weft_task) <= RECORD_SIZE, "a task record is at mos
 static inline struct weft_task *task_of_next(struct inject_node *n)
 {
 	return n ? container_of(n, struct weft_task, next) : NULL;
+}
+
+/* Whoever asks has a handle, or the task, or has claimed its wait; nobody is told anything by these alone. */
+static inline bool task_is(const struct weft_task *t, unsigned flags)
+{
+	return load_relaxed(&t->flags) & flags;
+}
+
+/* Its number for reports; that of a foreign thread, negative. */
+static inline int64_t task_number(const struct weft_task *t)
+{
+	return task_is(t, TASK_FOREIGN) ? -(int64_t)t->id : (int64_t)t->id;
+}
+
+/* Before its first run, or by the task. */
+static inline void task_mark(struct weft_task *t, unsigned flags)
+{
+	store_relaxed(&t->flags, (uint8_t)(load_relaxed(&t->flags) | flags)); /* see task_is */
 }
 
 static inline void task_set_state(struct weft_task *t, enum weft_task_state s)

@@ -10,6 +10,7 @@
  * A tick that sits in the channel is taken back by stop and reset.
  *
  * A timer that starts a task holds a record for it from the moment it is set, so that firing cannot fail; it is written when the timer fires.
+ * One that is set to never (INT64_MAX) is armed and in no wheel: it keeps nobody's hope up (deadlock), and outlives the runtime unnoticed, so it knows its run.
  * References: the caller's, and one while linked or in flight.
  */
 #include "core/runtime.h"
@@ -29,6 +30,7 @@ struct weft_timer {
 	bool ticked;                 /* a tick was put since it was last set, and may still be in the channel; under lock */
 	bool ticker;                 /* constant */
 	struct weft_task *task;      /* reserved, to be started when it fires; under lock */
+	uint32_t run;                /* weft__run_count when it was; under lock */
 	/* the rest */
 	struct list_node fired;  /* on the list of whoever fires it; under in_flight */
 	uint32_t due_generation; /* valid while in flight; written by step 1 */
@@ -39,10 +41,25 @@ struct weft_timer {
 	void *arg;               /* constant */
 };
 
+/* Gives back the record it holds. Locked. */
+static void unreserve(weft_timer *t, struct runtime *rt, struct worker *w)
+{
+	struct weft_task *task = t->task;
+
+	t->task = NULL;
+	if (task && rt && t->run == load_relaxed(&weft__run_count)) /* changes only while no runtime is up */
+		weft__task_unreserve(rt, w, task);
+	else if (task)
+		weft__rec_put_batch((void **)&task, 1); /* the runtime that counted it is gone */
+}
+
 /* Unlocks it with a reference less. */
 static void drop(weft_timer *t)
 {
 	bool last = --t->refs == 0;
+
+	if (last)
+		unreserve(t, NULL, NULL); /* never fired, and stopped when no runtime was up */
 
 	lock_drop_solo(&t->lock);
 	if (!last)
@@ -51,21 +68,10 @@ static void drop(weft_timer *t)
 	free(t);
 }
 
-static void unref(weft_timer *t)
+void weft__usertimer_unref(weft_timer *t)
 {
 	lock_take_solo(&t->lock, RANK_TIMER);
 	drop(t);
-}
-
-static int timer_task(void *arg)
-{
-	weft_timer *t = arg;
-	void (*fn)(void *) = t->fn;
-	void *fn_arg = t->arg;
-
-	unref(t);
-	fn(fn_arg);
-	return 0;
 }
 
 /* A time a wheel takes: after the end of time is at it. */
@@ -83,6 +89,8 @@ static void link_node(struct runtime *rt, weft_timer *t)
 	struct worker *at = w ? w : &rt->workers[t->generation % rt->n];
 	bool first;
 
+	if (t->when == WHEEL_NEVER)
+		return;
 	t->refs++;
 	lock_take_solo(&at->wheel.lock, RANK_WHEEL);
 	first = weft__wheel_add(&at->wheel, &t->node, t->when);
@@ -148,7 +156,6 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 			} else {
 				task = t->task;
 				t->task = NULL;
-				t->refs++; /* timer_task's */
 			}
 			t->armed = t->period != 0;
 			if (t->period) {
@@ -160,13 +167,15 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 		}
 		if (t->armed)
 			link_node(w->rt, t);
-		drop(t);
-		if (task) {
+		if (task) { /* it calls fn by itself: an abandoned one holds nothing of the timer */
 			weft__task_init(w->rt, w, task);
-			task->fn = (void (*)(void))timer_task;
-			task->args.i[0] = (uintptr_t)t; /* a reference */
-			weft__sched_push(w, task);
+			task_mark(task, TASK_REGS);
+			task->fn = (void (*)(void))t->fn;
+			task->args.i[0] = (uintptr_t)t->arg;
 		}
+		drop(t);
+		if (task)
+			weft__sched_push(w, task);
 	}
 	return ready;
 }
@@ -179,9 +188,7 @@ void weft__usertimer_drop(struct timer_node *n)
 
 	lock_take_solo(&t->lock, RANK_TIMER);
 	t->armed = false;
-	if (t->task)
-		weft__task_unreserve(w->rt, w, t->task);
-	t->task = NULL;
+	unreserve(t, w->rt, w);
 	store_relaxed(&t->node.wheel, NULL); /* under lock */
 	drop(t);
 }
@@ -189,13 +196,16 @@ void weft__usertimer_drop(struct timer_node *n)
 /* Sets it to fire in ns. Timer locked and disarmed, not linked. Returns 0, WEFT_ENOMEM, WEFT_ESRCH, WEFT_EAGAIN. */
 static int arm(struct runtime *rt, weft_timer *t, int64_t ns, bool in_flight)
 {
+	if (t->task && t->run != load_relaxed(&weft__run_count)) /* as in unreserve */
+		unreserve(t, NULL, NULL);
 	if (!t->chan && !t->task) {
 		int rc = weft__task_reserve(rt, weft__worker(), &t->task);
 
 		if (rc)
 			return rc;
+		t->run = load_relaxed(&weft__run_count); /* as in unreserve */
 	}
-	t->when = later(clock_now(), ns < 0 ? 0 : ns);
+	t->when = ns == INT64_MAX ? WHEEL_NEVER : later(clock_now(), ns < 0 ? 0 : ns);
 	t->armed = true;
 	if (!in_flight)
 		link_node(rt, t);
@@ -228,7 +238,7 @@ static weft_timer *timer_new(int64_t ns, int64_t period, bool with_chan, void (*
 		lock_drop_solo(&t->lock);
 	}
 	if (rc) {
-		unref(t);
+		weft__usertimer_unref(t);
 		t = NULL;
 	}
 out:
@@ -254,7 +264,7 @@ weft_timer *weft_ticker_make(int64_t ns)
 
 weft_chan *weft_timer_chan(weft_timer *t)
 {
-	return t->chan;
+	return t ? t->chan : NULL;
 }
 
 /* Timer locked. Returns 1 if it was going to fire, or had fired and nobody has seen it. */
@@ -275,7 +285,6 @@ static int disarm(weft_timer *t, bool *in_flight)
 int weft_timer_stop(weft_timer *t)
 {
 	struct worker *w = weft__worker();
-	struct weft_task *task;
 	bool in_flight;
 	int was;
 
@@ -283,11 +292,8 @@ int weft_timer_stop(weft_timer *t)
 		return 0; /* no runtime: nothing can fire */
 	lock_take_solo(&t->lock, RANK_TIMER);
 	was = disarm(t, &in_flight);
-	task = t->task;
-	t->task = NULL;
+	unreserve(t, weft__rt, w);
 	lock_drop_solo(&t->lock);
-	if (task)
-		weft__task_unreserve(weft__rt, w, task);
 	if (!w)
 		weft__rt_leave();
 	return was;
@@ -314,10 +320,27 @@ int weft_timer_reset(weft_timer *t, int64_t ns)
 	return rc ? rc : was;
 }
 
+void weft__usertimer_hasten(weft_timer *t)
+{
+	bool foreign = weft__worker() == NULL;
+	bool in_flight;
+
+	if (foreign && !weft__rt_enter())
+		return;
+	lock_take_solo(&t->lock, RANK_TIMER);
+	if (t->armed && (t->chan || t->run == load_relaxed(&weft__run_count))) { /* as in unreserve */
+		(void)disarm(t, &in_flight);
+		(void)arm(weft__rt, t, 0, in_flight); /* it has its task */
+	}
+	lock_drop_solo(&t->lock);
+	if (foreign)
+		weft__rt_leave();
+}
+
 void weft_timer_free(weft_timer *t)
 {
 	if (!t)
 		return;
 	weft_timer_stop(t);
-	unref(t);
+	weft__usertimer_unref(t);
 }

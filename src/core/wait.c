@@ -34,7 +34,7 @@ int weft__self_enter_slow(struct self *me, int64_t *deadline)
 		weft__sched_yield(me->worker, t);
 		me->worker = weft__worker();
 	}
-	if (load_relaxed(&t->cancel)) /* as in self_enter */
+	if (cancel_counts(load_relaxed(&t->cancel))) /* as in self_enter */
 		return WEFT_ECANCELED;
 	if (t->limit != WEFT_FOREVER) {
 		if (clock_now() >= t->limit)
@@ -117,6 +117,9 @@ int weft__wait_outcome(struct weft_task *t, struct waiter *w, int n)
 
 NOINLINE int weft__wait_foreign(struct weft_task *t, struct waiter *w, int n, uint64_t word, int64_t deadline)
 {
+#ifdef WEFT_DEBUG
+	weft__locks_none();
+#endif
 	while (load_acquire(&t->futex) != 0) { /* pairs with store_release in ready_foreign */
 		if (weft__futex_wait(&t->futex, 1u, deadline) == 0)
 			continue;

@@ -24,6 +24,7 @@
 
 #include "base/list.h"
 #include "base/lock.h"
+#include "core/readylist.h"
 #include "core/task.h"
 #include "core/waitword.h"
 
@@ -40,7 +41,8 @@ struct waiter {
 	int16_t status;         /* 0 or an error for the caller; set by the claimer */
 	uint16_t place;         /* which of its call's waiters, an array, it is */
 	uint16_t index;         /* which case of a select */
-	uint16_t kind;          /* rank of *lock */
+	uint8_t kind;           /* rank of *lock */
+	bool sends;             /* of a select: it is in a channel's queue of senders. For dumps */
 };
 
 /* Who calls: a task on a worker, or a foreign thread in its proxy record. Valid until the next park. */
@@ -69,7 +71,7 @@ static inline uint64_t wait_begin_as(struct weft_task *t, struct waiter *w, int 
 	store_relaxed(&t->reason, (uint8_t)reason); /* for readers */
 	task_set_state(t, WEFT_TASK_PARKED);        /* before anybody can claim the wait and say RUNNABLE */
 	t->waiters = w;
-	if (unlikely(t->flags & TASK_FOREIGN))
+	if (unlikely(task_is(t, TASK_FOREIGN)))
 		store_relaxed(&t->futex, 1u); /* made visible by the release store in wait_open */
 	else
 		t->nwaiters = (uint32_t)n;
@@ -94,7 +96,8 @@ static inline void waiter_init(struct waiter *w, struct weft_task *t, uint64_t w
 	w->status = 0;
 	w->index = 0;
 	w->place = 0;
-	w->kind = (uint16_t)rank;
+	w->kind = (uint8_t)rank;
+	w->sends = false;
 	w->link.next = NULL;
 }
 

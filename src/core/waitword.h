@@ -83,4 +83,15 @@ static inline bool wait_claim(ATOMIC(uint64_t) *w, uint64_t word, enum wait_stat
 	return cas_acq_rel(w, &expected, (word & ~(WAIT_SEQ_ONE - 1)) | (uint64_t)why);
 }
 
+/* --- the cancel word: a task's, and why it is cancelled --- */
+
+#define CANCEL_OWN (1u << 31)    /* weft_task_cancel, as against its context; 1: its context is cancelled */
+#define CANCEL_SHIELD (1u << 30) /* CANCEL_OWN does not count for now; changed by the task only */
+
+/* Does it end blocking calls? A canceller asks after it has read an open wait word with acquire: a shield that the wait was opened under shows. */
+static inline bool cancel_counts(uint32_t cancel)
+{
+	return (cancel & CANCEL_SHIELD ? cancel & ~(CANCEL_OWN | CANCEL_SHIELD) : cancel) != 0;
+}
+
 #endif

@@ -7,19 +7,28 @@
  * stuck) - sleep in the loop, and in those of workers that are stuck, of which this one then is a ward's guardian.
  *
  * The protocol of search and sleep is core/idle.h's, the word slept upon core/parker.h's.  The law this file keeps for them: look at every queue
- * once more after idle_enter.  A full LIFO slot counts as work only if its owner does not move: the owner takes it at its next schedule, and a
- * wake-up that comes after idle_enter tells us.  So a searcher notes the ticks of owners with full slots, watches for SLOT_WATCH_NS, and takes
- * the slots of those that stand still.  Tasks that wake each other in turn, out of the slot, would so have a searcher about them for ever, woken by each
- * wake-up, finding nothing, and interrupting them with the membarrier of its going to sleep.  Hence an owner that has moved is left in peace for
- * QUIET_TIMES as many schedules as it made under watch (quiet_until): its slot wakes nobody, and is not looked at.  If it stops moving meanwhile, with its slot full,
- * the monitor has it helped (MONITOR_NS).
+ * once more after idle_enter.
  *
- * Not here: what to do with a picked task (sched.c), whom to wake (idle.h).
+ * What its owner takes at its next schedule is better left to it, if it comes to that soon: its data is in that core's cache.  So a worker keeps to itself one task,
+ * in its slot or alone in its ring, as long as it moves:
+ *   - A task alone in a ring is stolen by a searcher that finds it there twice, a round of its search apart.  One that is started and waited for is gone by then.
+ *   - A task in the slot is taken by a searcher that has watched for SLOT_WATCH_NS, and saw the owner's tick stand still.
+ *   - An owner that has moved under watch is left in peace for QUIET_TIMES as many schedules (quiet_until): the one task it keeps wakes nobody, and is not looked
+ *     at.  Else tasks that wake each other in turn, or start and join, would have a searcher about them for ever, woken each time, finding nothing, and
+ *     interrupting them with the membarrier of its going to sleep.  If it stops moving meanwhile, the monitor has it helped (MONITOR_NS); if its turns become
+ *     longer than a watch, the monitor ends its peace.
+ * All else in its ring is work to share, and stolen at once.
+ *
+ * A worker that has run out of work looks on for a while before it sleeps if that has paid: its last sleep was ended by new work at once (a quarter of SPIN_NS), or it found
+ * work by looking on (twice as long, up to SPIN_NS; half as long if it did not).  Meanwhile it counts as a searcher, and nobody pays for waking it.
+ *
+ * Model: test/model/slot.pml.  Not here: what to do with a picked task (sched.c), whom to wake (idle.h).
  */
 #include "core/sched.h"
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "core/offload.h"
 #include <sched.h>
 
 /* Somebody still stands on t, about to leave it: a few instructions, unless the kernel has taken that thread off its core. */
@@ -35,9 +44,19 @@ static void wait_off_cpu(struct weft_task *t)
 
 static struct weft_task *shared_queues(struct worker *w)
 {
-	struct weft_task *t = task_of_next(injectq_pop(&w->inbox));
+	struct weft_task *t = task_of_next(injectq_pop(&w->pinned));
 
+	if (!t && injectq_len(&w->rt->ran) && weft__offload_collect(w))
+		t = weft__sched_pick(w);
+	if (!t)
+		t = task_of_next(injectq_pop(&w->inbox));
 	return t ? t : task_of_next(injectq_pop(&w->rt->inject));
+}
+
+static void count_steal(struct worker *w, struct weft_task *t)
+{
+	if (t)
+		store_relaxed(&w->stat_steals, load_relaxed(&w->stat_steals) + 1); /* statistics */
 }
 
 /* Takes a woken task out of a victim's slot. */
@@ -45,8 +64,17 @@ static struct weft_task *rob_slot(struct worker *w, struct worker *v)
 {
 	struct weft_task *t = swap_acq_rel(&v->slot, NULL); /* pairs with store_release and swap in push_slot */
 
-	if (t)
-		store_relaxed(&w->stat_steals, load_relaxed(&w->stat_steals) + 1); /* statistics */
+	count_steal(w, t);
+	return t;
+}
+
+/* Takes half of a victim's ring, and returns the oldest. */
+static struct weft_task *rob_ring(struct worker *w, struct worker *v)
+{
+	uint32_t moved;
+	struct weft_task *t = wsq_steal(&v->runq, &w->runq, &moved);
+
+	count_steal(w, t);
 	return t;
 }
 
@@ -63,7 +91,7 @@ static bool serve_loop(struct worker *w, struct worker *v)
 	bool kicked;
 
 	ready = weft__loop_poll(v->loop, LOOP_OTHER, &kicked);
-	if (kicked &&
+	if ((kicked || weft__loop_active(v->loop)) &&       /* it may have gone to sleep without knowing of what was started here */
 	    load_acquire(&v->parker.state) != PARKER_EMPTY) /* it went to sleep meanwhile; pairs with parker_notify by way of the kick */
 		weft__loop_kick(v->loop);
 	weft__ready_list(w, ready);
@@ -76,51 +104,62 @@ static bool serve_stuck(struct worker *w, struct worker *v)
 	return stuck(v) && weft__loop_watches(v->loop) && serve_loop(w, v);
 }
 
+/* The first task in v's ring is the one that was there a round ago. */
+static bool stays(struct worker *w, struct worker *v)
+{
+	struct watched *was = &w->watched[v->id];
+	uint32_t head = load_relaxed(&v->runq.head), then = was->head; /* hints */
+	bool empty = wsq_empty(&v->runq);
+
+	was->head = empty ? head - 1 : head; /* none: what comes next shall be seen there twice, too */
+	return head == then && !empty;
+}
+
 static struct weft_task *rob(struct worker *w, struct worker *v, int64_t now)
 {
-	struct weft_task *t;
-	uint32_t moved;
+	if (sched_shares(v) || stays(w, v)) {
+		struct weft_task *t = rob_ring(w, v);
 
-	if (wsq_len(&v->runq)) {
-		t = wsq_steal(&v->runq, &w->runq, &moved);
-		if (t) {
-			store_relaxed(&w->stat_steals, load_relaxed(&w->stat_steals) + 1); /* statistics */
+		if (t)
 			return t;
-		}
 	}
 	if (weft__sched_timers(w, &v->wheel, now) || serve_stuck(w, v))
 		return weft__sched_pick(w);
 	return NULL;
 }
 
-/* First pass: notes the ticks of workers that keep a task to themselves (slot, inbox). Second pass (take): takes from one whose tick is the same, and leaves the
- * others in peace. */
-static struct weft_task *visit_slots(struct worker *w, bool take, bool *seen)
+/* First pass: notes the ticks of workers that keep a task to themselves (slot, ring, inbox). Second pass (take): takes from one whose tick is the same. watched: for
+ * SLOT_WATCH_NS, so leaves the others in peace. */
+static struct weft_task *visit_kept(struct worker *w, bool take, bool watched, bool *seen)
 {
 	struct runtime *rt = w->rt;
 
 	for (unsigned i = 0; i < rt->n; i++) {
 		struct worker *v = &rt->workers[i];
+		struct watched *was = &w->watched[i];
 		uint32_t tick = load_relaxed(&v->tick); /* a hint: stale means one more look later */
 		/* hints; what is placed on a worker is taken from it only when the monitor has found it stuck on a task */
 		bool placed = injectq_len(&v->inbox) && stuck(v);
-		bool keeps = placed || (load_relaxed(&v->slot) && (stuck(v) || !sched_quiet(v))); /* a hint */
-		uint32_t moved = tick - w->watched[i];
+		bool keeps = placed || ((load_relaxed(&v->slot) || !wsq_empty(&v->runq)) && (stuck(v) || !sched_quiet(v)));
+		uint32_t moved = tick - was->tick;
 		struct weft_task *t;
 
 		if (v == w)
 			continue;
 		if (take && keeps && !moved) {
 			t = rob_slot(w, v);
+			if (!t)
+				t = rob_ring(w, v);
 			if (!t && placed)
 				t = task_of_next(injectq_pop(&v->inbox));
 			if (t)
 				return t;
 		}
-		if (take && moved > 1 && moved < QUIET_MAX / QUIET_TIMES)
+		if (watched && was->kept && moved > 1 && moved < QUIET_MAX / QUIET_TIMES)
 			store_relaxed(&v->quiet_until, tick + moved * QUIET_TIMES); /* a hint */
 		*seen |= keeps;
-		w->watched[i] = keeps ? tick : tick - 1;
+		was->kept = keeps;
+		was->tick = keeps ? tick : tick - 1;
 	}
 	return NULL;
 }
@@ -130,7 +169,6 @@ NOINLINE void weft__worker_help(struct worker *w)
 {
 	struct runtime *rt = w->rt;
 	struct weft_task *t;
-	uint32_t moved;
 	bool seen = false;
 
 	store_relaxed(&rt->help_wanted, false); /* a hint */
@@ -140,12 +178,12 @@ NOINLINE void weft__worker_help(struct worker *w)
 		if (v == w || !load_relaxed(&v->cur)) /* a hint */
 			continue;
 		weft__sched_timers(w, &v->wheel, w->coarse_now);
-		serve_stuck(w, v);
-		t = wsq_steal(&v->runq, &w->runq, &moved);
+		w->errand |= stuck(v) && weft__loop_watches(v->loop); /* libuv wants an OS stack */
+		t = rob_ring(w, v);
 		if (t)
 			weft__sched_push(w, t);
 	}
-	t = visit_slots(w, true, &seen);
+	t = visit_kept(w, true, false, &seen);
 	if (t)
 		weft__sched_push(w, t);
 }
@@ -171,6 +209,8 @@ static struct weft_task *search(struct worker *w)
 {
 	struct weft_task *t;
 
+	for (unsigned i = 0; i < w->rt->n; i++)
+		w->watched[i].head = load_relaxed(&w->rt->workers[i].runq.head) - 1; /* another: to be seen there twice */
 	for (int round = 0; round < SEARCH_ROUNDS; round++) {
 		t = rob_all(w, clock_now());
 		if (!t)
@@ -182,15 +222,18 @@ static struct weft_task *search(struct worker *w)
 	return NULL;
 }
 
-/* Is there anything in a queue that is everybody's? */
-static bool shared_work(struct worker *w)
+/* Is there anything in a queue that is everybody's? kept: what a worker keeps alone in its ring counts, if it is not left in peace. */
+static bool shared_work(struct worker *w, bool kept)
 {
 	struct runtime *rt = w->rt;
 
-	if (injectq_len(&rt->inject) || injectq_len(&w->inbox) || load_relaxed(&rt->stopping)) /* after idle_enter: ordered by its fence */
+	if (injectq_len(&rt->inject) || injectq_len(&rt->ran) || injectq_len(&w->inbox) || injectq_len(&w->pinned) ||
+	    load_relaxed(&rt->stopping)) /* after idle_enter: ordered by its fence */
 		return true;
 	for (unsigned i = 0; i < rt->n; i++) {
-		if (!wsq_empty(&rt->workers[i].runq))
+		struct worker *v = &rt->workers[i];
+
+		if (sched_shares(v) || (kept && !wsq_empty(&v->runq) && (stuck(v) || !sched_quiet(v))))
 			return true;
 	}
 	return false;
@@ -202,7 +245,8 @@ static bool any_work(struct worker *w)
 	struct runtime *rt = w->rt;
 	int64_t now = clock_now();
 
-	if (shared_work(w) || load_relaxed(&w->slot)) /* ordered by idle_enter's fence */
+	/* ordered by idle_enter's fence; a pick that comes back for an errand leaves tasks in the ring */
+	if (shared_work(w, true) || load_relaxed(&w->slot) || !wsq_empty(&w->runq) || w->errand)
 		return true;
 	for (unsigned i = 0; i < rt->n; i++) {
 		if (wheel_next(&rt->workers[i].wheel) <= now)
@@ -211,26 +255,52 @@ static bool any_work(struct worker *w)
 	return false;
 }
 
-/* Slots that are full now, and still are of the same tick a moment later. asleep: the caller is on the list of sleepers, and may be notified. *other: it ended
+/* A moment between two looks, of fewer than LOOKS_MAX until `until`. (The tests' clock may stand still.) */
+static bool look_again(int64_t until, int *looks)
+{
+	for (int i = 0; i < 16; i++)
+		cpu_relax();
+	return ++*looks < LOOKS_MAX && clock_now() < until;
+}
+
+/* What workers keep to themselves now, and still do at the same tick a moment later. asleep: the caller is on the list of sleepers, and may be notified. *other: it ended
  * early, for there is something else to do. */
-static struct weft_task *still_slot(struct worker *w, bool asleep, bool *other)
+static struct weft_task *still_kept(struct worker *w, bool asleep, bool *other)
 {
 	bool seen = false;
+	int looks = 0;
 	int64_t until;
 
 	*other = false;
-	visit_slots(w, false, &seen);
+	visit_kept(w, false, false, &seen);
 	if (!seen)
 		return NULL;
 	until = clock_now() + SLOT_WATCH_NS;
-	while (clock_now() < until) {
-		*other = (asleep && load_relaxed(&w->parker.state) == PARKER_NOTIFIED) || shared_work(w); /* hints */
+	do {
+		*other = (asleep && load_relaxed(&w->parker.state) == PARKER_NOTIFIED) || shared_work(w, false); /* hints */
 		if (*other)
 			return NULL;
-		for (int i = 0; i < 16; i++)
-			cpu_relax();
-	}
-	return visit_slots(w, true, &seen);
+	} while (look_again(until, &looks));
+	return visit_kept(w, true, true, &seen);
+}
+
+/* Looks on for a while, if that has paid lately. Returns whether there is something to do. */
+static bool look_on(struct worker *w)
+{
+	int looks = 0;
+	int64_t until;
+
+	if (!w->spin_ns)
+		return false;
+	until = clock_now() + w->spin_ns;
+	do {
+		if (shared_work(w, true)) {
+			w->spin_ns = w->spin_ns < SPIN_NS / 2 ? 2 * w->spin_ns : SPIN_NS;
+			return true;
+		}
+	} while (look_again(until, &looks));
+	w->spin_ns = w->spin_ns > SPIN_NS / 8 ? w->spin_ns / 2 : 0;
+	return false;
 }
 
 /* Sleeps, unless notified, and leaves the list of sleepers. Returns whether it was taken off it to search. */
@@ -253,8 +323,12 @@ static bool sleep_now(struct worker *w)
 		}
 	}
 	if (parker_prepare(&w->parker) && !load_acquire(&rt->stopping)) {
+		int64_t since = clock_now();
+
 		store_relaxed(&w->stat_sleeps, load_relaxed(&w->stat_sleeps) + 1); /* statistics */
 		ready = weft__loop_sleep(w->loop, wheel_next(&w->wheel), loops, n);
+		if (load_relaxed(&w->parker.state) == PARKER_NOTIFIED && clock_now() - since < SPIN_WORTH_NS) /* a hint */
+			w->spin_ns = w->spin_ns > SPIN_NS / 4 ? w->spin_ns : SPIN_NS / 4;
 	}
 	parker_done(&w->parker);
 	searching = idle_leave(&rt->idle, w->id, false);
@@ -281,6 +355,10 @@ static struct weft_task *find(struct worker *w)
 		if (unlikely(w->errand)) {
 			w->errand = false;
 			weft__ready_list(w, weft__loop_poll(w->loop, LOOP_OWNER, &ignored)); /* a kick: it is awake */
+			for (unsigned i = 0; i < rt->n; i++) {
+				if (i != w->id)
+					serve_stuck(w, &rt->workers[i]);
+			}
 		}
 		t = weft__sched_pick(w);
 		if (!t)
@@ -295,20 +373,20 @@ static struct weft_task *find(struct worker *w)
 		if (!searching && rt->n > 1)
 			searching = idle_try_search(&rt->idle, rt->n);
 		if (searching) {
-			do {
-				t = search(w);
-				if (!t)
-					t = still_slot(w, false, &other);
-			} while (!t && other && !load_relaxed(&rt->stopping)); /* looked at above */
+			t = search(w);
+			if (!t)
+				t = still_kept(w, false, &other);
 			if (t)
 				break;
+			if (other || look_on(w))
+				continue; /* from the start: its own queue and loop may want it, too */
 		}
 		idle_enter(&rt->idle, w->id, searching);
 		if (any_work(w)) {
 			searching = idle_leave(&rt->idle, w->id, true);
 			continue;
 		}
-		t = rt->n > 1 ? still_slot(w, true, &other) : NULL;
+		t = rt->n > 1 ? still_kept(w, true, &other) : NULL;
 		if (t) {
 			searching = idle_leave(&rt->idle, w->id, false);
 			break;

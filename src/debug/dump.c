@@ -3,7 +3,7 @@
  * dump.c - prints every task while they run.
  *
  * Pass 1 counts the records in use.  Pass 2 takes them one by one: copies the record, walks its stack, copies the record again.  If the two copies
- * differ in what matters (wait word, context, state), the task moved on and what was read is thrown away.  Stacks and names are
+ * differ in what matters (wait word, context, state), the task moved on and what was read is thrown away.  Stacks, names and channels are
  * read by peek.h: no lock is taken, nothing is allocated but one private mapping, and what is unmapped meanwhile is merely missing.
  *
  *   state      stack comes from
@@ -11,7 +11,7 @@
  *   RUNNABLE   t->ctx          PARKED     t->ctx, once on_cpu is clear
  *   RUNNING    its worker, which is interrupted and copies its stack (backtrace.c)
  *
- * Not here: names of functions (symbols.c), stack walks (backtrace.c), when to print (core/monitor.c, core/runtime.c).
+ * Not here: names of functions (symbols.c), stack walks (backtrace.c), channels (waits.c), when to print (core/monitor.c, core/runtime.c).
  */
 #include "debug/dump.h"
 
@@ -21,6 +21,7 @@
 #include "core/runtime.h"
 #include "debug/backtrace.h"
 #include "debug/symbols.h"
+#include "debug/waits.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -58,6 +59,7 @@ struct dump {
 	struct tracer tracer;
 	struct symbols symbols;
 	struct trace trace;
+	struct waits waits;
 	struct weft_task copy, again;
 	int64_t now;
 	size_t tasks, threads, ended; /* as counted in pass 1 */
@@ -123,16 +125,10 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* Frames every task has below its own function. */
-static bool is_entry(const char *name)
+/* A public call, or a part of one (PART_OF). */
+static bool is_public(const struct symbol *s)
 {
-	return strcmp(name, "weft__go_call_args") == 0 || strcmp(name, "task_entry") == 0 || strcmp(name, "weft__arch_entry") == 0;
-}
-
-/* Ours: the frames between a public call and the switch, or the dump. (weft__user_main is what WEFT_MAIN makes of the program's main.) */
-static bool is_inner(const char *name)
-{
-	return strncmp(name, "weft__", 6) == 0 && strcmp(name, "weft__user_main") != 0 && !is_entry(name);
+	return s->name && strncmp(s->name, "weft_", 5) == 0 && s->name[5] != '_';
 }
 
 /* A return address may be the first byte of the next function: what is looked up is the call before it. */
@@ -141,25 +137,20 @@ static const struct symbol *symbol_of(struct dump *d, int i)
 	return weft__symbol_find(&d->symbols, d->trace.pc[i] - !(i == 0 && d->trace.exact));
 }
 
-/* Cuts d->trace to what is worth reading: without weft's own frames at both ends, where their names are known. */
+/* Cuts d->trace to what is worth reading: of weft's own frames at the top, those between a public call and the switch, only the last is left, which is the call; of
+ * those at the bottom, which every task has, none. */
 static void trim_trace(struct dump *d)
 {
 	struct trace *tr = &d->trace;
 	int from = 0;
 
-	for (int i = 0; i < tr->n; i++) {
-		const char *name = symbol_of(d, i)->name;
-
-		if (!name)
-			continue;
-		if (is_inner(name)) {
-			from = i + 1;
-		} else if (is_entry(name) && i > from) {
-			tr->n = i;
-			tr->cut = false;
-		}
+	while (tr->n > 1 && symbol_of(d, tr->n - 1)->ours && !is_public(symbol_of(d, tr->n - 1))) {
+		tr->n--;
+		tr->cut = false;
 	}
-	if (from && from < tr->n) {
+	while (from + 1 < tr->n && symbol_of(d, from)->ours && symbol_of(d, from + 1)->ours)
+		from++;
+	if (from) {
 		tr->n -= from;
 		tr->exact = false;
 		memmove(tr->pc, tr->pc + from, (size_t)tr->n * sizeof tr->pc[0]);
@@ -172,7 +163,9 @@ static void put_trace(struct dump *d)
 		const struct symbol *s = symbol_of(d, i);
 
 		put(d, "    ");
-		if (s->name)
+		if (s->name && is_public(s) && strchr(s->name, '.'))
+			put(d, "%.*s ", (int)strcspn(s->name, "."), s->name);
+		else if (s->name)
 			put(d, "%s+%#lx ", s->name, (unsigned long)s->offset);
 		if (s->module)
 			put(d, "(%s+%#lx)\n", base_name(s->module), (unsigned long)s->address);
@@ -183,70 +176,25 @@ static void put_trace(struct dump *d)
 		put(d, "    ...\n");
 }
 
+static void put_waits(struct dump *d)
+{
+	char text[WAITS_TEXT];
+
+	for (int i = 0; i < d->waits.n; i++) {
+		weft__wait_text(&d->waits.on[i], text, sizeof text);
+		put(d, "    waits to %s\n", text);
+	}
+	if (d->waits.others > 0)
+		put(d, "    waits for %d other case%s of its select\n", d->waits.others, d->waits.others == 1 ? "" : "s");
+}
+
 /* --- one task --- */
 
 static bool parked(const struct weft_task *c)
 {
 	uint8_t state = load_relaxed(&c->state); /* a private copy, here and below */
 
-	return state == WEFT_TASK_PARKED || ((c->flags & TASK_FOREIGN) && wait_is_open(load_relaxed(&c->wait)));
-}
-
-static void put_head(struct dump *d, const struct weft_task *c, unsigned worker)
-{
-	char text[128];
-	struct weft_site site;
-	const struct symbol *s;
-	uint8_t state = load_relaxed(&c->state);
-	bool has_site = c->site && peek_all(&d->tracer.peek, c->site, &site, sizeof site);
-	int64_t deadline = load_relaxed(&c->deadline);
-
-	if (c->flags & TASK_FOREIGN) {
-		put(d, "thread %llu: ", (unsigned long long)c->id);
-	} else {
-		put(d, c->flags & TASK_MAIN ? "task %llu, main," : "task %llu", (unsigned long long)c->id);
-		if (has_site && weft__peek_text(&d->tracer.peek, site.fn, text, sizeof text)) {
-			put(d, " %s", text);
-		} else {
-			s = weft__symbol_find(&d->symbols, (uintptr_t)c->fn);
-			if (s->name)
-				put(d, " %s", s->name);
-			else if (s->module)
-				put(d, " (%s+%#lx)", base_name(s->module), (unsigned long)s->address);
-		}
-		if (c->name && weft__peek_text(&d->tracer.peek, c->name, text, 32))
-			put(d, " \"%s\"", text);
-		put(d, ": ");
-	}
-	if (parked(c)) {
-		if (!wait_is_open(load_relaxed(&c->wait)))
-			put(d, "woken, about to run; it waited: ");
-		else
-			put(d, "parked, ");
-		put(d, "%s", weft__reason_name((enum task_reason)load_relaxed(&c->reason)));
-		if (!(c->flags & TASK_FOREIGN) && c->parked_at > 0) {
-			put(d, ", for ");
-			put_time(d, d->now - c->parked_at);
-		}
-		if (deadline != WEFT_FOREVER) {
-			put(d, ", ");
-			put_time(d, deadline - d->now);
-			put(d, " left");
-		}
-	} else if (c->flags & TASK_FOREIGN) {
-		put(d, "not in weft");
-	} else if (state == WEFT_TASK_NEW) {
-		put(d, "new, has not run yet");
-	} else if (state == WEFT_TASK_RUNNING && worker) {
-		put(d, "running on worker %u", worker);
-	} else {
-		put(d, state == WEFT_TASK_RUNNING ? "running" : "runnable");
-	}
-	if (load_relaxed(&c->cancel))
-		put(d, ", cancelled");
-	if (has_site && weft__peek_text(&d->tracer.peek, site.file, text, sizeof text))
-		put(d, "; started at %s:%d", text, site.line);
-	put(d, "\n");
+	return state == WEFT_TASK_PARKED || (task_is(c, TASK_FOREIGN) && wait_is_open(load_relaxed(&c->wait)));
 }
 
 /* Records are never unmapped, so the copy needs no help from the kernel; but TSan would call it a race, and be right. */
@@ -265,6 +213,106 @@ static bool copy_record(struct dump *d, const void *rec, struct weft_task *to)
 static bool in_use(const struct weft_task *c)
 {
 	return load_relaxed(&c->state) != TASK_FREE && c->id != 0;
+}
+
+/* ", held by task 7 (name)" */
+static void put_owner(struct dump *d, uint32_t index)
+{
+	const struct weft_task *o = index ? weft__rec_at(index) : NULL;
+	struct weft_site site;
+	struct weft_task *c = &d->again;
+	char text[128];
+
+	if (!o || !copy_record(d, o, c) || !in_use(c))
+		return;
+	put(d, ", held by %s %llu", task_is(c, TASK_FOREIGN) ? "thread" : "task", (unsigned long long)c->id);
+	if (c->name && weft__peek_text(&d->tracer.peek, c->name, text, 32))
+		put(d, " (%s)", text);
+	else if (task_is(c, TASK_MAIN))
+		put(d, " (main)");
+	else if (c->site && peek_all(&d->tracer.peek, c->site, &site, sizeof site) &&
+		 weft__peek_text(&d->tracer.peek, site.fn, text, sizeof text))
+		put(d, " (%s)", text);
+}
+
+/* What a parked task waits for, where that is known to have an owner. Its waiter lies in the frame of the call it is in, the lock wherever: both may vanish. */
+static void put_lock(struct dump *d, const struct weft_task *c)
+{
+	struct waiter w;
+	uint32_t word[2]; /* state and owner, as in weft_mutex, weft_rwlock and weft_once */
+
+	switch (load_relaxed(&c->reason)) {
+	case REASON_MUTEX:
+	case REASON_RDLOCK:
+	case REASON_WRLOCK:
+	case REASON_ONCE:
+		break;
+	default:
+		return;
+	}
+	if (!wait_is_open(load_relaxed(&c->wait)) || !c->waiters || !peek_all(&d->tracer.peek, c->waiters, &w, sizeof w) || !w.source ||
+	    !peek_all(&d->tracer.peek, w.source, word, sizeof word))
+		return;
+	put(d, " %p", w.source);
+	put_owner(d, word[1]);
+}
+
+static void put_head(struct dump *d, const struct weft_task *c, unsigned worker)
+{
+	char text[128];
+	struct weft_site site;
+	const struct symbol *s;
+	uint8_t state = load_relaxed(&c->state);
+	bool has_site = c->site && peek_all(&d->tracer.peek, c->site, &site, sizeof site);
+	int64_t deadline = load_relaxed(&c->deadline);
+
+	if (task_is(c, TASK_FOREIGN)) {
+		put(d, "thread %llu: ", (unsigned long long)c->id);
+	} else {
+		put(d, task_is(c, TASK_MAIN) ? "task %llu, main," : "task %llu", (unsigned long long)c->id);
+		if (has_site && weft__peek_text(&d->tracer.peek, site.fn, text, sizeof text)) {
+			put(d, " %s", text);
+		} else {
+			s = weft__symbol_find(&d->symbols, (uintptr_t)c->fn);
+			if (s->name)
+				put(d, " %s", s->name);
+			else if (s->module)
+				put(d, " (%s+%#lx)", base_name(s->module), (unsigned long)s->address);
+		}
+		if (c->name && weft__peek_text(&d->tracer.peek, c->name, text, 32))
+			put(d, " \"%s\"", text);
+		put(d, ": ");
+	}
+	if (parked(c)) {
+		if (!wait_is_open(load_relaxed(&c->wait)) && load_relaxed(&c->reason) != REASON_BLOCKING) /* a section opens no wait */
+			put(d, "woken, about to run; it waited: ");
+		else
+			put(d, "parked, ");
+		put(d, "%s", weft__reason_name((enum task_reason)load_relaxed(&c->reason)));
+		put_lock(d, c);
+		if (!task_is(c, TASK_FOREIGN) && c->parked_at > 0) {
+			put(d, ", for ");
+			put_time(d, d->now - c->parked_at);
+		}
+		if (deadline != WEFT_FOREVER) {
+			put(d, ", ");
+			put_time(d, deadline - d->now);
+			put(d, " left");
+		}
+	} else if (task_is(c, TASK_FOREIGN)) {
+		put(d, "not in weft");
+	} else if (state == WEFT_TASK_NEW) {
+		put(d, "new, has not run yet");
+	} else if (state == WEFT_TASK_RUNNING && worker) {
+		put(d, "running on worker %u", worker);
+	} else {
+		put(d, state == WEFT_TASK_RUNNING ? "running" : "runnable");
+	}
+	if (cancel_counts(load_relaxed(&c->cancel)))
+		put(d, ", cancelled");
+	if (has_site && weft__peek_text(&d->tracer.peek, site.file, text, sizeof text))
+		put(d, "; started at %s:%d", text, site.line);
+	put(d, "\n");
 }
 
 /* Did the task stand still between the two copies? */
@@ -298,7 +346,17 @@ static enum found running(struct dump *d, struct weft_task *t, unsigned *worker)
 	return FOUND_MOVED;
 }
 
-/* Copies the record to d->copy, and its stack's trace to d->trace. False: not in use. */
+/* A foreign thread, copied: what it waits for. */
+static void look_at_thread(struct dump *d, void *rec)
+{
+	const struct weft_task *c = &d->copy, *again = &d->again;
+
+	weft__waits_look(&d->tracer.peek, c, &d->waits);
+	if (!copy_record(d, rec, &d->again) || c->id != again->id || load_relaxed(&c->wait) != load_relaxed(&again->wait))
+		d->waits.n = d->waits.others = 0;
+}
+
+/* Copies the record to d->copy, its stack's trace to d->trace, and what it waits for to d->waits. False: not in use. */
 static bool look(struct dump *d, void *rec, enum found *found, unsigned *worker)
 {
 	struct weft_task *c = &d->copy;
@@ -311,7 +369,10 @@ static bool look(struct dump *d, void *rec, enum found *found, unsigned *worker)
 		if (!copy_record(d, rec, c) || !in_use(c))
 			return false;
 		*found = FOUND_NONE;
-		if (c->flags & TASK_FOREIGN || load_relaxed(&c->state) == WEFT_TASK_NEW || load_relaxed(&c->state) == WEFT_TASK_DONE)
+		d->waits.n = d->waits.others = 0;
+		if (task_is(c, TASK_FOREIGN))
+			look_at_thread(d, rec);
+		if (task_is(c, TASK_FOREIGN) || load_relaxed(&c->state) == WEFT_TASK_NEW || load_relaxed(&c->state) == WEFT_TASK_DONE)
 			return true;
 		if (load_relaxed(&c->on_cpu)) {
 			*found = running(d, rec, worker);
@@ -322,8 +383,11 @@ static bool look(struct dump *d, void *rec, enum found *found, unsigned *worker)
 			continue;
 		r = (struct regs){.pc = (uintptr_t)c->ctx.pc, .sp = (uintptr_t)c->ctx.sp, .fp = (uintptr_t)c->ctx.fp};
 		weft__backtrace_walk(&d->tracer, &r, &d->trace);
+		weft__waits_look(&d->tracer.peek, c, &d->waits);
 		if (copy_record(d, rec, &d->again) && stood_still(c, &d->again))
 			*found = FOUND_STACK;
+		else
+			d->waits.n = d->waits.others = 0;
 	}
 	return true;
 }
@@ -333,6 +397,7 @@ static void put_task(struct dump *d, enum found found, unsigned worker)
 	if (d->n > sizeof d->out - OUT_TASK)
 		flush(d);
 	put_head(d, &d->copy, worker);
+	put_waits(d);
 	switch (found) {
 	case FOUND_NONE:
 		break;
@@ -361,7 +426,7 @@ static struct kind *kind_of(struct dump *d, enum found found)
 {
 	const struct weft_task *c = &d->copy;
 	uint64_t h = mix(mix(mix((uintptr_t)c->fn, (uintptr_t)c->site), load_relaxed(&c->state)), found);
-	int64_t waited = load_relaxed(&c->state) == WEFT_TASK_PARKED ? d->now - c->parked_at : 0;
+	int64_t waited = load_relaxed(&c->state) == WEFT_TASK_PARKED && !task_is(c, TASK_FOREIGN) ? d->now - c->parked_at : 0;
 
 	if (parked(c))
 		h = mix(h, load_relaxed(&c->reason) + 1u);
@@ -414,7 +479,7 @@ static bool count(void *rec, void *arg)
 		return true;
 	if (load_relaxed(&c->state) == WEFT_TASK_DONE)
 		d->ended++;
-	else if (c->flags & TASK_FOREIGN)
+	else if (task_is(c, TASK_FOREIGN))
 		d->threads++;
 	else
 		d->tasks++;
@@ -502,21 +567,29 @@ void weft__dump_deadlock(const struct verdict *v)
 	errno = saved;
 }
 
+/* A private mapping, as above: tasks that panic at the same time show themselves each, and weft goes on. */
 void weft__dump_self(void)
 {
-	static struct dump d; /* weft dies once; check.c sees to it */
+	struct dump *d = mmap(NULL, sizeof *d, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct worker *w = weft__worker();
 	struct weft_task *t = w ? load_relaxed(&w->cur) : NULL; /* own */
 
-	d.fd = STDERR_FILENO;
-	d.now = clock_now();
-	weft__tracer_open(&d.tracer);
-	weft__backtrace_self(&d.tracer, &d.trace);
-	if (t && copy_record(&d, t, &d.copy))
-		put_head(&d, &d.copy, w->id + 1);
+	if (d == MAP_FAILED) {
+		weft__log("no memory to show where");
+		return;
+	}
+	d->fd = STDERR_FILENO;
+	d->now = clock_now();
+	weft__tracer_open(&d->tracer);
+	weft__backtrace_self(&d->tracer, &d->trace);
+	if (t && copy_record(d, t, &d->copy))
+		put_head(d, &d->copy, w->id + 1);
 	else
-		put(&d, w ? "worker %u, on its own stack:\n" : "a thread that runs no task:\n", w ? w->id + 1 : 0);
-	trim_trace(&d);
-	put_trace(&d);
-	flush(&d);
+		put(d, w ? "worker %u, on its own stack:\n" : "a thread that runs no task:\n", w ? w->id + 1 : 0);
+	trim_trace(d);
+	put_trace(d);
+	flush(d);
+	weft__tracer_close(&d->tracer);
+	weft__symbols_close(&d->symbols);
+	munmap(d, sizeof *d);
 }

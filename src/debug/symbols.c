@@ -89,13 +89,49 @@ static struct symbol_file *file_of(struct symbols *s, const Dl_info *info)
 	return NULL;
 }
 
-/* The symbol table entry whose function contains `at` (an address of the file). */
-static const char *look_up(const struct symbol_file *f, uintptr_t at, uintptr_t *offset)
+/* One pass over a symbol table.  Static functions and marks stand behind the name of their file, all others at the end. */
+struct search {
+	uintptr_t at; /* an address of the file */
+	const char *name;
+	uintptr_t offset;
+	bool c_file; /* the symbols just now are of one C file: not of a program optimised as a whole */
+	bool marked; /* with weft's mark */
+	bool local;  /* what was found is static: its file's mark may still come */
+};
+
+/* Returns whether that is enough. */
+static bool look_at(struct search *s, const ElfW(Sym) * sym, const char *name)
+{
+	unsigned type = ELF64_ST_TYPE(sym->st_info);
+
+	if (type == STT_FILE) {
+		size_t n = strlen(name);
+
+		if (s->name)
+			return true;
+		s->c_file = n > 2 && strcmp(name + n - 2, ".c") == 0;
+		s->marked = false;
+	} else if (type == STT_FUNC) {
+		if (s->name || sym->st_shndx == SHN_UNDEF || s->at < sym->st_value ||
+		    s->at - sym->st_value >= (sym->st_size ? sym->st_size : 1))
+			return false;
+		s->name = name;
+		s->offset = s->at - sym->st_value;
+		s->local = ELF64_ST_BIND(sym->st_info) == STB_LOCAL;
+		return !s->local;
+	} else if (type == STT_NOTYPE && sym->st_shndx == SHN_ABS && strcmp(name, "weft__inside") == 0) {
+		s->marked = true;
+	}
+	return false;
+}
+
+/* The symbol table entry whose function contains s->at. */
+static void look_up(const struct symbol_file *f, struct search *s)
 {
 	const ElfW(Ehdr) *eh = (const void *)f->bytes;
 	const ElfW(Shdr) *sh = part(f, eh->e_shoff, eh->e_shnum, sizeof *sh);
 
-	for (unsigned i = 0; sh && i < eh->e_shnum; i++) {
+	for (unsigned i = 0; sh && i < eh->e_shnum && !s->name; i++) {
 		const ElfW(Sym) *sym = part(f, sh[i].sh_offset, sh[i].sh_size, 1);
 		const ElfW(Shdr) * str;
 
@@ -105,15 +141,17 @@ static const char *look_up(const struct symbol_file *f, uintptr_t at, uintptr_t 
 		if (!part(f, str->sh_offset, str->sh_size, 1))
 			continue;
 		for (size_t n = sh[i].sh_size / sizeof *sym; n; n--, sym++) {
-			if (ELF64_ST_TYPE(sym->st_info) != STT_FUNC || at < sym->st_value ||
-			    at - sym->st_value >= (sym->st_size ? sym->st_size : 1) || sym->st_shndx == SHN_UNDEF ||
-			    sym->st_name >= str->sh_size)
-				continue;
-			*offset = at - sym->st_value;
-			return f->bytes + str->sh_offset + sym->st_name;
+			if (sym->st_name < str->sh_size && look_at(s, sym, f->bytes + str->sh_offset + sym->st_name))
+				break;
 		}
 	}
-	return NULL;
+}
+
+static bool is_libweft(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return strncmp(slash ? slash + 1 : path, "libweft.so", 10) == 0;
 }
 
 const struct symbol *weft__symbol_find(struct symbols *s, uintptr_t pc)
@@ -131,13 +169,22 @@ const struct symbol *weft__symbol_find(struct symbols *s, uintptr_t pc)
 	out->address = pc - (uintptr_t)info.dli_fbase;
 	f = file_of(s, &info);
 	if (f && f->bytes) {
-		out->address = pc - f->bias;
-		out->name = look_up(f, out->address, &out->offset);
+		struct search found = {.at = pc - f->bias};
+
+		look_up(f, &found);
+		out->address = found.at;
+		out->name = found.name;
+		out->offset = found.offset;
+		out->ours = found.local && found.c_file && found.marked;
 	}
 	if (!out->name && info.dli_sname) {
 		out->name = info.dli_sname;
 		out->offset = pc - (uintptr_t)info.dli_saddr;
 	}
+	if (is_libweft(out->module))
+		out->ours = true;
+	else if (out->name && strncmp(out->name, "weft_", 5) == 0)
+		out->ours = strcmp(out->name, "weft__user_main") != 0; /* what WEFT_MAIN makes of the program's main */
 	return out;
 }
 

@@ -4,6 +4,9 @@
  *
  * dladdr knows exported functions only, and in the program itself most are static.  So the symbol table of the file, if it was not
  * stripped, is asked first.
+ *
+ * Whose a function is: all of libweft.so are weft's.  Where weft is part of the program, those are whose name begins with weft_, and static ones of an object
+ * file that has weft's mark among its symbols (base/compiler.h).
  */
 #ifndef WEFT_DEBUG_SYMBOLS_H
 #define WEFT_DEBUG_SYMBOLS_H
@@ -18,6 +21,7 @@ struct symbol {
 	uintptr_t offset;   /* into it */
 	const char *module; /* path of the program or library, or NULL */
 	uintptr_t address;  /* as addr2line -e MODULE wants it */
+	bool ours;          /* a function of weft's */
 };
 
 #define SYMBOL_MODULES 16

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * addr.c - socket addresses: to and from text.
+ * addr.c - socket addresses: to and from text, and which names nobody needs to be asked for.
  */
 #include "io/addr.h"
 
@@ -9,11 +9,12 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
-#define HOST_MAX 64 /* the longest literal address with its zone fits */
+#define LABEL_MAX 63 /* bytes of a name between two dots */
+#define NAME_MAX_BYTES 253
 
-/* Decimal, 0 to 65,535, nothing else. -1: not that. */
-static int parse_port(const char *s)
+int weft__addr_port(const char *s)
 {
 	long port = 0;
 
@@ -27,28 +28,30 @@ static int parse_port(const char *s)
 	return port <= 65535 ? (int)port : -1;
 }
 
-/* Splits "host:port" and "[host]:port". Returns the port, or -1. */
-static int split(const char *text, char host[HOST_MAX], bool *brackets)
+int weft__addr_split(struct addr_text *out, const char *text)
 {
-	const char *colon = strrchr(text, ':');
+	const char *colon = text ? strrchr(text, ':') : NULL;
 	size_t n;
 
 	if (!colon)
-		return -1;
+		return WEFT_EINVAL;
 	n = (size_t)(colon - text);
-	*brackets = n >= 2 && text[0] == '[' && text[n - 1] == ']';
-	if (*brackets) {
+	out->port = colon + 1;
+	out->brackets = n >= 2 && text[0] == '[' && text[n - 1] == ']';
+	if (out->brackets) {
 		text++;
 		n -= 2;
 	}
-	if (n >= HOST_MAX) {
-		if (*brackets)
-			return -1;
-		n = HOST_MAX - 1; /* no address: a name, of which nobody asks more than that */
-	}
-	memcpy(host, text, n);
-	host[n] = '\0';
-	return parse_port(colon + 1);
+	out->too_long = n >= sizeof out->host;
+	if (out->too_long)
+		n = sizeof out->host - 1;
+	memcpy(out->host, text, n);
+	out->host[n] = '\0';
+	if (out->brackets)
+		return out->too_long ? WEFT_EINVAL : 0;
+	if (strchr(out->host, ':') || strchr(out->host, '[') || strchr(out->host, ']'))
+		return WEFT_EINVAL; /* IPv6 without brackets */
+	return 0;
 }
 
 /* An interface's name, or its number. 0: neither. */
@@ -69,13 +72,19 @@ static uint32_t parse_zone(const char *s)
 	return (uint32_t)number;
 }
 
-static bool parse_v6(weft_addr *out, char *host)
+/* An IPv6 address with or without a zone. */
+static bool parse_v6(weft_addr *out, const char *text)
 {
-	char *zone = strchr(host, '%');
+	char host[INET6_ADDRSTRLEN];
+	const char *zone = strchr(text, '%');
+	size_t n = zone ? (size_t)(zone - text) : strlen(text);
 
+	if (n >= sizeof host)
+		return false;
+	memcpy(host, text, n);
+	host[n] = '\0';
 	if (zone) {
-		*zone++ = '\0';
-		out->v6.sin6_scope_id = parse_zone(zone);
+		out->v6.sin6_scope_id = parse_zone(zone + 1);
 		if (!out->v6.sin6_scope_id)
 			return false;
 	}
@@ -83,37 +92,52 @@ static bool parse_v6(weft_addr *out, char *host)
 	return inet_pton(AF_INET6, host, &out->v6.sin6_addr) == 1;
 }
 
+void weft__addr_set_port(weft_addr *a, int port)
+{
+	if (a->sa.sa_family == AF_INET)
+		a->v4.sin_port = htons((uint16_t)port);
+	else
+		a->v6.sin6_port = htons((uint16_t)port);
+}
+
+static void set_v4(weft_addr *a, in_addr_t host)
+{
+	memset(a, 0, sizeof *a);
+	a->v4.sin_family = AF_INET;
+	a->v4.sin_addr.s_addr = htonl(host);
+}
+
+static void set_v6(weft_addr *a, const struct in6_addr *host)
+{
+	memset(a, 0, sizeof *a);
+	a->v6.sin6_family = AF_INET6;
+	a->v6.sin6_addr = *host;
+}
+
 int weft_addr_parse(weft_addr *out, const char *text)
 {
-	char host[HOST_MAX];
-	bool brackets;
-	int port;
+	struct addr_text t;
+	int port, rc;
 
 	memset(out, 0, sizeof *out);
-	port = text ? split(text, host, &brackets) : -1;
+	rc = weft__addr_split(&t, text);
+	port = rc ? -1 : weft__addr_port(t.port);
 	if (port < 0)
 		return WEFT_EINVAL;
-	if (brackets) {
-		if (!parse_v6(out, host))
+	if (t.brackets) {
+		if (!parse_v6(out, t.host))
 			return WEFT_EINVAL;
-		out->v6.sin6_port = htons((uint16_t)port);
-		return 0;
+	} else if (!*t.host) {
+		set_v6(out, &in6addr_any);
+	} else if (strcmp(t.host, "localhost") == 0) {
+		set_v4(out, INADDR_LOOPBACK);
+	} else {
+		out->v4.sin_family = AF_INET;
+		if (t.too_long || inet_pton(AF_INET, t.host, &out->v4.sin_addr) != 1)
+			return WEFT_EAI_NONAME;
 	}
-	if (!*host) {
-		out->v6.sin6_family = AF_INET6;
-		out->v6.sin6_addr = in6addr_any;
-		out->v6.sin6_port = htons((uint16_t)port);
-		return 0;
-	}
-	if (strchr(host, ':') || strchr(host, '[') || strchr(host, ']'))
-		return WEFT_EINVAL; /* IPv6 without brackets */
-	out->v4.sin_family = AF_INET;
-	out->v4.sin_port = htons((uint16_t)port);
-	if (strcmp(host, "localhost") == 0) {
-		out->v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-		return 0;
-	}
-	return inet_pton(AF_INET, host, &out->v4.sin_addr) == 1 ? 0 : WEFT_EAI_NONAME;
+	weft__addr_set_port(out, port);
+	return 0;
 }
 
 int weft_addr_format(const weft_addr *a, char *buf, size_t n)
@@ -172,22 +196,83 @@ void weft__addr_any4(weft_addr *a)
 	a->v4.sin_port = port;
 }
 
-int weft__addr_targets(weft_addr *out, const char *text)
+/* Does the last label of a name say that it is a number? Then it is an address in a form of old (127.1, 0x7f.1), or a slip: no name. */
+static bool ends_in_number(const char *label, size_t n)
 {
-	int rc = weft_addr_parse(&out[0], text);
-	in_port_t port;
+	size_t digits;
 
-	if (rc)
-		return rc;
-	if (text[0] != ':' && strncmp(text, "localhost:", strlen("localhost:")) != 0)
-		return 1;
-	port = htons((uint16_t)weft_addr_port(&out[0]));
-	memset(out, 0, 2 * sizeof *out);
-	out[0].v4.sin_family = AF_INET;
-	out[0].v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	out[0].v4.sin_port = port;
-	out[1].v6.sin6_family = AF_INET6;
-	out[1].v6.sin6_addr = in6addr_loopback;
-	out[1].v6.sin6_port = port;
-	return 2;
+	if (n > 2 && label[0] == '0' && (label[1] | 32) == 'x')
+		return strspn(label + 2, "0123456789abcdefABCDEF") >= n - 2;
+	digits = strspn(label, "0123456789");
+	return digits >= n;
+}
+
+/* Is the last label of host, of n bytes, this one? */
+static bool ends_in(const char *host, size_t n, const char *label)
+{
+	size_t len = strlen(label);
+
+	return n >= len && strncasecmp(host + n - len, label, len) == 0 && (n == len || host[n - len - 1] == '.');
+}
+
+/* Something that a name server could be asked for. n: without the dot at the end. */
+static bool is_name(const char *host, size_t n)
+{
+	const char *label = host;
+
+	if (n == 0 || n > NAME_MAX_BYTES)
+		return false;
+	for (size_t i = 0; i <= n; i++) {
+		unsigned char c = (unsigned char)host[i];
+
+		if (i < n && (c <= ' ' || c == 0x7f || strchr("%/:[\\]", c)))
+			return false;
+		if (i < n && c != '.')
+			continue;
+		if (host + i == label || host + i > label + LABEL_MAX)
+			return false;
+		if (i == n)
+			return !ends_in_number(label, (size_t)(host + i - label));
+		label = host + i + 1;
+	}
+	return false;
+}
+
+/* Two addresses of the same meaning, one a family; those of the family wanted. */
+static int both(weft_addr *out, in_addr_t four, const struct in6_addr *six, int family, bool six_first)
+{
+	int n = 0;
+
+	if (six_first && family != AF_INET)
+		set_v6(&out[n++], six);
+	if (family != AF_INET6)
+		set_v4(&out[n++], four);
+	if (!six_first && family != AF_INET)
+		set_v6(&out[n++], six);
+	return n;
+}
+
+int weft__addr_known(weft_addr *out, const char *host, int family, bool any)
+{
+	size_t n = host ? strlen(host) : 0;
+
+	if (!n && any)
+		return both(out, INADDR_ANY, &in6addr_any, family, true);
+	if (!n)
+		return both(out, INADDR_LOOPBACK, &in6addr_loopback, family, false);
+	memset(out, 0, sizeof *out);
+	if (strchr(host, ':')) {
+		if (!parse_v6(out, host))
+			return WEFT_EAI_NONAME;
+		return family == AF_INET ? WEFT_EAI_NODATA : 1;
+	}
+	if (inet_pton(AF_INET, host, &out->v4.sin_addr) == 1) {
+		out->v4.sin_family = AF_INET;
+		return family == AF_INET6 ? WEFT_EAI_NODATA : 1;
+	}
+	if (host[n - 1] == '.')
+		n--;
+	if (!is_name(host, n) || ends_in(host, n, "invalid"))
+		return WEFT_EAI_NONAME;
+	return ends_in(host, n, "localhost") ? both(out, INADDR_LOOPBACK, &in6addr_loopback, family, false) : 0;
 }

@@ -7,6 +7,10 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "core/lot.h"
+#include "io/copy.h"
+#include "io/file.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -61,6 +65,10 @@ static struct fd *pool_get(void)
 
 static void pool_put(struct fd *f)
 {
+	if (f->others)
+		f->others = false;
+	if (f->task_closes)
+		f->task_closes = false;
 	lock_take(&pool_lock, RANK_POOL);
 	f->free_next = pool;
 	pool = f;
@@ -81,46 +89,49 @@ int weft__fd_make(struct fd **out, int fd)
 	if (!f)
 		return WEFT_ENOMEM;
 	(void)weft__worker(); /* see base/solo.h */
-	f->fd = fd;
+	if (fd >= 0)
+		weft__io_ours(fd);
+	f->fd = fd; /* jobs, task_dials, task_closes and others are left as they are in the pool, none: a runtime that goes down looks at them */
 	for (int d = 0; d < POLL_DIRS; d++) {
 		store_relaxed(&f->side[d].drained, POLL_FIRST - 1); /* nobody else uses it */
 		store_relaxed(&f->side[d].deadline, WEFT_FOREVER);
 	}
 	poll_open(&f->poll);
-	f->task_dials = false;
-	store_relaxed(&f->task_refs, 0u); /* as above */
-	store_relaxed(&f->use, FD_REF);   /* as above */
+	store_relaxed(&f->note, 0u);      /* as above */
+	store_relaxed(&f->task_refs, 0u); /* the same */
+	store_relaxed(&f->use, FD_REF);   /* the same */
 	return 0;
 }
 
 void weft__fd_use(struct fd *f, int fd)
 {
+	weft__io_ours(fd);
 	f->fd = fd;
 }
 
 /* --- the word --- */
 
 /* Sets and clears bits; returns what it was. */
-static inline uint32_t use_change(struct fd *f, uint32_t set, uint32_t clear)
+static inline uint64_t use_change(struct fd *f, uint64_t set, uint64_t clear)
 {
-	uint32_t was = load_relaxed(&f->use); /* checked by the compare-and-swap */
+	uint64_t was = load_relaxed(&f->use); /* checked by the compare-and-swap */
 
-	while (!solo_cas32(&f->use, &was,
+	while (!solo_cas64(&f->use, &was,
 			   (was | set) & ~clear)) /* acquire, release: who closes sees what calls did, and the other way round */
 		;
 	return was;
 }
 
-static inline uint32_t use_add(struct fd *f, uint32_t n)
+static inline uint64_t use_add(struct fd *f, uint64_t n)
 {
-	uint32_t was = load_relaxed(&f->use); /* as above */
+	uint64_t was = load_relaxed(&f->use); /* as above */
 
-	while (!solo_cas32(&f->use, &was, was + n))
+	while (!solo_cas64(&f->use, &was, was + n))
 		;
 	return was + n;
 }
 
-static inline bool use_gone(uint32_t use)
+static inline bool use_gone(uint64_t use)
 {
 	return use < FD_REF && !(use & (FD_BUSY(POLL_READ) | FD_BUSY(POLL_WRITE)));
 }
@@ -139,7 +150,7 @@ static bool still_in_use(void *arg)
 }
 
 /* Takes bits of FD_IN_USE away. */
-static void use_leave(struct fd *f, uint32_t bits)
+static void use_leave(struct fd *f, uint64_t bits)
 {
 	if (unlikely(use_change(f, 0, bits) & FD_CLOSED))
 		tell_closer(f);
@@ -147,19 +158,41 @@ static void use_leave(struct fd *f, uint32_t bits)
 
 void weft__fd_ref(struct fd *f)
 {
-	uint32_t use;
+	uint64_t use;
 
 	(void)weft__worker(); /* see base/solo.h */
 	use = use_add(f, FD_REF);
 	if (use < FD_REF)
-		weft__fatal("a connection has more than %u references", UINT32_MAX / FD_REF);
+		weft__fatal("a connection has more than %u references", UINT32_MAX);
+}
+
+/* It is open, and one reference is all it has. */
+static inline bool use_last(const struct fd *f, uint64_t use)
+{
+	return use < 2 * FD_REF && !(use & FD_CLOSED) && f->fd >= 0;
+}
+
+bool weft__fd_drop(struct fd *f)
+{
+	uint64_t use;
+
+	(void)weft__worker();        /* see base/solo.h */
+	use = load_relaxed(&f->use); /* checked by the compare-and-swap */
+	do {
+		if (unlikely(use < FD_REF))
+			weft__fatal("a descriptor is closed more often than it has references");
+		if (use_last(f, use))
+			return false;
+	} while (!solo_cas64(&f->use, &use, use - FD_REF));
+	if (use_gone(use - FD_REF))
+		pool_put(f);
+	return true;
 }
 
 void weft__fd_unref(struct fd *f)
 {
-	(void)weft__worker(); /* see base/solo.h */
-	if (use_gone(use_add(f, 0u - FD_REF)))
-		pool_put(f);
+	if (unlikely(!weft__fd_drop(f)))
+		weft__fd_close(f, false);
 }
 
 void weft__fd_hold(struct fd *f)
@@ -169,16 +202,23 @@ void weft__fd_hold(struct fd *f)
 		add_relaxed(&f->task_refs, 1u); /* looked at when no task runs any more */
 }
 
-void weft__fd_release(struct fd *f)
+/* As weft__fd_drop, with what weft__fd_hold has given. */
+static bool drop_held(struct fd *f)
 {
 	if (weft__worker())
 		add_relaxed(&f->task_refs, (uint32_t)-1); /* as above */
-	weft__fd_unref(f);
+	return weft__fd_drop(f);
+}
+
+void weft__fd_release(struct fd *f)
+{
+	if (unlikely(!drop_held(f)))
+		weft__fd_close(f, false);
 }
 
 int weft__fd_enter(struct fd *f)
 {
-	uint32_t use;
+	uint64_t use;
 
 	(void)weft__worker();        /* see base/solo.h */
 	use = load_relaxed(&f->use); /* checked by the compare-and-swap */
@@ -186,20 +226,63 @@ int weft__fd_enter(struct fd *f)
 		if (use & FD_CLOSED)
 			return WEFT_ECLOSED;
 		if ((use & FD_OTHERS) == FD_OTHERS)
-			return WEFT_EAGAIN; /* two hundred threads at once */
-	} while (!solo_cas32(&f->use, &use, use + FD_OTHER));
+			return WEFT_EAGAIN; /* millions of threads at once */
+	} while (!solo_cas64(&f->use, &use, use + FD_OTHER));
 	return 0;
 }
 
 void weft__fd_leave(struct fd *f)
 {
-	if (unlikely(use_add(f, 0u - FD_OTHER) & FD_CLOSED))
+	if (unlikely(use_add(f, 0 - FD_OTHER) & FD_CLOSED))
 		tell_closer(f);
+}
+
+/* --- jobs --- */
+
+int weft__fd_job(struct fd *f)
+{
+	bool task = weft__worker() != NULL;
+	uint32_t jobs = 0;
+	int rc = 0;
+
+	if (task) {
+		lock_take_solo(&f->job_lock, RANK_DESC);
+		jobs = shared_get(&f->jobs);
+	}
+	if (load_acquire(&f->use) &
+	    FD_CLOSED) /* pairs with the changes of the word. Closed just after it: it waits for this one as for the others */
+		rc = WEFT_ECLOSED;
+	else if (jobs == 0)
+		rc = weft__fd_enter(f);
+	if (jobs == 0 && rc == 0)
+		weft__fd_ref(f);
+	if (task) {
+		if (rc == 0)
+			shared_set(&f->jobs, jobs + 1);
+		lock_drop_solo(&f->job_lock);
+	}
+	return rc;
+}
+
+void weft__fd_job_over(struct fd *f)
+{
+	uint32_t jobs = 1;
+
+	if (weft__worker()) {
+		lock_take_solo(&f->job_lock, RANK_DESC);
+		jobs = shared_get(&f->jobs);
+		shared_set(&f->jobs, jobs - 1);
+		lock_drop_solo(&f->job_lock);
+	}
+	if (jobs != 1)
+		return;
+	weft__fd_leave(f);
+	weft__fd_unref(f);
 }
 
 /* --- close --- */
 
-static void forgotten(struct polldesc *pd, struct poll_ready *r)
+static void forgotten(struct polldesc *pd, struct ready_list *r)
 {
 	struct fd *f = container_of(pd, struct fd, poll);
 
@@ -210,14 +293,25 @@ static void forgotten(struct polldesc *pd, struct poll_ready *r)
 }
 
 /* What the tasks of a runtime have left in f: they never run again. Foreign threads may be using it. */
-static void call_off(struct fd *f, struct poll_ready *r)
+static void call_off(struct fd *f, struct ready_list *r)
 {
-	uint32_t use = load_relaxed(&f->use), theirs;    /* checked by the compare-and-swap */
+	uint64_t use = load_relaxed(&f->use), theirs;    /* checked by the compare-and-swap */
 	uint32_t refs = swap_acquire(&f->task_refs, 0u); /* no task runs */
+	bool closes = f->task_closes;
 
+	if (shared_get(&f->jobs)) { /* they are over, or will never begin */
+		shared_set(&f->jobs, 0u);
+		weft__fd_leave(f);
+		refs++;
+	}
 	if (f->task_dials) {
 		f->task_dials = false;
 		close(f->fd);
+		f->fd = -1;
+		refs++;
+	}
+	if (closes) {
+		f->task_closes = false;
 		refs++;
 	}
 	do {
@@ -226,32 +320,44 @@ static void call_off(struct fd *f, struct poll_ready *r)
 			if (use & FD_TASK(d))
 				theirs |= FD_TASK(d) | FD_BUSY(d) | FD_CALL(d);
 		}
-	} while (!solo_cas32(&f->use, &use, (use & ~theirs) - refs * FD_REF));
+	} while (!solo_cas64(&f->use, &use, (use & ~theirs) - refs * FD_REF));
 	lock_take(&f->poll.lock, RANK_DESC);
 	for (int d = 0; d < POLL_DIRS; d++)
 		poll_claim(&f->poll, (enum poll_dir)d, WEFT_ESRCH, r); /* foreign threads: nobody hears for them any more */
 	lock_drop(&f->poll.lock);
-	if ((theirs || refs) && use_gone((use & ~theirs) - refs * FD_REF))
-		pool_put(f);
+	if (theirs && use & FD_CLOSED) /* a foreign thread's close waits for the calls of theirs */
+		tell_closer(f);
+	use = (use & ~theirs) - refs * FD_REF;
+	if (closes && !f->others && !(use & FD_IN_USE & ~FD_LINGER)) { /* the loop is gone, or goes now */
+		close(f->fd);
+		f->fd = -1;
+	}
+	if (!(theirs || refs) || !use_gone(use))
+		return;
+	if (f->fd >= 0 && !(use & FD_CLOSED)) /* its owners have given it up to those who waited */
+		close(f->fd);
+	pool_put(f);
 }
 
 static void down(void)
 {
-	struct poll_ready r;
-	struct chunk *c;
+	struct ready_list r;
+	struct chunk *first, *c;
 
-	poll_ready_init(&r);
+	weft__copy_down();
+	weft__file_down();
+	ready_list_init(&r);
 	lock_take(&pool_lock, RANK_POOL);
-	c = chunks; /* those made from here on are no task's */
+	first = chunks; /* those made from here on are no task's */
 	lock_drop(&pool_lock);
-	for (; c; c = c->next) {
+	for (c = first; c; c = c->next) {
 		for (int i = 0; i < CHUNK; i++) {
 			if (load_acquire(&c->fds[i].use)) /* pairs with the changes of the word; 0: in the pool */
 				call_off(&c->fds[i], &r);
 		}
 	}
 	weft__ready_list(NULL, r.first);
-	for (c = chunks; c; c = c->next) {
+	for (c = first; c; c = c->next) {
 		for (int i = 0; i < CHUNK; i++) {
 			for (int d = 0; d < POLL_DIRS; d++) /* foreign threads that waited for the turn of a task */
 				weft__lot_wake_all(NULL, &c->fds[i].side[d], 0);
@@ -268,12 +374,12 @@ __attribute__((constructor)) static void hand_in(void)
 /* True for the first. */
 static bool begin_close(struct fd *f)
 {
-	uint32_t use = load_relaxed(&f->use); /* checked by the compare-and-swap */
+	uint64_t use = load_relaxed(&f->use); /* checked by the compare-and-swap */
 
 	do {
 		if (use & FD_CLOSED)
 			return false;
-	} while (!solo_cas32(&f->use, &use, use | FD_CLOSED | FD_LINGER));
+	} while (!solo_cas64(&f->use, &use, use | FD_CLOSED | FD_LINGER));
 	return true;
 }
 
@@ -287,6 +393,8 @@ int weft__fd_close(struct fd *f, bool keep)
 	} else {
 		if (weft__poll_close(&f->poll, f->fd))
 			use_change(f, 0, FD_LINGER);
+		if (w)
+			f->task_closes = true;
 		for (int d = 0; d < POLL_DIRS; d++)
 			weft__lot_wake_all(w, &f->side[d], WEFT_ECLOSED);
 		while (still_in_use(f)) {
@@ -294,10 +402,34 @@ int weft__fd_close(struct fd *f, bool keep)
 				sched_yield(); /* a foreign thread without a record; calls under way do not block */
 			w = weft__worker();
 		}
+		if (f->task_closes)
+			f->task_closes = false;
 		if (!keep)
 			close(f->fd);
 	}
 	weft__fd_unref(f);
+	return rc;
+}
+
+int weft__fd_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL), own = fcntl(fd, F_GETFD);
+
+	if (flags < 0 || own < 0)
+		return -errno;
+	if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK))
+		return -errno;
+	return own & FD_CLOEXEC || fcntl(fd, F_SETFD, own | FD_CLOEXEC) == 0 ? 0 : -errno;
+}
+
+int weft__fd_number(struct fd *f)
+{
+	int rc = weft__fd_enter(f);
+
+	if (rc)
+		return rc;
+	rc = f->fd;
+	weft__fd_leave(f);
 	return rc;
 }
 
@@ -312,12 +444,12 @@ struct turn {
 static bool must_wait(void *arg)
 {
 	struct turn *t = arg;
-	uint32_t use = load_relaxed(&t->f->use); /* checked by the compare-and-swap */
+	uint64_t use = load_relaxed(&t->f->use); /* checked by the compare-and-swap */
 
 	do {
 		if (use & FD_CLOSED || !(use & FD_BUSY(t->dir)))
 			return false;
-	} while (!solo_cas32(&t->f->use, &use, use | FD_WANT(t->dir)));
+	} while (!solo_cas64(&t->f->use, &use, use | FD_WANT(t->dir)));
 	return true;
 }
 
@@ -332,18 +464,26 @@ static void nobody_waits(void *arg)
 /* Takes its turn if nobody has it: BUSY, and CALL if it is about to try. Returns 0, WEFT_ECLOSED, or WEFT_EBUSY. */
 static inline int try_turn(struct fd_op *op, bool call)
 {
-	uint32_t use = load_relaxed(&op->f->use); /* checked by the compare-and-swap */
-	uint32_t mine = FD_BUSY(op->dir) | (call ? FD_CALL(op->dir) : 0) | (op->task ? FD_TASK(op->dir) : 0);
+	uint64_t use = load_relaxed(&op->f->use); /* checked by the compare-and-swap */
+	uint64_t mine = FD_BUSY(op->dir) | (call ? FD_CALL(op->dir) : 0) | (op->task ? FD_TASK(op->dir) : 0);
 
 	do {
 		if (unlikely(use & FD_CLOSED))
 			return WEFT_ECLOSED;
 		if (unlikely(use & FD_BUSY(op->dir)))
 			return WEFT_EBUSY;
-	} while (!solo_cas32(&op->f->use, &use, use | mine));
+	} while (!solo_cas64(&op->f->use, &use, use | mine));
 	op->busy = true;
 	op->call = call;
 	return 0;
+}
+
+/* The direction's deadline has passed. */
+static bool too_late(const struct fd_op *op)
+{
+	int64_t d = load_relaxed(&op->f->side[op->dir].deadline); /* moved to an earlier time, it counts as an event */
+
+	return unlikely(d != WEFT_FOREVER) && d <= clock_now();
 }
 
 /* Waits for its turn. With a reference: whoever closes meanwhile may give the last one away that the caller counted on. */
@@ -359,8 +499,13 @@ NOINLINE static int wait_turn(struct fd_op *op, bool call)
 		if (rc == 0)
 			rc = try_turn(op, call);
 	} while (rc == WEFT_EBUSY);
-	weft__fd_release(f);
-	return rc;
+	if (unlikely(!drop_held(f))) { /* all others have given theirs up: it ends with this one */
+		weft__fd_end(op);
+		op->busy = op->call = false;
+		weft__fd_close(f, false);
+		rc = rc ? rc : WEFT_ECLOSED;
+	}
+	return rc == 0 && too_late(op) ? WEFT_ETIMEDOUT : rc; /* BUSY holds the record */
 }
 
 static int take_turn(struct fd_op *op, bool call)
@@ -373,7 +518,7 @@ static int take_turn(struct fd_op *op, bool call)
 void weft__fd_end(struct fd_op *op)
 {
 	struct fd *f = op->f;
-	uint32_t was;
+	uint64_t was;
 
 	if (!op->busy)
 		return;
@@ -397,17 +542,9 @@ void weft__fd_end(struct fd_op *op)
 /* The earlier of the call's deadline and the direction's. */
 static int64_t earlier(const struct fd_op *op)
 {
-	int64_t d = load_relaxed(&op->f->side[op->dir].deadline); /* moved to an earlier time, it counts as an event */
+	int64_t d = load_relaxed(&op->f->side[op->dir].deadline); /* as in too_late() */
 
 	return op->deadline < d ? op->deadline : d;
-}
-
-/* The direction's deadline has passed. */
-static bool too_late(const struct fd_op *op)
-{
-	int64_t d = load_relaxed(&op->f->side[op->dir].deadline); /* as in earlier() */
-
-	return unlikely(d != WEFT_FOREVER) && d <= clock_now();
 }
 
 /* Puts CALL back after a wait. */
@@ -435,7 +572,10 @@ static int sleep_until(struct fd_op *op, unsigned dirs, uint32_t event, int64_t 
 	if (too_late(op) && op->deadline != WEFT_NOW)
 		return WEFT_ETIMEDOUT;
 	rc = weft__poll_wait(&op->f->poll, op->f->fd, dirs, seen, op->reason, until < deadline ? until : deadline);
-	if (rc != WEFT_ETIMEDOUT || weft_ctx_check())
+	if (rc != WEFT_ETIMEDOUT)
+		return rc;
+	rc = weft_ctx_check(); /* cancelled just as `until` came: that is what it is told */
+	if (rc)
 		return rc;
 	/* It was `until`, or the direction's deadline, which may have been moved back meanwhile. */
 	return too_late(op) || (op->deadline != WEFT_FOREVER && op->deadline <= clock_now()) ? WEFT_ETIMEDOUT : 0;
@@ -481,7 +621,9 @@ int weft__fd_next(struct fd_op *op)
 		op->seen = poll_events(&f->poll, op->dir);
 		if (op->seen != load_relaxed(&f->side[op->dir].drained) ||                              /* ours while BUSY */
 		    (unlikely(load_relaxed(&f->poll.hung_up)) && op->dir == POLL_READ && !op->blocked)) /* acquired with the count */
-			return op->call ? 0 : resume(op);
+			return !op->call                                     ? resume(op)
+			       : unlikely(load_relaxed(&f->use) & FD_CLOSED) ? WEFT_ECLOSED
+									     : 0; /* a hint: the call is short */
 		tried = op->blocked;
 		op->blocked = false;
 		rc = sleep_until(op, 1u << op->dir, op->seen, WEFT_FOREVER);
@@ -494,10 +636,10 @@ int weft__fd_next(struct fd_op *op)
 
 void weft__fd_set_deadline(struct fd *f, enum poll_dir d, int64_t deadline)
 {
-	int64_t was = load_relaxed(&f->side[d].deadline); /* two that set it at once: one of them is last */
+	/* Made visible by the event below: who read the old one does not get to wait by it. A swap: of two that set it at once, the last sees what the other has set,
+	 * and who waits by that. */
+	int64_t was = swap_acq_rel(&f->side[d].deadline, deadline);
 
-	store_relaxed(&f->side[d].deadline,
-		      deadline); /* made visible by the event below: who read the old one does not get to wait by it */
 	if (deadline < was)
 		weft__poll_look(&f->poll, d);
 }

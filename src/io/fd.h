@@ -4,13 +4,13 @@
  *
  * One word, f->use:
  *
- *    31              18 17        10  9 8     7      6     5 4    3 2    1 0
+ *    63              32 31        10  9 8     7      6     5 4    3 2    1 0
  *   +------------------+------------+------+------+------+------+------+------+
  *   |    references    |   other    | TASK |LINGER|CLOSED| WANT | CALL | BUSY |     TASK, WANT, CALL, BUSY: a bit for reading, a bit for writing
  *   +------------------+------------+------+------+------+------+------+------+
  *
  *   BUSY    an operation of that direction is under way, parked or not; a second one waits (core/lot.h, upon the side's address)
- *   CALL    ... and it is inside a system call, which does not block
+ *   CALL    ... and it is inside a system call, which does not block; a file's: or has a job queued or under way (core/offload.h), and its task is parked
  *   WANT    somebody waits for BUSY; changed under the lot's lock
  *   other   system calls under way that are neither (getsockname, setsockopt)
  *   CLOSED  the first close has begun: nobody starts anything any more
@@ -39,28 +39,33 @@
 #include "core/polldesc.h"
 #include "core/runtime.h"
 
-#define FD_BUSY(d) (1u << (d))
-#define FD_CALL(d) (4u << (d))
-#define FD_WANT(d) (16u << (d))
-#define FD_CLOSED 64u
-#define FD_LINGER 128u
-#define FD_TASK(d) (256u << (d))
-#define FD_OTHER 1024u
-#define FD_REF (1u << 18)
+#define FD_BUSY(d) (UINT64_C(1) << (d))
+#define FD_CALL(d) (UINT64_C(4) << (d))
+#define FD_WANT(d) (UINT64_C(16) << (d))
+#define FD_CLOSED UINT64_C(64)
+#define FD_LINGER UINT64_C(128)
+#define FD_TASK(d) (UINT64_C(256) << (d))
+#define FD_OTHER UINT64_C(1024)
+#define FD_REF (UINT64_C(1) << 32)
 #define FD_OTHERS (FD_REF - FD_OTHER)
 #define FD_IN_USE (FD_CALL(POLL_READ) | FD_CALL(POLL_WRITE) | FD_LINGER | FD_OTHERS) /* any of them: it must not be closed yet */
 
 struct fd {
 	struct polldesc poll;
-	ATOMIC(uint32_t) use; /* drawn above */
-	int fd;               /* constant from make to close */
+	ATOMIC(uint64_t) use;  /* drawn above */
+	int fd;                /* constant from make to close */
+	struct lock job_lock;  /* RANK_DESC */
+	SHARED(uint32_t) jobs; /* of tasks, that use it or will; all together one of `other`, and one reference. Under job_lock */
 	struct fd_side {
 		ATOMIC(uint32_t) drained; /* events (polldesc.h) at the last try that left nothing; by the operation that is BUSY */
 		ATOMIC(int64_t) deadline; /* of all operations of the direction; anyone */
 	} side[POLL_DIRS];
 	ATOMIC(uint32_t) task_refs; /* references of operations of tasks that wait for their turn, or in weft_io_wait; by those */
-	bool task_dials;            /* a task is connecting it; no other has it */
-	struct fd *free_next;       /* in the pool */
+	ATOMIC(uint32_t) note;      /* the kind's own; 0 at first */
+	bool task_dials;  /* a task is connecting it; no other has it. As the next: written by tasks only, and when none runs any more */
+	bool task_closes; /* a task waits to close it, or no other has it: one reference, and the descriptor, end with the runtime */
+	bool others;      /* it was opened elsewhere, and is not ours to close (wait.c) */
+	struct fd *free_next; /* in the pool */
 } CACHE_ALIGNED;
 
 /* A record for an open non-blocking descriptor, with one reference. 0 or WEFT_ENOMEM. fd -1: weft__fd_use gives it one. */
@@ -73,8 +78,11 @@ void weft__fd_ref(struct fd *f);
 void weft__fd_hold(struct fd *f);
 void weft__fd_release(struct fd *f);
 
-/* A reference less, that of a descriptor which somebody has closed already, or never had one. */
+/* A reference less; the last one closes the descriptor, if there is one and nobody has. */
 void weft__fd_unref(struct fd *f);
+
+/* The same, unless it is the last one of a descriptor that is open: then false, the caller has it still, and does what his kind does to close one. */
+bool weft__fd_drop(struct fd *f);
 
 /* A reference less; the first one closes the descriptor and ends all operations with WEFT_ECLOSED. keep: the number is not ours to close. Returns 0, or
  * WEFT_ECLOSED: it was closed before. */
@@ -83,6 +91,11 @@ int weft__fd_close(struct fd *f, bool keep);
 /* Around a system call on f->fd that waits for nothing. Returns 0, and then weft__fd_leave must follow; or WEFT_ECLOSED. */
 int weft__fd_enter(struct fd *f);
 void weft__fd_leave(struct fd *f);
+
+/* Around a job (core/offload.h) that uses f->fd, queued or under way: like a system call, but that any number of them may be, and that a runtime may go down meanwhile. With a
+ * reference. Returns 0, and then weft__fd_job_over must follow, by the same task or thread; or WEFT_ECLOSED. */
+int weft__fd_job(struct fd *f);
+void weft__fd_job_over(struct fd *f);
 
 struct fd_op {
 	struct fd *f;
@@ -123,8 +136,17 @@ int weft__fd_pause(struct fd_op *op, int64_t until);
 /* The operation is over, however far it came. */
 void weft__fd_end(struct fd_op *op);
 
+/* An open descriptor, from elsewhere: it shall not block, nor be handed on to other programs. Returns 0 or a negative code. */
+int weft__fd_nonblocking(int fd);
+
+/* Its number. Returns it, or WEFT_ECLOSED. */
+int weft__fd_number(struct fd *f);
+
 /* Moves the deadline of a direction; who waits looks at it. */
 void weft__fd_set_deadline(struct fd *f, enum poll_dir d, int64_t deadline);
+
+/* fd has just been opened by weft: if something is kept for its number (wait.c), it was another file's, which was closed without a word. */
+void weft__io_ours(int fd);
 
 /* Records in use: for tests. */
 size_t weft__fd_count(void);

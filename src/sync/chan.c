@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * chan.c - channels: make, send, receive, close.
+ * chan.c - channels: send, receive, close.
  *
  * Both directions are one shape: lock, try (chan.h), and if it would wait: enlist with the channel, unlock, park.  An element goes straight from a
  * sender's frame into a parked receiver's, and from a parked sender's into the buffer slot that a receiver just emptied, so that order is kept.
@@ -10,56 +10,6 @@
 
 #include "base/check.h"
 #include "core/sched.h"
-#include <stdlib.h>
-
-weft_chan *weft_chan_make(size_t elem, size_t cap)
-{
-	struct weft_chan *c;
-	size_t bytes;
-
-	if (elem > UINT16_MAX || cap > UINT32_MAX / 2 || __builtin_mul_overflow(elem, cap, &bytes) ||
-	    bytes > PTRDIFF_MAX - sizeof *c - CACHELINE)
-		return NULL;
-	c = aligned_alloc(CACHELINE, ROUND_UP(sizeof *c + bytes, CACHELINE));
-	if (!c)
-		return NULL;
-	memset(c, 0, sizeof *c);
-	c->cap = (uint32_t)cap;
-	c->elem = (uint16_t)elem;
-	list_init(&c->sendq);
-	list_init(&c->recvq);
-	store_relaxed(&c->refs, 1u); /* not shared yet */
-	return c;
-}
-
-weft_chan *weft_chan_ref(weft_chan *c)
-{
-	add_relaxed(&c->refs, 1u); /* the caller's own reference keeps it */
-	return c;
-}
-
-/* A waiter that is still alive means that somebody is about to use freed memory. */
-static void check_unused(struct list *q, const char *what)
-{
-	for (struct list_node *n = list_first(q); n; n = list_after(q, n)) {
-		struct waiter *w = container_of(n, struct waiter, link);
-
-		if (load_acquire(&w->task->wait) == w->word) /* pairs with the claim */
-			weft__fatal("a channel was freed while task %llu waits to %s on it", (unsigned long long)w->task->id, what);
-	}
-}
-
-void weft_chan_free(weft_chan *c)
-{
-	if (!c || add_acq_rel(&c->refs, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
-		return;
-	(void)weft__worker(); /* see base/solo.h */
-	lock_take_solo(&c->lock, RANK_CHAN);
-	check_unused(&c->sendq, "send");
-	check_unused(&c->recvq, "receive");
-	lock_drop_solo(&c->lock);
-	free(c);
-}
 
 /* A NULL channel: nothing ever happens on it. */
 NOINLINE static int wait_on_nothing(struct worker *wk, struct weft_task *t, enum task_reason reason, int64_t deadline)
@@ -73,101 +23,239 @@ NOINLINE static int wait_on_nothing(struct worker *wk, struct weft_task *t, enum
 }
 
 /* Second halves of chan_send and chan_recv: enlists, unlocks (solo: what chan_lock said) and parks. */
-static ALWAYS_INLINE int chan_wait(weft_chan *c, struct list *q, enum task_reason reason, void *elem, int64_t deadline, struct worker *wk,
-				   struct weft_task *t, bool solo)
+static ALWAYS_INLINE int chan_wait(weft_chan *c, enum chan_dir dir, void *elem, int64_t deadline, struct worker *wk, struct weft_task *t,
+				   bool solo)
 {
+	enum task_reason reason = dir == CHAN_TX ? REASON_CHAN_SEND : REASON_CHAN_RECV;
 	struct waiter w;
 	uint64_t word = wait_begin(t, &w, 1, reason, deadline);
 	int rc;
 
 	waiter_init(&w, t, word, &c->lock, RANK_CHAN, c, elem);
-	list_append(q, &w.link);
+	list_append(dir == CHAN_TX ? &c->sendq : &c->recvq, &w.link);
+	CHAN_COUNT(c->waits[dir]++);
+	if (unlikely(c->ring != NULL))
+		weft__chan_waits(c);
 	chan_unlock(c, solo);
 	rc = wait_park(wk, t, &w, 1, word, deadline);
 	return likely(rc == 0) ? w.status : rc; /* closed: whoever closed it has zeroed a receiver's element */
 }
 
-/* Functions of their own, so that what need not wait saves no registers; reached by a jump, so theirs are the names in backtraces. */
+/* What public calls jump to, so that what need not wait saves no registers: these are on the stack in their place. */
+static int chan_send_wait(weft_chan *c, const void *elem, int64_t deadline, struct worker *wk, struct weft_task *t, bool solo)
+	PART_OF(weft_chan_send, wait);
+static int chan_recv_wait(weft_chan *c, void *out, int64_t deadline, struct worker *wk, struct weft_task *t, bool solo)
+	PART_OF(weft_chan_recv, wait);
+
 NOINLINE static int chan_send_wait(weft_chan *c, const void *elem, int64_t deadline, struct worker *wk, struct weft_task *t, bool solo)
 {
-	return chan_wait(c, &c->sendq, REASON_CHAN_SEND, (void *)elem, deadline, wk, t, solo);
+	bool strict = c->more && c->more->strict;
+	int rc = chan_wait(c, CHAN_TX, (void *)elem, deadline, wk, t, solo);
+
+	if (unlikely(strict) && (rc == WEFT_ECLOSED || rc == WEFT_EPIPE))
+		weft__fatal("weft_chan_send: the channel was closed, and is strict");
+	return rc;
 }
 
 NOINLINE static int chan_recv_wait(weft_chan *c, void *out, int64_t deadline, struct worker *wk, struct weft_task *t, bool solo)
 {
-	return chan_wait(c, &c->recvq, REASON_CHAN_RECV, out, deadline, wk, t, solo);
+	return chan_wait(c, CHAN_RX, out, deadline, wk, t, solo);
 }
 
-static ALWAYS_INLINE int chan_send(weft_chan *c, const void *elem, int64_t deadline)
+/* From the lock on. */
+static ALWAYS_INLINE int chan_send(weft_chan *c, const void *elem, int64_t deadline, struct worker *wk, struct weft_task *t, bool solo)
 {
-	struct self me;
 	struct weft_task *ready;
-	bool solo;
-	int rc = self_enter(&me, &deadline);
+	int rc = chan_do_send(c, elem, &ready, solo);
 
-	if (unlikely(rc))
-		return rc;
-	if (unlikely(!c))
-		return wait_on_nothing(me.worker, me.task, REASON_CHAN_SEND, deadline);
-	solo = chan_lock(c);
-	rc = chan_do_send(c, elem, &ready, solo);
 	if (rc <= 0) {
+		struct chan_more *more = c->more;
+
+		chan_calm(c, CHAN_TX);
 		chan_unlock(c, solo);
 		if (ready)
-			weft__ready(me.worker, ready);
+			weft__ready(wk, ready);
+		return chan_sent(c, more, rc, "weft_chan_send");
+	}
+	if (deadline == WEFT_NOW) {
+		chan_unlock(c, solo);
+		return WEFT_EAGAIN;
+	}
+	return chan_send_wait(c, elem, deadline, wk, t, solo);
+}
+
+static ALWAYS_INLINE int chan_recv(weft_chan *c, void *out, int64_t deadline, struct worker *wk, struct weft_task *t, bool solo)
+{
+	struct weft_task *ready;
+	int rc = chan_do_recv(c, out, &ready, solo);
+
+	if (rc <= 0) {
+		chan_calm(c, CHAN_RX);
+		chan_unlock(c, solo);
+		if (ready)
+			weft__ready(wk, ready);
 		return rc;
 	}
 	if (deadline == WEFT_NOW) {
 		chan_unlock(c, solo);
 		return WEFT_EAGAIN;
 	}
-	return chan_send_wait(c, elem, deadline, me.worker, me.task, solo);
+	return chan_recv_wait(c, out, deadline, wk, t, solo);
 }
 
-static ALWAYS_INLINE int chan_recv(weft_chan *c, void *out, int64_t deadline)
-{
-	struct self me;
-	struct weft_task *ready;
-	bool solo;
-	int rc = self_enter(&me, &deadline);
+enum locked { LOCKED_NOT, LOCKED, LOCKED_SOLO };
 
-	if (unlikely(rc))
-		return rc;
-	if (unlikely(!c))
-		return wait_on_nothing(me.worker, me.task, REASON_CHAN_RECV, deadline);
-	solo = chan_lock(c);
-	rc = chan_do_recv(c, out, &ready, solo);
-	if (rc <= 0) {
-		chan_unlock(c, solo);
-		if (ready)
-			weft__ready(me.worker, ready);
-		return rc;
+static int chan_send_rest(weft_chan *c, const void *elem, int64_t deadline, struct worker *wk, struct weft_task *t, enum locked locked)
+	PART_OF(weft_chan_send, rest);
+static int chan_recv_rest(weft_chan *c, void *out, int64_t deadline, struct worker *wk, struct weft_task *t, enum locked locked)
+	PART_OF(weft_chan_recv, rest);
+
+/* All that is not the common case below: one function, so that tasks that wait have the same stack, however they came to wait. wk, t: the caller, unless LOCKED_NOT. */
+NOINLINE static int chan_send_rest(weft_chan *c, const void *elem, int64_t deadline, struct worker *wk, struct weft_task *t,
+				   enum locked locked)
+{
+	bool solo = locked == LOCKED_SOLO;
+
+	if (locked == LOCKED_NOT) {
+		struct self me;
+		int rc = self_enter(&me, &deadline);
+
+		if (unlikely(rc))
+			return rc;
+		if (unlikely(!c)) {
+			rc = wait_on_nothing(me.worker, me.task, REASON_CHAN_SEND, deadline);
+			NO_JUMP();
+			return rc;
+		}
+		if (chan_is_apart(c)) {
+			enum chan_apart how = chan_apart_send(me.worker, c, elem);
+
+			if (how == CHAN_DONE || (how == CHAN_NOT_NOW && deadline == WEFT_NOW))
+				return how == CHAN_DONE ? 0 : WEFT_EAGAIN;
+		}
+		wk = me.worker;
+		t = me.task;
+		solo = chan_lock(c);
+	} else {
+		chan_together(c);
 	}
-	if (deadline == WEFT_NOW) {
-		chan_unlock(c, solo);
-		return WEFT_EAGAIN;
-	}
-	return chan_recv_wait(c, out, deadline, me.worker, me.task, solo);
+	return chan_send(c, elem, deadline, wk, t, solo);
 }
 
-int weft_chan_send(weft_chan *c, const void *elem)
+NOINLINE static int chan_recv_rest(weft_chan *c, void *out, int64_t deadline, struct worker *wk, struct weft_task *t, enum locked locked)
 {
-	return chan_send(c, elem, WEFT_FOREVER);
+	bool solo = locked == LOCKED_SOLO;
+
+	if (locked == LOCKED_NOT) {
+		struct self me;
+		int rc = self_enter(&me, &deadline);
+
+		if (unlikely(rc))
+			return rc;
+		if (unlikely(!c)) {
+			rc = wait_on_nothing(me.worker, me.task, REASON_CHAN_RECV, deadline);
+			NO_JUMP();
+			return rc;
+		}
+		if (chan_is_apart(c)) {
+			enum chan_apart how = chan_apart_recv(me.worker, c, out);
+
+			if (how == CHAN_DONE || (how == CHAN_NOT_NOW && deadline == WEFT_NOW))
+				return how == CHAN_DONE ? 0 : WEFT_EAGAIN;
+		}
+		wk = me.worker;
+		t = me.task;
+		solo = chan_lock(c);
+	} else {
+		chan_together(c);
+	}
+	return chan_recv(c, out, deadline, wk, t, solo);
 }
 
 int weft_chan_send_until(weft_chan *c, const void *elem, int64_t deadline)
 {
-	return chan_send(c, elem, deadline);
-}
-
-int weft_chan_recv(weft_chan *c, void *out)
-{
-	return chan_recv(c, out, WEFT_FOREVER);
+	return chan_send_rest(c, elem, deadline, NULL, NULL, LOCKED_NOT);
 }
 
 int weft_chan_recv_until(weft_chan *c, void *out, int64_t deadline)
 {
-	return chan_recv(c, out, deadline);
+	return chan_recv_rest(c, out, deadline, NULL, NULL, LOCKED_NOT);
+}
+
+/* --- send and receive without a deadline: the common case, into or out of the buffer, needs no frame; all else is jumped to --- */
+
+NOINLINE static int chan_send_apart(weft_chan *c, const void *elem, struct worker *w)
+{
+	return likely(chan_apart_send(w, c, elem) == CHAN_DONE) ? 0 : chan_send_rest(c, elem, WEFT_FOREVER, NULL, NULL, LOCKED_NOT);
+}
+
+NOINLINE static int chan_recv_apart(weft_chan *c, void *out, struct worker *w)
+{
+	return likely(chan_apart_recv(w, c, out) == CHAN_DONE) ? 0 : chan_recv_rest(c, out, WEFT_FOREVER, NULL, NULL, LOCKED_NOT);
+}
+
+NOINLINE static int chan_wake_locker(weft_chan *c)
+{
+	weft__lock_wake(&c->lock);
+	return 0;
+}
+
+/* Whether the caller need not look at anything but the channel. */
+static ALWAYS_INLINE bool chan_at_ease(struct worker *w, struct weft_task *t, weft_chan *c)
+{
+	return likely(w) && self_at_ease(w, t) && likely(c);
+}
+
+int weft_chan_send(weft_chan *c, const void *elem)
+{
+	struct worker *w = weft__worker_look();                         /* NULL: the general case asks again */
+	struct weft_task *t = likely(w) ? load_relaxed(&w->cur) : NULL; /* own */
+
+	if (!chan_at_ease(w, t, c))
+		return chan_send_rest(c, elem, WEFT_FOREVER, NULL, NULL, LOCKED_NOT);
+	if (chan_is_apart(c))
+		return chan_send_apart(c, elem, w);
+	if (unlikely(weft__san))
+		return chan_send_rest(c, elem, WEFT_FOREVER, NULL, NULL, LOCKED_NOT);
+	if (solo_elides()) {
+		if (likely(chan_quick_put(c, elem))) {
+			solo_elided();
+			return 0;
+		}
+		return chan_send_rest(c, elem, WEFT_FOREVER, w, t, LOCKED_SOLO);
+	}
+	if (likely(lock_try_bare(&c->lock, RANK_CHAN))) {
+		if (likely(chan_quick_put(c, elem)))
+			return likely(lock_drop_bare(&c->lock)) ? 0 : chan_wake_locker(c);
+		return chan_send_rest(c, elem, WEFT_FOREVER, w, t, LOCKED);
+	}
+	return chan_send_rest(c, elem, WEFT_FOREVER, NULL, NULL, LOCKED_NOT);
+}
+
+int weft_chan_recv(weft_chan *c, void *out)
+{
+	struct worker *w = weft__worker_look();                         /* as above */
+	struct weft_task *t = likely(w) ? load_relaxed(&w->cur) : NULL; /* own */
+
+	if (!chan_at_ease(w, t, c))
+		return chan_recv_rest(c, out, WEFT_FOREVER, NULL, NULL, LOCKED_NOT);
+	if (chan_is_apart(c))
+		return chan_recv_apart(c, out, w);
+	if (unlikely(weft__san))
+		return chan_recv_rest(c, out, WEFT_FOREVER, NULL, NULL, LOCKED_NOT);
+	if (solo_elides()) {
+		if (likely(chan_quick_get(c, out))) {
+			solo_elided();
+			return 0;
+		}
+		return chan_recv_rest(c, out, WEFT_FOREVER, w, t, LOCKED_SOLO);
+	}
+	if (likely(lock_try_bare(&c->lock, RANK_CHAN))) {
+		if (likely(chan_quick_get(c, out)))
+			return likely(lock_drop_bare(&c->lock)) ? 0 : chan_wake_locker(c);
+		return chan_recv_rest(c, out, WEFT_FOREVER, w, t, LOCKED);
+	}
+	return chan_recv_rest(c, out, WEFT_FOREVER, NULL, NULL, LOCKED_NOT);
 }
 
 /* For try forms: whether the caller has been cancelled. */
@@ -187,15 +275,25 @@ static inline int try_enter(struct worker **w)
 static inline int trysend(struct worker *w, weft_chan *c, const void *elem)
 {
 	struct weft_task *ready;
+	struct chan_more *more;
 	bool solo;
 	int rc;
 
+	if (chan_is_apart(c)) {
+		enum chan_apart how = chan_apart_send(w, c, elem);
+
+		if (how != CHAN_TOGETHER)
+			return how == CHAN_DONE ? 0 : WEFT_EAGAIN;
+	}
 	solo = chan_lock(c);
+	more = c->more;
 	rc = chan_do_send(c, elem, &ready, solo);
+	if (rc == 0)
+		chan_calm(c, CHAN_TX);
 	chan_unlock(c, solo);
 	if (ready)
 		weft__ready(w, ready);
-	return rc == CHAN_WAIT ? WEFT_EAGAIN : rc;
+	return rc == CHAN_WAIT ? WEFT_EAGAIN : chan_sent(c, more, rc, "weft_chan_trysend");
 }
 
 static inline int tryrecv(struct worker *w, weft_chan *c, void *out)
@@ -204,8 +302,16 @@ static inline int tryrecv(struct worker *w, weft_chan *c, void *out)
 	bool solo;
 	int rc;
 
+	if (chan_is_apart(c)) {
+		enum chan_apart how = chan_apart_recv(w, c, out);
+
+		if (how != CHAN_TOGETHER)
+			return how == CHAN_DONE ? 0 : WEFT_EAGAIN;
+	}
 	solo = chan_lock(c);
 	rc = chan_do_recv(c, out, &ready, solo);
+	if (rc == 0)
+		chan_calm(c, CHAN_RX);
 	chan_unlock(c, solo);
 	if (ready)
 		weft__ready(w, ready);
@@ -242,50 +348,37 @@ int weft__chan_take(weft_chan *c, void *out)
 	return tryrecv(weft__worker(), c, out);
 }
 
-int weft_chan_close(weft_chan *c)
+/* Ends it: `how` says for whom. Returns 0, or WEFT_ECLOSED: it is closed already. */
+int weft__chan_finish(weft_chan *c, enum chan_closed how)
 {
-	struct inject_node *first = NULL, **last = &first;
 	struct worker *wk = weft__worker(); /* before anything is locked: see base/solo.h */
+	struct ready_list ready;
 	struct waiter *w;
 
-	if (!c)
-		return WEFT_EINVAL;
-	lock_take_solo(&c->lock, RANK_CHAN);
+	ready_list_init(&ready);
+	chan_take(c);
 	if (c->closed) {
-		lock_drop_solo(&c->lock);
+		chan_drop(c);
 		return WEFT_ECLOSED;
 	}
-	c->closed = true;
-	for (;;) {
-		if ((w = chan_claim(&c->recvq, WEFT_ECLOSED, false)) != NULL) {
-			if (w->slot)
-				memset(w->slot, 0, c->elem); /* here, for the channel may be gone when the receiver runs */
-		} else if ((w = chan_claim(&c->sendq, WEFT_ECLOSED, false)) == NULL) {
-			break;
-		}
-		w->task->next.next = NULL;
-		*last = &w->task->next;
-		last = &w->task->next.next;
-	}
-	lock_drop_solo(&c->lock);
-	weft__ready_list(wk, first);
+	c->closed = (uint8_t)how;
+	while ((w = chan_claim(&c->sendq, chan_closed_code(c), false)) != NULL)
+		ready_list_add(&ready, w->task);
+	if (!(c->held & CHAN_HELD_HEAD)) /* else whoever holds the oldest sees to them, when it is released */
+		weft__chan_drained(c, &ready);
+	chan_drop(c);
+	weft__ready_list(wk, ready.first);
 	return 0;
 }
 
-size_t weft_chan_len(weft_chan *c)
+int weft_chan_close(weft_chan *c)
 {
-	size_t n;
+	struct chan_more *more;
+	int rc;
 
 	if (!c)
-		return 0;
-	(void)weft__worker(); /* see base/solo.h */
-	lock_take_solo(&c->lock, RANK_CHAN);
-	n = c->len;
-	lock_drop_solo(&c->lock);
-	return n;
-}
-
-size_t weft_chan_cap(weft_chan *c)
-{
-	return c ? c->cap : 0;
+		return WEFT_EINVAL;
+	more = c->more;
+	rc = weft__chan_finish(c, CHAN_CLOSED);
+	return chan_sent(c, more, rc, "weft_chan_close");
 }

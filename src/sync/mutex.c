@@ -12,13 +12,15 @@
  * Waking one is enough until it has tried: with it WAITERS goes, whoever else waits, and it sets WAITERS again if there is somebody.  So one that holds the mutex
  * a thousand times before the woken task comes to run pays for one wake.  Law: who waits is listed while WAITERS is set, or somebody was woken with LOT_AGAIN
  * and has not tried yet.  (Go: mutexWoken.  A runtime that goes down and leaves such a task behind wakes the next in its place: runtime.c, call_off.)
+ *
+ * Model: test/model/mutex.pml (the steps), test/model/mutex.cpp (the orders).
  */
 #include "base/check.h"
 #include "base/clock.h"
 #include "core/lot.h"
 #include "core/recslab.h"
 #include "core/runtime.h"
-#include "weft/sync.h"
+#include "sync/mutex.h"
 
 #define LOCKED 1u
 #define WAITERS 2u
@@ -75,7 +77,10 @@ static bool take_or_announce(weft_mutex *m, struct lot_bucket *b)
 	}
 }
 
-NOINLINE static int lock_slow(weft_mutex *m, struct worker *wk, struct weft_task *t, int64_t deadline)
+static int lock_slow(weft_mutex *m, struct worker *wk, struct weft_task *t, int64_t deadline, enum wait_state how)
+	PART_OF(weft_mutex_lock, slow);
+
+NOINLINE static int lock_slow(weft_mutex *m, struct worker *wk, struct weft_task *t, int64_t deadline, enum wait_state how)
 {
 	struct lot_bucket *b = lot_bucket(m);
 	struct mutex_waiter mw = {.since = 0};
@@ -97,7 +102,7 @@ NOINLINE static int lock_slow(weft_mutex *m, struct worker *wk, struct weft_task
 		}
 		if (!mw.since)
 			mw.since = clock_now();
-		word = wait_begin(t, &mw.w, 1, REASON_MUTEX, deadline);
+		word = wait_begin_as(t, &mw.w, 1, REASON_MUTEX, deadline, how);
 		waiter_init(&mw.w, t, word, &b->lock, RANK_LOT, m, NULL);
 		if (again)
 			list_push_head(&b->waiters, &mw.w.link);
@@ -116,7 +121,7 @@ NOINLINE static int lock_slow(weft_mutex *m, struct worker *wk, struct weft_task
 	return 0;
 }
 
-static ALWAYS_INLINE int mutex_lock(weft_mutex *m, int64_t deadline)
+int weft_mutex_lock_until(weft_mutex *m, int64_t deadline)
 {
 	struct self me;
 	uint32_t was = 0;
@@ -128,17 +133,37 @@ static ALWAYS_INLINE int mutex_lock(weft_mutex *m, int64_t deadline)
 		set_owner(m, me.task);
 		return 0;
 	}
-	return lock_slow(m, me.worker, me.task, deadline);
+	return lock_slow(m, me.worker, me.task, deadline, WAIT_OPEN);
 }
 
-int weft_mutex_lock_until(weft_mutex *m, int64_t deadline)
+void weft__mutex_relock(weft_mutex *m, struct weft_task *t)
 {
-	return mutex_lock(m, deadline);
+	struct worker *wk = weft__worker();
+	uint32_t was = 0;
+
+	if (solo_cas32(state_of(m), &was, LOCKED)) /* as above */
+		set_owner(m, t);
+	else
+		(void)lock_slow(m, wk, t, WEFT_FOREVER, WAIT_SHIELDED); /* which has nothing to fail by */
 }
 
+NOINLINE static int lock_for_ever(weft_mutex *m)
+{
+	return weft_mutex_lock_until(m, WEFT_FOREVER);
+}
+
+/* A mutex that is free, and a caller who has nothing else to mind: without a frame. */
 int weft_mutex_lock(weft_mutex *m)
 {
-	return mutex_lock(m, WEFT_FOREVER);
+	struct worker *w = weft__worker_look();                         /* NULL: the general case asks again */
+	struct weft_task *t = likely(w) ? load_relaxed(&w->cur) : NULL; /* own */
+	uint32_t was = 0;
+
+	if (likely(w) && self_at_ease(w, t) && likely(solo_cas32(state_of(m), &was, LOCKED))) { /* as above */
+		set_owner(m, t);
+		return 0;
+	}
+	return lock_for_ever(m);
 }
 
 int weft_mutex_trylock(weft_mutex *m)
@@ -191,7 +216,7 @@ NOINLINE static void unlock_slow(weft_mutex *m, struct worker *wk)
 		weft__ready(wk, ready);
 }
 
-void weft_mutex_unlock(weft_mutex *m)
+NOINLINE static void unlock_any(weft_mutex *m)
 {
 	struct worker *wk = weft__worker();
 	struct weft_task *t = likely(wk) ? load_relaxed(&wk->cur) : weft__foreign(); /* own */
@@ -207,7 +232,23 @@ void weft_mutex_unlock(weft_mutex *m)
 	}
 	store_relaxed(owner_of(m), 0u); /* no record has index 0 */
 	san_release(m);
-	if (likely(solo_cas32(state_of(m), &was, 0u))) /* pairs with cas_acquire of the next owner */
+	if (!solo_cas32(state_of(m), &was, 0u)) /* pairs with cas_acquire of the next owner */
+		unlock_slow(m, wk);
+}
+
+/* As in weft_mutex_lock. */
+void weft_mutex_unlock(weft_mutex *m)
+{
+	struct worker *w = weft__worker_look();                         /* as there */
+	struct weft_task *t = likely(w) ? load_relaxed(&w->cur) : NULL; /* own */
+	uint32_t was = LOCKED;
+
+	if (likely(t) && likely(load_relaxed(owner_of(m)) == rec_index(t))) { /* as above: then it is locked */
+		store_relaxed(owner_of(m), 0u);
+		san_release(m);
+		if (unlikely(!solo_cas32(state_of(m), &was, 0u))) /* as above */
+			unlock_slow(m, w);
 		return;
-	unlock_slow(m, wk);
+	}
+	unlock_any(m);
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Talks to the example servers over real sockets, and checks what they answer byte for byte.
 
-servers.py echo|chat|http PROGRAM [TEST...]
+servers.py echo|chat|http|kv|proxy PROGRAM [TEST...]
 
 Each test starts the server on a port that the kernel chooses, and ends it with SIGTERM: its exit status must be 0, and nothing may be on its
 standard error. Speaks TAP. WEFT_TEST_SLOW: the machine is that many times slower (sanitizers, emulators); no wait is longer than LIMIT.
@@ -268,6 +268,93 @@ def test_echo_a_moment_after_the_signal():
                 raise
         ends(s)
         server.check_end()
+
+
+# --- proxy ---
+
+@contextlib.contextmanager
+def target(serve):
+    """A server of our own, for a proxy: serve(connection) in a thread each. Its address."""
+    with socket.create_server(('127.0.0.1', 0), backlog=300) as listener:
+        def accept_all():
+            with contextlib.suppress(OSError):
+                while True:
+                    s = listener.accept()[0]
+                    s.settimeout(LIMIT)
+                    threading.Thread(target=serve, args=(s,), daemon=True).start()
+
+        threading.Thread(target=accept_all, daemon=True).start()
+        yield '127.0.0.1:%d' % listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def echo(s):
+    with s, contextlib.suppress(OSError):
+        while True:
+            data = s.recv(1 << 16)
+            if not data:
+                break
+            s.sendall(data)
+
+
+def test_proxy_megabytes_both_ways_and_half_closed():
+    data = random.Random(1).randbytes(4 << 20)
+
+    def send(s):
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+
+    with target(echo) as address, Server(address) as server, connections(server, 3) as all:
+        senders = [threading.Thread(target=send, args=(s,)) for s in all]
+        for t in senders:
+            t.start()
+        for s in all:
+            if read_all(s) != data:
+                raise AssertionError('not what was sent')
+        for t in senders:
+            t.join()
+
+
+def test_proxy_the_answer_comes_after_the_question_has_ended():
+    def answer(s):
+        with s:
+            s.sendall(b'%d bytes' % len(read_all(s)))
+
+    with target(answer) as address, Server(address) as server, server.connect() as s:
+        s.sendall(b'x' * 300000)
+        s.shutdown(socket.SHUT_WR)
+        check('the answer', read_all(s), b'300000 bytes')
+
+
+def test_proxy_nobody_at_the_target():
+    with target(echo) as address:
+        pass
+    with Server(address) as server, server.connect() as s:
+        ends(s)
+
+
+def test_proxy_a_break_is_passed_on():
+    broken = threading.Event()
+
+    def watch(s):
+        with s:
+            ends(s)
+            broken.set()
+
+    with target(watch) as address, Server(address) as server:
+        s = server.connect()
+        s.sendall(b'x' * 100000)
+        reset(s)
+        if not broken.wait(LIMIT):
+            raise AssertionError('the target has not heard of it')
+
+
+def test_proxy_100_connections():
+    with target(echo) as address, Server(address) as server, connections(server, 100) as all:
+        for n, s in enumerate(all):
+            s.sendall(b'%d' % n)
+        for n, s in enumerate(all):
+            check('echo', read_exactly(s, len(b'%d' % n)), b'%d' % n)
 
 
 # --- chat ---
@@ -669,6 +756,109 @@ def test_http_slow_clients_are_closed():
 
 
 # ---
+
+# --- keys and values ---
+
+def kv(s, request, want):
+    s.sendall(request + b'\n')
+    check('the reply to %r' % request[:100], read_exactly(s, len(want) + 2), want + b'\r\n')
+
+
+def test_kv_sets_and_gets():
+    with Server() as server, connections(server, 2) as (a, b):
+        kv(a, b'GET x', b'NONE')
+        kv(a, b'SET x 1 and 2', b'OK')
+        kv(b, b'GET x\r', b'VALUE 1 and 2')
+        kv(b, b'SET x ' + b'y' * 3000, b'OK')
+        kv(a, b'GET x', b'VALUE ' + b'y' * 3000)
+        kv(a, b'SET empty ', b'OK')
+        kv(b, b'GET empty', b'VALUE ')
+        kv(b, b'LEN', b'2')
+        kv(b, b'DEL x', b'OK')
+        kv(a, b'DEL x', b'NONE')
+        kv(a, b'LEN', b'1')
+        for wrong in (b'', b'SET', b'SET x', b'GET', b'get x', b'PUT x 1', b' '):
+            a.sendall(wrong + b'\n')
+            check('the reply to %r' % wrong, read_exactly(a, 6), b'ERROR ')
+            while read_exactly(a, 1) != b'\n':
+                pass
+        kv(a, b'QUIT', b'BYE')
+        check('after BYE', read_all(a), b'')
+        kv(b, b'LEN', b'1')
+
+
+def test_kv_many_requests_at_once_and_in_pieces():
+    requests = b''.join(b'SET k%d v%d\nGET k%d\n' % (n, n, n) for n in range(500))
+    replies = b''.join(b'OK\r\nVALUE v%d\r\n' % n for n in range(500))
+    with Server() as server, connections(server, 2) as (a, b):
+        a.sendall(requests)
+        check('the replies', read_exactly(a, len(replies)), replies)
+        for n in range(0, 2000, 7):
+            b.sendall(requests[n:n + 7])
+        b.sendall(requests[2002:] + b'LEN\n')
+        check('the replies', read_exactly(b, len(replies) + 5), replies + b'500\r\n')
+
+
+def test_kv_lines_of_limited_length():
+    with Server() as server, connections(server, 2) as (a, b):
+        kv(a, b'SET k ' + b'v' * (4000 - 6), b'OK')
+        b.sendall(b'SET k ' + b'v' * 4002)
+        check('the reply', read_exactly(b, 6), b'ERROR ')
+        ends(b)
+        kv(a, b'LEN', b'1')
+
+
+def test_kv_half_closed():
+    with Server() as server, server.connect() as s:
+        s.sendall(b'SET a 1\nGET a\nGET a')  # the last line has no end
+        s.shutdown(socket.SHUT_WR)
+        check('all replies', read_all(s), b'OK\r\nVALUE 1\r\nVALUE 1\r\n')
+
+
+def test_kv_too_late():
+    with Server('--idle', '0.2') as server, server.connect() as s:
+        kv(s, b'SET a 1', b'OK')
+        s.sendall(b'GET')  # and no more
+        check('the end', read_all(s), b'ERROR too late\r\n')
+    with Server('--life', '0.5') as server, server.connect() as s:
+        s.settimeout(0.01)
+        text = b''
+        while b'ERROR' not in text:
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                s.sendall(b'LEN\n')
+            with contextlib.suppress(TimeoutError):
+                data = s.recv(1000)
+                if not data:
+                    raise AssertionError('an end without a word, after %r' % text[-100:])
+                text += data
+        check('the last words', text[text.index(b'ERROR'):].split(b'\r\n')[0], b'ERROR too late')
+
+
+def test_kv_200_clients():
+    with Server() as server, connections(server, 200) as all:
+        for n, s in enumerate(all):
+            s.sendall(b'SET k%d %d\n' % (n % 20, n))
+        for s in all:
+            check('the reply', read_exactly(s, 4), b'OK\r\n')
+        kv(all[7], b'LEN', b'20')
+        for n, s in enumerate(all):
+            s.sendall(b'GET k%d\n' % (n % 20))
+        for n, s in enumerate(all):
+            check('the reply', read_exactly(s, 6), b'VALUE ')
+            value = b''
+            while not value.endswith(b'\r\n'):
+                value += read_exactly(s, 1)
+            check('whose value', int(value) % 20, n % 20)
+
+
+def test_kv_says_bye():
+    with Server() as server, connections(server, 50) as all:
+        for s in all:
+            kv(s, b'SET a 1', b'OK')
+        server.end()
+        for s in all:
+            check('the end', read_all(s), b'BYE\r\n')
+
 
 def main(argv):
     kind, program, only = argv[0], argv[1], argv[2:]

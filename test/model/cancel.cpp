@@ -258,9 +258,97 @@ struct cancel_sleep : rl::test_suite<cancel_sleep, 3> {
 	}
 };
 
+/* A task that waits under a shield, then without it: the first wait is ended by its waker, whenever it is cancelled, the second one by the canceller. */
+struct cancel_shield : rl::test_suite<cancel_shield, 3> {
+	ATOMIC(uint64_t) wait, listed;
+	ATOMIC(uint32_t) cancel, ready;
+
+	void before()
+	{
+		store_relaxed(&wait, (uint64_t)0);
+		store_relaxed(&listed, (uint64_t)0);
+		store_relaxed(&cancel, 0u);
+		store_relaxed(&ready, 0u);
+	}
+
+	void set_shield(uint32_t bit)
+	{
+		uint32_t was = load_relaxed(&cancel);
+
+		while (!cas_relaxed(&cancel, &was, (was & ~CANCEL_SHIELD) | bit))
+			;
+	}
+
+	void park(uint32_t nth, uint64_t word)
+	{
+		asym_light();
+		if (cancel_counts(load_relaxed(&cancel)) && wait_claim(&wait, word, WAIT_CANCELED))
+			return;
+		while (load_acquire(&ready) == nth)
+			rl::yield(1, $);
+	}
+
+	void task()
+	{
+		uint64_t word;
+
+		set_shield(CANCEL_SHIELD);
+		word = wait_open(&wait, WAIT_OPEN);
+		store_release(&listed, word);
+		park(0, word);
+		RL_ASSERT(wait_state(load_relaxed(&wait)) == WAIT_WOKEN);
+		set_shield(0);
+		if (cancel_counts(load_relaxed(&cancel)))
+			return;
+		park(1, wait_open(&wait, WAIT_OPEN));
+		RL_ASSERT(wait_state(load_relaxed(&wait)) == WAIT_CANCELED);
+	}
+
+	void canceller()
+	{
+		uint32_t was = load_relaxed(&cancel);
+		bool counts = false;
+		uint64_t word;
+
+		while (!cas_acq_rel(&cancel, &was, was | CANCEL_OWN))
+			;
+		asym_heavy();
+		if (MUTATED("the canceller looks for the shield before the wait"))
+			counts = cancel_counts(load_relaxed(&cancel));
+		word = load_acquire(&wait);
+		if (!counts)
+			counts = cancel_counts(load_relaxed(&cancel));
+		if (MUTATED("the canceller does not look for the shield"))
+			counts = true;
+		if (wait_state(word) == WAIT_OPEN && counts && wait_claim(&wait, word, WAIT_CANCELED))
+			add_acq_rel(&ready, 1u);
+	}
+
+	void waker()
+	{
+		uint64_t word;
+
+		while ((word = load_acquire(&listed)) == 0)
+			rl::yield(1, $);
+		if (wait_claim(&wait, word, WAIT_WOKEN))
+			add_acq_rel(&ready, 1u);
+	}
+
+	void thread(unsigned id)
+	{
+		if (id == 0)
+			task();
+		else if (id == 1)
+			canceller();
+		else
+			waker();
+	}
+};
+
 static const struct scenario scenarios[] = {
 	{"cancel against park and wake", rl::simulate<cancel_park>, 400000, 2},
 	{"cancel against sleep and timer", rl::simulate<cancel_sleep>, 200000, 3},
+	{"cancel against a shield", rl::simulate<cancel_shield>, 200000, 2},
 	{"late claims", rl::simulate<late_claim>, 200000, 2},
 };
 
@@ -271,6 +359,9 @@ static const struct mutation mutations[] = {
 	{"the canceller closes the wait by a store"},
 	{"a claim forgets the sequence"},
 	{"opening a wait does not release", "wait_open", "store_release", "w"},
+	{"the canceller looks for the shield before the wait"},
+	{"the canceller does not look for the shield"},
+	{"the shield is looked for without acquire of the wait", "canceller", "load_acquire", "&wait"},
 	{"the word is read without acquire", "thread", "load_acquire", "&wait"},
 };
 

@@ -4,7 +4,7 @@
  * sleeps.
  *
  * A worker that has got its share of work never comes back (it spins in a task), so nobody but the sleepers can take
- * what is left.  If they sleep for ever, that is a deadlock.
+ * what is left.  If they sleep for ever, that is a deadlock.  Watching a slot is one look here, for its owner does not move; slot.pml has the rest.
  */
 #include "futex.h"
 #include "lock.h"
@@ -26,6 +26,7 @@ struct workers {
 	struct wsq q[3];
 	ATOMIC(uint32_t) kick[3]; /* a worker's loop: set and woken by whoever kicks it, or by an event */
 	struct injectq inject;
+	ATOMIC(void *) slot; /* the first worker's, which computes for ever: core/worker.c, rob_slot */
 	struct inject_node node[4];
 	rl::var<int> payload[4];
 	int ran[4];
@@ -38,6 +39,7 @@ struct workers {
 		lock_reset(&idle.lock);
 		injectq_init(&inject);
 		lock_reset(&inject.lock);
+		store_relaxed(&slot, (void *)NULL);
 		for (int i = 0; i < 3; i++) {
 			store_relaxed(&parker[i].state, PARKER_EMPTY);
 			store_relaxed(&kick[i], 0u);
@@ -66,6 +68,19 @@ struct workers {
 		payload[i]($) = 100 + i;
 		RL_ASSERT(wsq_push(&q[self], &payload[i]));
 		notify(idle_wake(&idle));
+	}
+
+	/* sched_push_slot */
+	void publish_slot(int i)
+	{
+		payload[i]($) = 100 + i;
+		store_release(&slot, (void *)&payload[i]);
+		notify(idle_wake(&idle));
+	}
+
+	void *rob_slot()
+	{
+		return load_relaxed(&slot) ? swap_acq_rel(&slot, (void *)NULL) : NULL;
 	}
 
 	/* What a thread that owns no ring does. */
@@ -98,7 +113,9 @@ struct workers {
 
 		for (unsigned k = 1; !p && k < n; k++)
 			p = wsq_steal(&q[(self + k) % n], &q[self], &moved);
-		return p ? p : take_injected();
+		if (!p)
+			p = take_injected();
+		return p ? p : rob_slot();
 	}
 
 	bool something_queued()
@@ -132,12 +149,18 @@ struct workers {
 				run(p);
 				return;
 			}
-			searching = sleep(self, searching);
+			searching = sleep(self, searching, &p);
+			if (p) {
+				if (searching)
+					notify(idle_found(&idle));
+				run(p);
+				return;
+			}
 		}
 	}
 
-	/* Returns whether it counts as a searcher now. */
-	bool sleep(unsigned self, bool searching)
+	/* Returns whether it counts as a searcher now. *p: what it has found in the slot. */
+	bool sleep(unsigned self, bool searching, void **p)
 	{
 		bool late = MUTATED("sleep is announced before the search ends");
 
@@ -149,6 +172,10 @@ struct workers {
 		}
 		if (searching && late)
 			add_acq_rel(&idle.state, 0u - IDLE_SEARCHER);
+		if (!MUTATED("nobody looks at the slot a second time"))
+			*p = rob_slot();
+		if (*p)
+			return idle_leave(&idle, self, false);
 		if (prepare(&parker[self])) {
 			while (load_acquire(&kick[self]) == 0)
 				weft__futex_wait(&kick[self], 0, INT64_MAX);
@@ -291,6 +318,44 @@ struct foreign : rl::test_suite<foreign, 3> {
 	}
 };
 
+/* One publishes a task in its slot, and computes for ever. */
+struct full_slot : rl::test_suite<full_slot, 2> {
+	struct workers w;
+
+	void before()
+	{
+		w.reset(2);
+	}
+
+	void thread(unsigned id)
+	{
+		if (id == 0)
+			w.publish_slot(0);
+		else
+			w.work(1);
+	}
+};
+
+/* The same, and one in its ring. */
+struct slot_and_ring : rl::test_suite<slot_and_ring, 3> {
+	struct workers w;
+
+	void before()
+	{
+		w.reset(3);
+	}
+
+	void thread(unsigned id)
+	{
+		if (id == 0) {
+			w.publish_slot(0);
+			w.publish(0, 1);
+		} else {
+			w.work(id);
+		}
+	}
+};
+
 /* The parker alone: what was written before the notification is visible after it, and the sleeper is kicked exactly
  * when it sleeps. */
 struct parker_alone : rl::test_suite<parker_alone, 2> {
@@ -333,14 +398,19 @@ static const struct scenario scenarios[] = {
 	{"two publish, one sleeps", rl::simulate<two_publishers>, 150000, 1},
 	{"an event meets a wake", rl::simulate<event_meets_wake>, 150000, 1},
 	{"a foreign thread publishes two, two sleep", rl::simulate<foreign>, 100000, 1},
+	{"one fills its slot, one sleeps", rl::simulate<full_slot>, 100000, 3},
+	{"one fills its slot and publishes one, two sleep", rl::simulate<slot_and_ring>, 100000, 1},
 };
 
 static const struct mutation mutations[] = {
 	{"nobody looks a second time"},
+	{"nobody looks at the slot a second time"},
+	{"filling the slot does not release", "publish_slot", "store_release", "&slot"},
+	{"robbing the slot does not acquire", "rob_slot", "swap_acq_rel", "&slot"},
 	{"sleep is announced before the search ends"},
 	{"the last searcher wakes nobody"},
 	{"the parker is set by a store"},
-	{"a waker has no fence", "idle_wake", "fence", ""},
+	{"a waker has no fence", "idle_wanting", "fence", ""},
 	{"the last searcher does not release its loot", "idle_found", "add_acq_rel", "&i->state"},
 	{"a sleeper has no fence", "idle_enter", "heavy", ""},
 	{"a notification does not release", "parker_notify", "swap_acq_rel", "&p->state"},

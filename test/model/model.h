@@ -23,7 +23,16 @@
 #define WEFT_TEST_MODEL_H
 
 #define WEFT_MODEL
+#include <cerrno>
+#pragma push_macro("EAGAIN") /* Relacy has its own, which are small numbers */
+#pragma push_macro("EBUSY")
+#pragma push_macro("EINVAL")
+#pragma push_macro("ETIMEDOUT")
 #include <relacy/relacy.hpp>
+#pragma pop_macro("EAGAIN")
+#pragma pop_macro("EBUSY")
+#pragma pop_macro("EINVAL")
+#pragma pop_macro("ETIMEDOUT")
 
 #include <cstdint>
 #include <cstdio>

@@ -147,9 +147,9 @@ struct world {
 	/* What the loop hears. */
 	void event(uint16_t generation, bool hung_up)
 	{
-		struct poll_ready r;
+		struct ready_list r;
 
-		poll_ready_init(&r);
+		ready_list_init(&r);
 		if (MUTATED("an event is not counted")) {
 			lock_take(&pd.lock, RANK_DESC);
 			if (shared_get(&pd.generation) == generation)
@@ -217,7 +217,7 @@ struct ready_close : rl::test_suite<ready_close, 3> {
 
 	void thread(unsigned id)
 	{
-		struct poll_ready r;
+		struct ready_list r;
 
 		if (id == 0) {
 			int rc = x.read();
@@ -231,7 +231,7 @@ struct ready_close : rl::test_suite<ready_close, 3> {
 			add_seq_cst(&x.bytes, 1u);
 			x.event(0, false);
 		} else {
-			poll_ready_init(&r);
+			ready_list_init(&r);
 			lock_take(&x.pd.lock, RANK_DESC);
 			poll_shut(&x.pd, CLOSED, &r);
 			if (MUTATED("closing keeps the generation"))
@@ -258,13 +258,13 @@ struct late_event : rl::test_suite<late_event, 2> {
 
 	void thread(unsigned id)
 	{
-		struct poll_ready r;
+		struct ready_list r;
 
 		if (id == 0) {
 			x.event(0, true);
 			return;
 		}
-		poll_ready_init(&r);
+		ready_list_init(&r);
 		lock_take(&x.pd.lock, RANK_DESC);
 		poll_shut(&x.pd, CLOSED, &r);
 		if (MUTATED("closing keeps the generation"))

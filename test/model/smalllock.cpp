@@ -7,55 +7,8 @@
  * access to the lock's words, in the sense of happens-before: an access that is not ordered before it is a data race,
  * also where it was in time by luck.  Elision (lock_take_solo) is modelled in solo.cpp.
  */
-#include "model.h"
+#include "mortal.h"
 
-/* An atomic whose memory ends: every access reads `memory`, die() writes it.  Waking is by address and no access. */
-template <typename T> struct mortal : rl::atomic<T> {
-	rl::var<int> memory; /* 1 alive, 0 freed */
-
-	void be_born(T v)
-	{
-		memory($) = 1;
-		this->store(v, rl::mo_relaxed, $);
-	}
-
-	void die()
-	{
-		memory($) = 0;
-	}
-
-	rl::atomic<T> *touch()
-	{
-		RL_ASSERT(memory($) == 1);
-		return this;
-	}
-
-	T load(rl::memory_order mo, rl::debug_info_param info)
-	{
-		return touch()->load(mo, info);
-	}
-
-	void store(T v, rl::memory_order mo, rl::debug_info_param info)
-	{
-		touch()->store(v, mo, info);
-	}
-
-	T exchange(T v, rl::memory_order mo, rl::debug_info_param info)
-	{
-		return touch()->exchange(v, mo, info);
-	}
-
-	T fetch_add(T v, rl::memory_order mo, rl::debug_info_param info)
-	{
-		return touch()->fetch_add(v, mo, info);
-	}
-
-	bool compare_exchange_strong(T &expected, T v, rl::memory_order mo, rl::debug_info_param info, rl::memory_order failure_mo,
-				     rl::debug_info_param failure_info)
-	{
-		return touch()->compare_exchange_strong(expected, v, mo, info, failure_mo, failure_info);
-	}
-};
 #undef ATOMIC
 #define ATOMIC(T) mortal<T>
 

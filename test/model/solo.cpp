@@ -5,7 +5,8 @@
  *
  * Thread 0 is the worker.  The others come at any moment, end elision and use what it uses.  A forgotten sleeper, or a
  * wake-up that nobody owes, shows as a deadlock.  That a third thread comes while the second is between two of its
- * steps matters: some of the mutations are only seen by it.
+ * steps matters: some of the mutations are only seen by it.  The worker's sleep without a fence (core/idle.h) is here, too; core/park.c is in
+ * park.cpp.
  *
  * Not noticed: a section that was not opened, and clears `in` without release.  By the rules of C++11, which are Relacy's,
  * the last section's release store heads a sequence to which the later plain ones of that thread belong; by those of C++20 it does not.
@@ -15,6 +16,8 @@ bool model_enter();
 void model_leave();
 #define solo_elides() model_enter()
 #define solo_elided() model_leave()
+#define solo_is_on() model_is_on()
+bool model_is_on();
 
 #include "futex.h"
 #include "model.h"
@@ -25,12 +28,18 @@ void model_leave();
 #define LOCK_SPINS 1
 #define LOCK_PAUSE 1
 #include "base/lock.c"
+#undef WORKERS_MAX
+#define WORKERS_MAX 1
+#include "core/idle.h"
+#include "core/injectq.h"
+#include "core/parker.h"
 #include "core/waitword.h"
 
 #define BLIND "a section does not look at the state again after in = 1"
 #define EARLY "a section clears `in` before its stores"
 #define HASTY "the second thread does not wait for `in`"
 #define TRUSTING "a third thread looks at `in` although the second has not passed its fence"
+#define LULLED "a worker passes no fence before it sleeps, although a second thread has come"
 #define PUSHING "a third thread goes on while the second is on its way"
 
 static struct solo *solo; /* of this execution */
@@ -57,6 +66,11 @@ void model_leave()
 {
 	if (!MUTATED(EARLY))
 		solo_leave(solo);
+}
+
+bool model_is_on()
+{
+	return MUTATED(LULLED) || solo_on(solo);
 }
 
 /* solo_end as it was: only who has ended elision passes the fence, but everybody looks at `in`. */
@@ -377,6 +391,85 @@ struct words : alone<words> {
 	}
 };
 
+/* The worker has nothing to do and sleeps, without a fence while it is alone (core/idle.h). The monitor brings work, and is none that comes; a thread comes, and
+ * brings some too, or does not wake anybody. */
+template <typename suite, bool brings> struct sleeps : alone<suite> {
+	struct idle idle;
+	struct parker parker;
+	struct injectq inject;
+	struct inject_node node[3];
+	ATOMIC(uint32_t) kick;
+
+	void before()
+	{
+		this->be_born(SOLO_ON);
+		idle_init(&idle);
+		store_relaxed(&idle.lock.word, LOCK_FREE);
+		injectq_init(&inject);
+		store_relaxed(&inject.lock.word, LOCK_FREE);
+		store_relaxed(&parker.state, PARKER_EMPTY);
+		store_relaxed(&kick, 0u);
+	}
+
+	void wake()
+	{
+		if (idle_wake(&idle) >= 0 && parker_notify(&parker)) {
+			store_release(&kick, 1u); /* an eventfd: the system call orders */
+			weft__futex_wake(&kick, 1);
+		}
+	}
+
+	void monitor()
+	{
+		injectq_push(&inject, &node[2]);
+		asym_heavy();
+		wake();
+	}
+
+	void worker()
+	{
+		for (int left = 1 + brings; left > 0;) {
+			if (injectq_pop(&inject)) {
+				left--;
+				continue;
+			}
+			idle_enter(&idle, 0, false);
+			if (injectq_len(&inject)) {
+				idle_leave(&idle, 0, true);
+				idle_found(&idle);
+				continue;
+			}
+			if (parker_prepare(&parker)) {
+				while (load_acquire(&kick) == 0)
+					weft__futex_wait(&kick, 0, INT64_MAX);
+				store_relaxed(&kick, 0u);
+			}
+			parker_done(&parker);
+			if (idle_leave(&idle, 0, false))
+				idle_found(&idle);
+		}
+	}
+
+	void thread(unsigned id)
+	{
+		if (id == 0) {
+			worker();
+		} else if (id == 1) {
+			arrive();
+			if (brings) {
+				injectq_push(&inject, &node[1]);
+				wake();
+			}
+		} else {
+			monitor();
+		}
+	}
+};
+struct two_bring : sleeps<two_bring, true> {
+};
+struct monitor_brings : sleeps<monitor_brings, false> {
+};
+
 static const struct scenario scenarios[] = {
 	{"two threads come and take the lock", rl::simulate<lockers>, 100000, 1},
 	{"two threads come while whole operations are elided", rl::simulate<operations>, 100000, 2},
@@ -384,6 +477,8 @@ static const struct scenario scenarios[] = {
 	{"two threads come and claim the wait", rl::simulate<claimers>, 100000, 1},
 	{"one wait, three claims", rl::simulate<claims_alone>, 50000, 3},
 	{"two threads come and share words", rl::simulate<words>, 100000, 1},
+	{"the worker sleeps; the monitor brings work, and a thread that comes", rl::simulate<two_bring>, 100000, 1},
+	{"the worker sleeps; the monitor brings work, and a thread comes", rl::simulate<monitor_brings>, 100000, 2},
 };
 
 static const struct mutation mutations[] = {
@@ -394,6 +489,9 @@ static const struct mutation mutations[] = {
 	{TRUSTING},
 	{PUSHING},
 	{EARLY},
+	{LULLED},
+	{"a worker asks whether it is alone before it is on the list of sleepers", "solo_on", "fence", ""},
+	{"the monitor passes no fence before it wakes", "monitor", "heavy", ""},
 	{"leaving a section does not release", "solo_leave", "store_release", "&s->in"},
 	{"the second thread does not acquire what the sections stored", "solo_end", "load_acquire", "&s->in"},
 	{"the third thread does not acquire what the second saw", "solo_end", "load_acquire", "&s->state"},

@@ -5,48 +5,12 @@
  * Every item carries a payload that its pusher writes plainly; whoever gets the item reads it.  Nothing is lost,
  * nothing comes out twice, and no payload is read before it is written.
  */
-#include "model.h"
+#include "items.h"
 
 #define WSQ_CAP 4
 #include "queue/wsq.h"
 
 #define ITEMS 6
-
-/* What is common: items, payloads, and what came out. */
-struct items {
-	rl::var<int> payload[ITEMS];
-	int got[ITEMS];
-
-	void reset()
-	{
-		for (int i = 0; i < ITEMS; i++)
-			got[i] = 0;
-	}
-
-	void *make(int i)
-	{
-		payload[i]($) = 100 + i;
-		return &payload[i];
-	}
-
-	void take(void *p)
-	{
-		int i;
-
-		if (!p)
-			return;
-		i = (int)((rl::var<int> *)p - payload);
-		RL_ASSERT(payload[i]($) == 100 + i);
-		got[i]++;
-		RL_ASSERT(got[i] == 1);
-	}
-
-	void all_taken(int n)
-	{
-		for (int i = 0; i < n; i++)
-			RL_ASSERT(got[i] == 1);
-	}
-};
 
 static void ring_init(struct wsq *q)
 {
@@ -59,7 +23,7 @@ static void ring_init(struct wsq *q)
  * owner. */
 struct rob_each_other : rl::test_suite<rob_each_other, 3> {
 	struct wsq q[3];
-	struct items items;
+	model_items<ITEMS> items;
 
 	void before()
 	{
@@ -118,7 +82,7 @@ struct rob_each_other : rl::test_suite<rob_each_other, 3> {
 /* The owner takes back what two thieves want: one or two items, all compare-and-swaps meet. */
 struct last_item : rl::test_suite<last_item, 3> {
 	struct wsq q[3];
-	struct items items;
+	model_items<ITEMS> items;
 
 	void before()
 	{
@@ -160,9 +124,9 @@ static const struct scenario scenarios[] = {
 };
 
 static const struct mutation mutations[] = {
-	{"an item is published without release", "wsq_push", "store_release", "&q->tail"},
-	{"a thief reads tail without acquire", "wsq_steal", "load_acquire", "&victim->tail"},
-	{"loot is published without release", "wsq_steal", "store_release", "&own->tail"},
+	{"an item is published without release", "weft__wsq_push", "store_release", "tail"},
+	{"a thief reads tail without acquire", "weft__wsq_steal", "load_acquire", "victim_tail"},
+	{"loot is published without release", "weft__wsq_steal", "store_release", "own_tail"},
 };
 
 MODEL_MAIN(scenarios, mutations)

@@ -294,6 +294,63 @@ TEST(one_is_stuck_the_other_busy)
 	T_EQ(run_net_with(stuck_main, (void *)1, (weft_opts){.workers = 2}), 0);
 }
 
+enum { ALARMS = 300 };
+
+static int rings(void *arg)
+{
+	struct stuck *s = arg;
+
+	weft_task_sleep(200 * US);
+	store_release(&s->flag, 1);
+	return 0;
+}
+
+/* On one worker, again and again: a task sleeps, and another stands on the worker until the sleeper has woken. */
+static int waits_for_alarms(void *arg)
+{
+	struct stuck *s = arg;
+
+	for (int i = tap_iters(ALARMS); i > 0; i--) {
+		weft_task *t;
+
+		store_release(&s->flag, 0);
+		t = start_on(2, rings, s);
+		until(strcmp(weft_task_reason(t), "sleep") == 0 || load_acquire(&s->flag)); /* on a slow machine it has woken already */
+		T_EQ(finish(start_on(2, spins, s)), 0);
+		T_EQ(finish(t), 0);
+	}
+	return 0;
+}
+
+static int alarms_main(void *arg)
+{
+	static struct stuck s;
+	weft_tcp_listener *l;
+	weft_tcp *c, *peer;
+	weft_task *t;
+	char buf[1];
+
+	(void)arg;
+	memset(&s, 0, sizeof s);
+	l = listen_at("127.0.0.1:0", s.at);
+	c = dial_to(s.at);
+	peer = accept_from(l);
+	t = start_on(2, waits_for_alarms, &s);
+	T_EQ(weft_tcp_read_until(peer, buf, 1, weft_now() + 2 * MS), WEFT_ETIMEDOUT); /* this worker has something to watch */
+	T_EQ(finish(t), 0);
+	T_EQ(weft_tcp_close(c), 0);
+	T_EQ(weft_tcp_close(peer), 0);
+	T_EQ(weft_tcp_listener_close(l), 0);
+	return 0;
+}
+
+/* The other worker, which only searches, lets the timers of the one that is stuck fire, and runs what they wake, whatever its own loop wants just then. */
+TEST(timers_of_the_stuck)
+{
+	tap_limit(60);
+	T_EQ(run_net_with(alarms_main, NULL, (weft_opts){.workers = 2}), 0);
+}
+
 /* --- everything at random --- */
 
 enum { ACTORS = 16, THREADS = 2, SLOTS = 8, OPS = 3000 };

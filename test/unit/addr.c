@@ -248,20 +248,158 @@ TEST(other_families)
 	T_EQ(weft_addr_port(&a), 0);
 }
 
-/* What a dial tries: localhost and ":port" the own machine's two addresses, anything else just that. */
-TEST(targets)
+/* What is known of a host, as text: "A B", or the code. */
+static const char *known(const char *host, int family, bool any)
 {
-	static const char *const own[] = {"localhost:81", ":81"};
+	static char buf[3 * WEFT_ADDR_TEXT];
 	weft_addr a[2];
+	int n = weft__addr_known(a, host, family, any);
+
+	if (n <= 0) {
+		snprintf(buf, sizeof buf, "%d", n);
+		return buf;
+	}
+	T_LE(n, 2);
+	strcpy(buf, formatted(&a[0]));
+	if (n == 2) {
+		strcat(buf, " ");
+		strcat(buf, formatted(&a[1]));
+	}
+	return buf;
+}
+
+/* Addresses, localhost and no host at all: nobody has to be asked for them. */
+TEST(known_hosts)
+{
+	static const char *const own[] = {"localhost", "LocalHost", "localhost.", "a.localhost", "a.b.LOCALHOST.", "", NULL};
 
 	for (size_t i = 0; i < ARRAY_LEN(own); i++) {
-		T_EQ(weft__addr_targets(a, own[i]), 2);
-		T_STR_EQ(formatted(&a[0]), "127.0.0.1:81");
-		T_STR_EQ(formatted(&a[1]), "[::1]:81");
+		T_STR_EQ(known(own[i], AF_UNSPEC, false), "127.0.0.1:0 [::1]:0");
+		T_STR_EQ(known(own[i], AF_INET, false), "127.0.0.1:0");
+		T_STR_EQ(known(own[i], AF_INET6, false), "[::1]:0");
 	}
-	T_EQ(weft__addr_targets(a, "192.0.2.1:81"), 1);
-	T_STR_EQ(formatted(&a[0]), "192.0.2.1:81");
-	T_EQ(weft__addr_targets(a, "[::1]:81"), 1);
-	T_EQ(weft__addr_targets(a, "localhost"), WEFT_EINVAL);
-	T_EQ(weft__addr_targets(a, "localhostess:81"), WEFT_EAI_NONAME);
+	T_STR_EQ(known("", AF_UNSPEC, true), "[::]:0 0.0.0.0:0");
+	T_STR_EQ(known(NULL, AF_INET, true), "0.0.0.0:0");
+	T_STR_EQ(known("", AF_INET6, true), "[::]:0");
+	T_STR_EQ(known("localhost", AF_INET, true), "127.0.0.1:0");
+	T_STR_EQ(known("192.0.2.1", AF_UNSPEC, false), "192.0.2.1:0");
+	T_STR_EQ(known("192.0.2.1", AF_INET, true), "192.0.2.1:0");
+	T_STR_EQ(known("2001:db8::1", AF_UNSPEC, false), "[2001:db8::1]:0");
+	T_STR_EQ(known("2001:db8::1", AF_INET6, true), "[2001:db8::1]:0");
+	T_STR_EQ(known("fe80::1%123456", AF_UNSPEC, false), "[fe80::1%123456]:0");
+	T_EQ(weft__addr_known(&(weft_addr){.sa.sa_family = 0}, "192.0.2.1", AF_INET6, false), WEFT_EAI_NODATA);
+	T_EQ(weft__addr_known(&(weft_addr){.sa.sa_family = 0}, "::1", AF_INET, false), WEFT_EAI_NODATA);
+}
+
+/* What could be asked for, and what nobody could have: too long, empty labels, numbers that are no address, odd bytes, and what does not exist by decree. */
+TEST(known_names)
+{
+	static const char *const names[] = {
+		"a",
+		"example.com",
+		"example.com.",
+		"localhosts",
+		"notlocalhost",
+		"localhost.example.com",
+		"xn--bcher-kva.example",
+		"b\303\274cher.example",
+		"_srv.example",
+		"1.2.3.4.example",
+		"a1",
+		"1a",
+		"0x",
+		"invalid.com",
+		"-a",
+	};
+	static const char *const none[] = {
+		".",
+		"..",
+		"a..b",
+		".a",
+		"a..",
+		"1",
+		"127.1",
+		"1.2.3",
+		"1.2.3.4.5",
+		"256.1.1.1",
+		"1.2.3.04x.5",
+		"0x7f000001",
+		"0x7f.1",
+		"1.2.3.4.",
+		"a.1",
+		"a.0xF",
+		"a b",
+		" a",
+		"a\t",
+		"a\n",
+		"a%b",
+		"a/b",
+		"a\\b",
+		"[a]",
+		"a]",
+		"a\177",
+		"invalid",
+		"a.invalid",
+		"A.INVALID.",
+		"::1%",
+		"fe80::1%nosuchif",
+		"[::1]",
+		":",
+		"1:2",
+	};
+	char text[300], label[80];
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		tap_note("%s", names[i]);
+		T_EQ(weft__addr_known(&(weft_addr){.sa.sa_family = 0}, names[i], AF_UNSPEC, false), 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+		tap_note("%s", none[i]);
+		T_STR_EQ(known(none[i], AF_UNSPEC, false), "-3008");
+	}
+	for (size_t n = 1; n < sizeof label; n++) {
+		memset(label, 'a', n);
+		label[n] = '\0';
+		T_STR_EQ(known(label, AF_UNSPEC, false), n <= 63 ? "0" : "-3008");
+	}
+	for (size_t n = 1; n < sizeof text; n++) {
+		for (size_t i = 0; i < n; i++)
+			text[i] = i % 2 && i != n - 1 ? '.' : 'a';
+		text[n] = '\0';
+		if (n % 2)
+			T_STR_EQ(known(text, AF_UNSPEC, false), n <= 253 ? "0" : "-3008");
+	}
+}
+
+/* Where a text is cut in two. */
+TEST(split)
+{
+	static const struct {
+		const char *text, *host, *port;
+		bool brackets;
+	} good[] = {
+		{"a:80", "a", "80", false},         {":80", "", "80", false}, {"[::1]:80", "::1", "80", true},
+		{"a.b:http", "a.b", "http", false}, {"a:", "a", "", false},   {"[x]:80", "x", "80", true},
+	};
+	static const char *const bad[] = {"", "a", "::1:80", "[::1", "[::1]", "a:b:c", "[a:80", "a]:80"};
+	char text[400];
+	struct addr_text t;
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		T_EQ(weft__addr_split(&t, good[i].text), 0);
+		T_STR_EQ(t.host, good[i].host);
+		T_STR_EQ(t.port, good[i].port);
+		T_EQ(t.brackets, good[i].brackets);
+		T_OK(!t.too_long);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		T_EQ(weft__addr_split(&t, bad[i]), WEFT_EINVAL);
+	T_EQ(weft__addr_split(&t, NULL), WEFT_EINVAL);
+	memset(text, 'a', sizeof text);
+	memcpy(text + 300, ":80", 4);
+	T_EQ(weft__addr_split(&t, text), 0);
+	T_OK(t.too_long);
+	text[0] = '[';
+	text[299] = ']';
+	T_EQ(weft__addr_split(&t, text), WEFT_EINVAL);
 }

@@ -9,6 +9,12 @@
 #include "rt.h"
 
 #include "base/rand.h"
+#include "weft/bcast.h"
+#include "weft/watch.h"
+#include "weft/group.h"
+#include "weft/gen.h"
+#include "weft/future.h"
+#include "weft/waker.h"
 #include <pthread.h>
 
 enum { STICKS = -1 }; /* give: not an exchange between two; whoever comes finds it */
@@ -18,7 +24,19 @@ struct world {
 	weft_chan *c, *d;
 	weft_mutex m;
 	weft_wg g;
-	weft_task *helper; /* holds the mutex, or waits on the other side, or is joined */
+	weft_waker *waker;
+	weft_promise *p[2];
+	weft_future *f[2];
+	weft_ctx *ctx;
+	weft_watch *watch;
+	uint64_t seen;
+	weft_bcast *bcast;
+	weft_bsub *bsub;
+	bool told;
+	weft_group crew;
+	weft_gen *gen;
+	ATOMIC(weft_task *) giver; /* the generator's task */
+	weft_task *helper;         /* holds the mutex, or waits on the other side, or is joined */
 	weft_task *caller;
 	ATOMIC(int) gate; /* the caller may make its call */
 	ATOMIC(int) fire; /* the race may begin */
@@ -27,6 +45,16 @@ struct world {
 	ATOMIC(int) release; /* the helper may go on */
 	bool joined;
 	int got;
+	/* blocking_sync.h */
+	weft_rmutex rm;
+	weft_rwlock rw;
+	weft_cond cond;
+	weft_sema s;
+	weft_latch l;
+	weft_barrier b;
+	weft_once o;
+	weft_event e;
+	int flag;
 };
 
 struct op {
@@ -298,6 +326,156 @@ static void end_wg(struct world *w)
 	give_wg(w);
 }
 
+/* --- group --- */
+
+static int child(void *arg)
+{
+	struct world *w = arg;
+
+	until(load_acquire(&w->release));
+	return 0;
+}
+
+static void make_group(struct world *w)
+{
+	T_EQ(weft_group_init(&w->crew, &(weft_group_opts){.max = 1}), 0);
+	T_EQ(weft_group_go(&w->crew, child, w), 0);
+}
+
+static int call_group(struct world *w, int64_t deadline)
+{
+	return weft_group_wait_until(&w->crew, deadline);
+}
+
+static int call_group_room(struct world *w, int64_t deadline)
+{
+	return weft_group_go_until(&w->crew, child, w, deadline);
+}
+
+static void ready_group(struct world *w)
+{
+	give_release(w);
+	T_EQ(weft_group_wait(&w->crew), 0);
+}
+
+static void end_group(struct world *w)
+{
+	give_release(w);
+	T_EQ(weft_group_close(&w->crew), 0);
+}
+
+/* --- future --- */
+
+static void make_futures(struct world *w)
+{
+	for (int i = 0; i < 2; i++)
+		T_EQ(weft_promise_make(sizeof(int), &w->p[i], &w->f[i]), 0);
+}
+
+static int future_got(struct world *w, int rc)
+{
+	T_EQ(w->got, rc == 0 ? 42 : -1);
+	return rc;
+}
+
+static int call_future(struct world *w, int64_t deadline)
+{
+	w->got = -1;
+	return future_got(w, weft_future_await_until(w->f[0], &w->got, deadline));
+}
+
+static int call_future_select(struct world *w, int64_t deadline)
+{
+	weft_case cases[] = {WEFT_FUTURE(w->f[0], &w->got), WEFT_FUTURE(w->f[1], NULL), WEFT_PROMISE(w->p[1])};
+	int rc;
+
+	w->got = -1;
+	rc = weft_chan_select_until(cases, 3, deadline);
+	if (rc == 0)
+		T_EQ(cases[0].status, 0);
+	return future_got(w, rc);
+}
+
+static int call_future_all(struct world *w, int64_t deadline)
+{
+	weft_future *fs[] = {w->f[0], w->f[1]};
+	int got[2] = {-1, -1}, rc = weft_future_all_until(fs, 2, got, 0, deadline);
+
+	T_EQ(got[0], got[1]);
+	w->got = got[0];
+	return future_got(w, rc);
+}
+
+static int call_future_race(struct world *w, int64_t deadline)
+{
+	weft_future *fs[] = {w->f[0], w->f[1], w->f[0]};
+
+	w->got = -1;
+	return future_got(w, weft_future_race_until(fs, 3, &w->got, WEFT_FUTURE_CANCEL_REST, deadline));
+}
+
+static int give_future(struct world *w)
+{
+	int v = 42, rc = weft_promise_resolve(w->p[0], &v);
+
+	T_OK(rc == 0 || rc == WEFT_EALREADY);
+	return STICKS;
+}
+
+static int give_futures(struct world *w)
+{
+	int v = 42, rc = weft_promise_resolve(w->p[1], &v);
+
+	T_OK(rc == 0 || rc == WEFT_EALREADY);
+	return give_future(w);
+}
+
+static void ready_future(struct world *w)
+{
+	give_future(w);
+}
+
+static void ready_futures(struct world *w)
+{
+	give_futures(w);
+}
+
+static void end_futures(struct world *w)
+{
+	for (int i = 0; i < 2; i++) {
+		weft_promise_free(w->p[i]);
+		weft_future_free(w->f[i]);
+	}
+}
+
+/* --- waker --- */
+
+static void make_waker(struct world *w)
+{
+	T_EQ(weft_waker_make(&w->waker), 0);
+}
+
+static int call_waker(struct world *w, int64_t deadline)
+{
+	return weft_waker_wait_until(w->waker, deadline);
+}
+
+static int give_waker(struct world *w)
+{
+	weft_waker_wake(w->waker);
+	return STICKS;
+}
+
+static void ready_waker(struct world *w)
+{
+	give_waker(w);
+}
+
+static void end_waker(struct world *w)
+{
+	weft_waker_free(w->waker);
+}
+
 /* --- join --- */
 
 static int joined(void *arg)
@@ -374,7 +552,190 @@ static void end_park(struct world *w)
 	(void)w;
 }
 
+#include "blocking_sync.h"
+/* --- generator: of what comes through d --- */
+
+static int fed(void *arg)
+{
+	struct world *w = arg;
+	int v;
+
+	store_release(&w->giver, weft_task_self());
+	while (weft_chan_recv(w->d, &v) == 0 && weft_gen_yield(&v) == 0)
+		;
+	return 0;
+}
+
+static void make_gen(struct world *w)
+{
+	w->d = weft_chan_make(sizeof(int), 4);
+	T_EQ(weft_gen_make(&w->gen, sizeof(int), fed, w), 0);
+}
+
+static int call_gen(struct world *w, int64_t deadline)
+{
+	w->got = -1;
+	return weft_gen_next_until(w->gen, &w->got, deadline);
+}
+
+static int give_gen(struct world *w)
+{
+	int v = 42;
+
+	(void)weft_chan_trysend(w->d, &v);
+	return STICKS;
+}
+
+static bool feeds(struct world *w)
+{
+	weft_task *t = load_acquire(&w->giver);
+
+	return t && strcmp(weft_task_reason(t), "chan receive") == 0;
+}
+
+/* It has been asked, and has a value. */
+static void ready_gen(struct world *w)
+{
+	while (!feeds(w)) {
+		T_EQ(weft_gen_next_until(w->gen, NULL, WEFT_NOW), WEFT_EAGAIN);
+		let_run();
+	}
+	give_gen(w);
+	until_reason(load_acquire(&w->giver), "yield");
+}
+
+static int taken_gen(struct world *w)
+{
+	return weft_gen_next_until(w->gen, NULL, WEFT_NOW) == WEFT_EAGAIN;
+}
+
+static void end_gen(struct world *w)
+{
+	weft_gen_free(w->gen);
+	weft_chan_free(w->d);
+}
+
 /* --- the table --- */
+
+/* --- contexts --- */
+
+static void make_ctx(struct world *w)
+{
+	w->ctx = weft_ctx_make(weft_ctx_self());
+}
+
+static int call_ctx(struct world *w, int64_t deadline)
+{
+	return weft_ctx_wait_until(w->ctx, deadline);
+}
+
+static int call_select_ctx(struct world *w, int64_t deadline)
+{
+	weft_case done = WEFT_DONE(w->ctx, &w->got);
+
+	return weft_chan_select_until(&done, 1, deadline);
+}
+
+static void ready_ctx(struct world *w)
+{
+	T_EQ(weft_ctx_cancel(w->ctx, WEFT_REASON_CANCELED), 0);
+}
+
+static int give_ctx(struct world *w)
+{
+	(void)weft_ctx_cancel(w->ctx, WEFT_REASON_CANCELED);
+	return STICKS;
+}
+
+static void end_ctx(struct world *w)
+{
+	weft_ctx_free(w->ctx);
+}
+
+/* --- what changes, and what is told to all --- */
+
+static void make_watch(struct world *w)
+{
+	int v = 0;
+
+	w->watch = weft_watch_make(sizeof v, &v);
+	w->seen = weft_watch_get(w->watch, NULL);
+}
+
+static int call_watch(struct world *w, int64_t deadline)
+{
+	uint64_t seen = w->seen;
+	int rc;
+
+	w->got = -1;
+	rc = weft_watch_changed_until(w->watch, &w->seen, &w->got, deadline);
+	T_EQ(w->got, rc ? -1 : 42);
+	T_EQ(w->seen, seen + !rc);
+	return rc;
+}
+
+static int give_watch(struct world *w)
+{
+	int v = 42;
+
+	if (weft_watch_get(w->watch, NULL) == 1)
+		T_EQ(weft_watch_set(w->watch, &v), 0);
+	return STICKS;
+}
+
+static void ready_watch(struct world *w)
+{
+	give_watch(w);
+}
+
+static void end_watch(struct world *w)
+{
+	weft_watch_free(w->watch);
+}
+
+static void make_bcast(struct world *w)
+{
+	w->bcast = weft_bcast_make(sizeof(int), 4);
+	w->bsub = weft_bcast_sub(w->bcast);
+	w->told = false;
+}
+
+static int call_bcast(struct world *w, int64_t deadline)
+{
+	int rc;
+
+	w->got = -1;
+	rc = weft_bsub_recv_until(w->bsub, &w->got, deadline);
+	T_EQ(w->got, rc ? -1 : 42);
+	return rc;
+}
+
+static int give_bcast(struct world *w)
+{
+	int v = 42;
+
+	if (!w->told)
+		T_EQ(weft_bcast_send(w->bcast, &v), 0);
+	w->told = true;
+	return STICKS;
+}
+
+static void ready_bcast(struct world *w)
+{
+	give_bcast(w);
+}
+
+/* Did somebody receive the one element? */
+static int taken_bcast(struct world *w)
+{
+	return weft_bsub_recv_until(w->bsub, NULL, WEFT_NOW) == WEFT_EAGAIN;
+}
+
+static void end_bcast(struct world *w)
+{
+	weft_bsub_free(w->bsub);
+	weft_bcast_free(w->bcast);
+}
 
 static const struct op ops[] = {
 	{"recv, rendezvous", "chan receive", make_rendezvous, call_recv, ready_sender, give_element, taken_helper, end_chans, false},
@@ -388,8 +749,21 @@ static const struct op ops[] = {
 	{"select of 100", "select", make_rendezvous, call_select_many, ready_sender, give_element, taken_helper, end_chans, false},
 	{"mutex", "mutex", make_mutex, call_mutex, ready_mutex, give_release, taken_sticks, end_mutex, false},
 	{"wait group", "wait group", make_wg, call_wg, ready_wg, give_wg, taken_sticks, end_wg, false},
+	{"group", "group", make_group, call_group, ready_group, give_release, taken_sticks, end_group, false},
+	{"group room", "group room", make_group, call_group_room, ready_group, give_release, taken_sticks, end_group, false},
+	{"future", "future", make_futures, call_future, ready_future, give_future, taken_sticks, end_futures, false},
+	{"future, select", "select", make_futures, call_future_select, ready_future, give_future, taken_sticks, end_futures, false},
+	{"future, all", "future", make_futures, call_future_all, ready_futures, give_futures, taken_sticks, end_futures, false},
+	{"future, race", "future", make_futures, call_future_race, ready_future, give_future, taken_sticks, end_futures, false},
+	{"waker", "io", make_waker, call_waker, ready_waker, give_waker, taken_sticks, end_waker, true}, /* a worker must hear of it */
 	{"join", "join", make_join, call_join, ready_join, give_release, taken_join, end_join, false},
+	SYNC_ROWS,
+	{"generator", "generator", make_gen, call_gen, ready_gen, give_gen, taken_gen, end_gen, false},
 	{"park", "park", make_park, call_park, ready_park, give_park, taken_sticks, end_park, true},
+	{"watch", "watch", make_watch, call_watch, ready_watch, give_watch, taken_sticks, end_watch, false},
+	{"broadcast", "broadcast", make_bcast, call_bcast, ready_bcast, give_bcast, taken_bcast, end_bcast, false},
+	{"context", "context", make_ctx, call_ctx, ready_ctx, give_ctx, taken_sticks, end_ctx, false},
+	{"select done", "select", make_ctx, call_select_ctx, ready_ctx, give_ctx, taken_sticks, end_ctx, false},
 };
 
 static void world_make(struct world *w, const struct op *op)
@@ -710,6 +1084,7 @@ QUESTION(woken_or_late)
 struct foreign {
 	struct world *w;
 	int rc;
+	ATOMIC(bool) returned;
 };
 
 static void *foreign_caller(void *arg)
@@ -718,6 +1093,7 @@ static void *foreign_caller(void *arg)
 
 	f->rc = f->w->op->call(f->w, f->w->deadline);
 	f->w->returned_at = weft_now();
+	store_release(&f->returned, true); /* pairs with load_acquire in foreign_threads */
 	return NULL;
 }
 
@@ -731,7 +1107,7 @@ static void foreign_threads(const struct op *op)
 	for (size_t i = 0; i < ARRAY_LEN(ins); i++) {
 		for (int ready = 0; ready < 2; ready++) {
 			struct world w;
-			struct foreign f = {.w = &w, .rc = 1};
+			struct foreign f = {.w = &w, .rc = 1, .returned = false};
 			pthread_t th;
 
 			world_make(&w, op);
@@ -748,6 +1124,7 @@ static void foreign_threads(const struct op *op)
 					let_run();
 				} while (!given);
 			}
+			until(load_acquire(&f.returned)); /* pairs with store_release; what it waits for may be a task's to do */
 			pthread_join(th, NULL);
 			if (ready || ins[i] == WEFT_FOREVER)
 				T_EQ(f.rc, 0);

@@ -65,6 +65,7 @@ static int sizes(void *arg)
 			unsigned char *out = malloc(elems[e] + 16);
 			weft_task *t = start(size_sender, c);
 
+			T_EQ(weft_chan_elem(c), elems[e]);
 			for (int i = 0; i < 4; i++) {
 				memset(out, 0x5a, elems[e] + 16);
 				T_EQ(weft_chan_recv(c, out), 0);
@@ -94,13 +95,14 @@ TEST_WORKERS(element_sizes)
 TEST(impossible_channels)
 {
 	T_EQ(weft_chan_make(65536, 1), NULL);
-	T_EQ(weft_chan_make(8, SIZE_MAX), NULL);
+	T_EQ(weft_chan_make(8, SIZE_MAX - 1), NULL);
 	T_EQ(weft_chan_make(8, SIZE_MAX / 8), NULL);
 	T_EQ(weft_chan_make(65535, SIZE_MAX / 65535), NULL);
 	T_EQ(weft_chan_make(1, SIZE_MAX - 100), NULL);
 	weft_chan_free(NULL);
 	T_EQ(weft_chan_len(NULL), 0);
 	T_EQ(weft_chan_cap(NULL), 0);
+	T_EQ(weft_chan_elem(NULL), 0);
 	T_EQ(weft_chan_close(NULL), WEFT_EINVAL);
 }
 
@@ -621,7 +623,7 @@ struct twins {
 static int twin(void *arg)
 {
 	struct twins *t = arg;
-	weft_case cases[] = {WEFT_RECV(t->a, NULL), WEFT_OTHERWISE()};
+	weft_case cases[] = {WEFT_RECV(t->a, NULL), WEFT_DEFAULT()};
 
 	if (weft_chan_select(cases, 2) == 0)
 		return 1;
@@ -707,7 +709,7 @@ static int free_waited_main(void *arg)
 }
 
 /* Freeing a channel that a task waits on is a fatal error that says so. */
-TEST_DIES(free_while_waited_upon, "a channel was freed while task")
+TEST_DIES(free_while_waited_upon, "weft_chan_free: task")
 {
 	weft_run(free_waited_main, NULL, NULL);
 }

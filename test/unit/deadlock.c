@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 #include <weft.h>
 
@@ -113,6 +115,30 @@ TEST_WORKERS(receive_from_a_channel_that_nobody_sends_to)
 	DEADLOCKS(recv_main, ", main, recv_main: parked, chan receive", "recv_main+");
 }
 
+static int held_main(void *arg)
+{
+	void *slot;
+
+	(void)arg;
+	T_EQ(chan_open(&channels[nchannels++], &(chan_opts){.elem = sizeof(int), .cap = 1, .name = "slots"}), 0);
+	T_EQ(chan_reserve(channels[0], &slot), 0);
+	T_EQ(chan_send(channels[0], &(int){1}), 0);
+	return 0;
+}
+
+/* The report says which channel it is, and who has the slot that the task waits for. */
+TEST(reserved_and_forgotten)
+{
+	char *text;
+
+	hear();
+	tap_leaky();
+	T_EQ(weft_run(held_main, NULL, NULL), WEFT_EDEADLK);
+	text = heard_text();
+	T_STR_HAS(text, "waits to send to \"slots\" (4 bytes, cap 1, 0 in it), reserved by task 1\n");
+	free(text);
+}
+
 TEST_WORKERS(deadlock_after_a_deadlock_is_noticed_again)
 {
 	DEADLOCKS(recv_main, "recv_main+");
@@ -181,7 +207,86 @@ static int mutex_main(void *arg)
 
 TEST_WORKERS(two_tasks_that_lock_in_opposite_order)
 {
-	DEADLOCKS(mutex_main, "all 2 tasks", " lock_both: parked, mutex", ", main, mutex_main: parked, mutex", "lock_both+");
+	DEADLOCKS(mutex_main, "all 2 tasks", " lock_both: parked, mutex 0x", ", main, mutex_main: parked, mutex 0x", "lock_both+",
+		  ", held by task ", " (lock_both)", " (main)");
+}
+
+/* Each of three waits for what the next holds: main for the recursive mutex, its task for what main reads, that one's for what main has begun. */
+static weft_rmutex rm;
+static weft_rwlock rw;
+static weft_once begun;
+
+static void never(void *arg)
+{
+	(void)arg;
+}
+
+static int waits_for_writer(void *arg)
+{
+	(void)arg;
+	T_EQ(weft_rmutex_lock(&rm), 0);
+	add_acq_rel(&flag, 1);
+	weft_rwlock_rdlock(&rw);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int waits_for_once(void *arg)
+{
+	(void)arg;
+	T_EQ(weft_task_name("writer"), 0);
+	T_EQ(weft_rwlock_wrlock(&rw), 0);
+	add_acq_rel(&flag, 1);
+	weft_once_do(&begun, never, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static void begins(void *arg)
+{
+	(void)arg;
+	T_EQ(go_opts(NULL, waits_for_once, NULL, NULL), 0);
+	while (load_acquire(&flag) < 1)
+		task_yield();
+	T_EQ(go_opts(NULL, waits_for_writer, NULL, NULL), 0);
+	while (load_acquire(&flag) < 2)
+		task_yield();
+	weft_rmutex_lock(&rm);
+	NO_TAIL_CALL();
+}
+
+static int owners_main(void *arg)
+{
+	(void)arg;
+	weft_once_do(&begun, begins, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+/* The report says who holds what each waits for. */
+TEST_WORKERS(three_tasks_that_wait_for_what_the_next_holds)
+{
+	char text[3][128];
+
+	snprintf(text[0], sizeof text[0], "parked, mutex %p, held by task ", (void *)&rm);
+	snprintf(text[1], sizeof text[1], "parked, read lock %p, held by task ", (void *)&rw);
+	snprintf(text[2], sizeof text[2], "parked, once %p, held by task ", (void *)&begun);
+	DEADLOCKS(owners_main, "all 3 tasks", text[0], text[1], text[2], " (waits_for_writer)", " (writer)", " (main)");
+}
+
+static int readers_main(void *arg)
+{
+	(void)arg;
+	T_EQ(weft_rwlock_rdlock(&rw), 0);
+	weft_rwlock_wrlock(&rw);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+/* Of readers only that there are some is known. */
+TEST_WORKERS(reader_that_waits_to_write)
+{
+	DEADLOCKS(readers_main, "parked, write lock 0x");
 }
 
 static weft_task *joins[2];
@@ -238,6 +343,29 @@ static int select_main(void *arg)
 TEST_WORKERS(select_without_cases)
 {
 	DEADLOCKS(select_main, "select_main: parked, select");
+}
+
+static int parks_for_good(void *arg)
+{
+	(void)arg;
+	return weft_task_park();
+}
+
+static int select_exit_main(void *arg)
+{
+	task *t;
+
+	(void)arg;
+	T_EQ(go_opts(&t, parks_for_good, NULL, NULL), 0);
+	chan_case k[] = {CASE_EXIT(t, NULL), CASE_RECV(channel(0), NULL)};
+	chan_select(k, 2);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+TEST_WORKERS(select_of_what_only_tasks_can_do)
+{
+	DEADLOCKS(select_exit_main, "all 2 tasks", "select_exit_main: parked, select", "parks_for_good: parked, park");
 }
 
 static int park_main(void *arg)
@@ -366,6 +494,25 @@ TEST_WORKERS(pending_timer_is_no_deadlock)
 	goes_well(timer_main);
 }
 
+static int select_fd_main(void *arg)
+{
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	chan_case k[] = {CASE_RECV(channel(0), NULL), CASE_FD(fd, IO_R)};
+
+	(void)arg;
+	T_GE(fd, 0);
+	T_EQ(timerfd_settime(fd, 0, &(struct itimerspec){.it_value.tv_nsec = 60000000}, NULL), 0);
+	T_EQ(chan_select(k, 2), 1);
+	T_EQ(io_forget(fd), 0);
+	close(fd);
+	return 0;
+}
+
+TEST_WORKERS(select_with_a_descriptor_is_no_deadlock)
+{
+	goes_well(select_fd_main);
+}
+
 static void late(chan *c)
 {
 	int x = 1;
@@ -392,9 +539,12 @@ TEST_WORKERS(task_that_sleeps_is_hope_for_the_others)
 
 static void *sends_later(void *arg)
 {
+	struct stat st;
 	int x = 7;
 
-	usleep(300000);
+	while (fstat(heard, &st) == 0 && st.st_size == 0)
+		usleep(10000); /* outside weft, until it is said */
+	usleep(300000);        /* so that it could be said again */
 	T_EQ(chan_send(arg, &x), 0);
 	return NULL;
 }

@@ -8,6 +8,7 @@
 #include "base/compiler.h"
 #include "core/guard.h"
 #include "debug/peek.h"
+#include "dumped.h"
 #include "tap.h"
 #include <fcntl.h>
 #include <pthread.h>
@@ -20,68 +21,8 @@
 #include <weft.h>
 
 static ATOMIC(int) stop, ready;
-static volatile int zero;                   /* so that the compiler knows no values */
-#define NO_TAIL_CALL() __asm__ volatile("") /* after a call: the caller's frame must be there to be seen */
+static volatile int zero; /* so that the compiler knows no values */
 static chan *c;
-
-/* --- reading what was written --- */
-
-static char *text_of(int fd)
-{
-	off_t n = lseek(fd, 0, SEEK_END);
-	char *text = malloc((size_t)n + 1);
-
-	T_OK(text && pread(fd, text, (size_t)n, 0) == n);
-	text[n] = 0;
-	return text;
-}
-
-static int sheet(void)
-{
-	int fd = memfd_create("dump", 0);
-
-	T_OK(fd >= 0);
-	return fd;
-}
-
-static char *dumped(void)
-{
-	int fd = sheet();
-	char *text;
-
-	T_EQ(weft_dump(fd), 0);
-	text = text_of(fd);
-	close(fd);
-	return text;
-}
-
-/* The lines about the task whose head contains `who`: its head and its frames. Static buffer. */
-static const char *part_of(const char *text, const char *who)
-{
-	static char part[16384];
-	const char *line = strstr(text, who), *end;
-
-	if (!line) {
-		tap_note("%s", text);
-		T_FAIL("no task with \"%s\"", who);
-	}
-	while (line > text && line[-1] != '\n')
-		line--;
-	end = strchr(line, '\n');
-	while (end && strncmp(end + 1, "    ", 4) == 0)
-		end = strchr(end + 1, '\n');
-	snprintf(part, sizeof part, "%.*s", end ? (int)(end - line) : (int)strlen(line), line);
-	return part;
-}
-
-static int count_of(const char *text, const char *what)
-{
-	int n = 0;
-
-	for (; (text = strstr(text, what)); text += strlen(what))
-		n++;
-	return n;
-}
 
 static void run(int (*fn)(void *))
 {

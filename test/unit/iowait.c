@@ -234,6 +234,36 @@ TEST_WORKERS(ends_and_errors)
 	run_net(ends_main, NULL);
 }
 
+static int urgent_main(void *arg)
+{
+	weft_tcp_listener *l = listen_at("127.0.0.1:0", NULL);
+	int raw = raw_dial(l);
+	weft_tcp *c = accept_from(l);
+	weft_case cases[] = {WEFT_FD(raw, R)};
+	weft_stat before, after;
+
+	(void)arg;
+	T_EQ(send(number_of(c), "!", 1, MSG_OOB), 1);
+	until(holds(raw, POLLPRI));
+	T_EQ(weft_stats(&before), 0);
+	T_EQ(weft_io_wait_until(raw, R, weft_in(20 * WEFT_MS)), WEFT_ETIMEDOUT);
+	T_EQ(weft_chan_select_until(cases, 1, weft_in(20 * WEFT_MS)), WEFT_ETIMEDOUT);
+	T_EQ(weft_stats(&after), 0);
+	T_LT(after.switches - before.switches, 100);
+	write_all(c, "x", 1);
+	T_EQ(weft_io_wait(raw, R), R);
+	drop(raw);
+	T_EQ(weft_tcp_close(c), 0);
+	T_EQ(weft_tcp_listener_close(l), 0);
+	return 0;
+}
+
+/* Urgent data is nothing to be read: who waits sleeps on. */
+TEST_WORKERS(urgent_data)
+{
+	run_net(urgent_main, NULL);
+}
+
 static int refused_main(void *arg)
 {
 	char name[] = "/tmp/weft-iowait-XXXXXX";
@@ -839,4 +869,63 @@ TEST_WORKERS(left_when_forgotten)
 	drop_both(p);
 	T_EQ(weft__fd_count(), records);
 	nothing_left();
+}
+
+struct half {
+	int s[2];
+	bool write; /* woken by room to write, instead of something to read */
+	struct io w;
+};
+
+static int half_main(void *arg)
+{
+	struct half *h = arg;
+	weft_task *t;
+
+	fill_up(h->s[0]);
+	t = start_wait(&h->w, h->s[0], RW);
+	if (h->write)
+		empty(h->s[1]);
+	else
+		put(h->s[1]);
+	until(weft_task_stateof(t) != WEFT_TASK_PARKED);
+	if (tap_workers() == 1)
+		T_EQ(weft_task_stateof(t), WEFT_TASK_RUNNABLE); /* and it will not run */
+	weft_task_detach(t);
+	return 0;
+}
+
+static int other_half_main(void *arg)
+{
+	struct half *h = arg;
+	weft_task *t;
+
+	empty(h->s[0]);
+	fill_up(h->s[0]);
+	t = start_wait(&h->w, h->s[0], RW);
+	put(h->s[1]);
+	T_EQ(finish(t), R);
+	take(h->s[0]);
+	t = start_wait(&h->w, h->s[0], RW);
+	empty(h->s[1]);
+	T_EQ(finish(t), W);
+	drop_both(h->s);
+	return 0;
+}
+
+/* Nor does one that was woken by one side while it waited for both, and that never went on: it waits for neither. */
+TEST_WORKERS(left_when_half_woken)
+{
+	size_t records = weft__fd_count();
+
+	for (int i = 0; i < 6; i++) {
+		struct half h = {.write = i % 2};
+
+		make_sockets(h.s);
+		T_EQ(weft_run(half_main, &h, &(weft_opts){.workers = tap_workers()}), 0);
+		weft_trim(); /* the stack that it waited on */
+		T_EQ(weft_run(other_half_main, &h, &(weft_opts){.workers = tap_workers()}), 0);
+		T_EQ(weft__fd_count(), records);
+		nothing_left();
+	}
 }

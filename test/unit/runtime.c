@@ -4,6 +4,8 @@
  */
 #include "rt.h"
 
+#include "core/lot.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -517,6 +519,71 @@ TEST_WORKERS(never_resumed)
 	}
 }
 
+struct heir {
+	weft_mutex m;
+	pthread_t th;
+};
+
+static void *inherits(void *arg)
+{
+	struct heir *h = arg;
+
+	T_EQ(weft_mutex_lock(&h->m), 0);
+	weft_mutex_unlock(&h->m);
+	return NULL;
+}
+
+static int locks_too_late(void *arg)
+{
+	struct heir *h = arg;
+	int rc = weft_mutex_lock(&h->m);
+
+	if (rc == 0) /* in time: another worker was fast */
+		weft_mutex_unlock(&h->m);
+	return rc;
+}
+
+/* How many wait for the mutex. */
+static int waiting(weft_mutex *m)
+{
+	struct lot_bucket *b = lot_bucket(m);
+	int n = 0;
+
+	lock_take_solo(&b->lock, RANK_LOT);
+	for (struct waiter *w = weft__lot_next(b, m, NULL); w; w = weft__lot_next(b, m, w))
+		n++;
+	lock_drop_solo(&b->lock);
+	return n;
+}
+
+static int heir_main(void *arg)
+{
+	struct heir *h = arg;
+	weft_task *t;
+
+	time_fake(); /* nobody waits so long that the mutex is handed to him */
+	T_EQ(weft_mutex_lock(&h->m), 0);
+	for (int i = 0; i < GHOSTS; i++) {
+		t = start(locks_too_late, h);
+		until_parked(t);
+		weft_task_detach(t);
+	}
+	T_EQ(pthread_create(&h->th, NULL, inherits, h), 0);
+	until(waiting(&h->m) == GHOSTS + 1);
+	weft_mutex_unlock(&h->m); /* wakes the first task, and will wake no other until that one has tried */
+	return 5;
+}
+
+/* A task that was to try again for a mutex, and was left behind, is in nobody's way: a thread behind it gets its turn. */
+TEST_WORKERS(never_tried)
+{
+	struct heir h = {.th = 0};
+
+	T_EQ(weft_run(heir_main, &h, &(weft_opts){.workers = tap_workers()}), 5);
+	time_real();
+	T_EQ(pthread_join(h.th, NULL), 0);
+}
+
 /* --- words --- */
 
 /* Every code has a name in words. */
@@ -531,4 +598,6 @@ TEST(codes_in_words)
 		T_OK(weft_strerror(codes[i])[0] != '\0');
 	}
 	T_STR_HAS(weft_strerror(WEFT_ECLOSED), "closed");
+	T_STR_HAS(weft_strerror(WEFT_EPIPE), "receives");
+	T_STR_HAS(weft_strerror(WEFT_ENOBUFS), "limit");
 }

@@ -140,7 +140,7 @@ static int forms_main(void *arg)
 	weft_chan_close(closed);
 	/* default: when nothing is ready, and only then */
 	cases[0] = WEFT_RECV(c, &v);
-	cases[1] = WEFT_OTHERWISE();
+	cases[1] = WEFT_DEFAULT();
 	cases[1].status = 5;
 	T_EQ(weft_chan_select(cases, 2), 1);
 	T_EQ(cases[1].status, 0);
@@ -174,7 +174,7 @@ static int forms_main(void *arg)
 	T_EQ(v, 0);
 	v = 9;
 	cases[0] = WEFT_SEND(closed, &v);
-	cases[1] = WEFT_OTHERWISE();
+	cases[1] = WEFT_DEFAULT();
 	T_EQ(weft_chan_select(cases, 2), 0);
 	T_EQ(cases[0].status, WEFT_ECLOSED);
 	T_EQ(v, 9);
@@ -187,7 +187,7 @@ static int forms_main(void *arg)
 	T_EQ(weft_chan_select_until(NULL, 0, weft_in(WEFT_MS)), WEFT_ETIMEDOUT);
 	T_EQ(weft_chan_select_until(NULL, 0, WEFT_NOW), WEFT_EAGAIN);
 	/* bad */
-	cases[0] = cases[1] = WEFT_OTHERWISE();
+	cases[0] = cases[1] = WEFT_DEFAULT();
 	T_EQ(weft_chan_select(cases, 2), WEFT_EINVAL);
 	T_EQ(weft_chan_select(cases, -1), WEFT_EINVAL);
 	T_EQ(weft_chan_select(cases, 65536), WEFT_EINVAL);
@@ -410,7 +410,7 @@ static int instant_main(void *arg)
 	weft_chan_trysend(s.a, "x");
 	t = start(mover, &s);
 	for (long i = 0; i < n; i++) {
-		weft_case cases[] = {WEFT_RECV(s.a, NULL), WEFT_RECV(s.b, NULL), WEFT_OTHERWISE()};
+		weft_case cases[] = {WEFT_RECV(s.a, NULL), WEFT_RECV(s.b, NULL), WEFT_DEFAULT()};
 		int rc = weft_chan_select(cases, 3);
 
 		T_NE(rc, 2);

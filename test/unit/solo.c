@@ -2,6 +2,8 @@
  *
  * solo.c - when elision is on, when it is not, and that nothing is lost when it ends.
  */
+#include "weft/future.h"
+#include "weft/group.h"
 #include "departure.h"
 
 static int state_in(void *arg)
@@ -144,11 +146,18 @@ struct first_call {
 	weft_timer *timer;
 	weft_mutex m;
 	weft_wg g;
+	weft_promise *p;
+	weft_future *f;
+	weft_ctx *below;
+	weft_ctx_hook *hook;
+	weft_event e;
+	weft_group crew;
+	weft_sema s;
 	int which;
 	ATOMIC(int) done;
 };
 
-enum { FIRST_CALLS = 19 };
+enum { FIRST_CALLS = 27 };
 
 static void nothing(void *arg)
 {
@@ -230,6 +239,34 @@ static void *calls_first(void *arg)
 	case 18:
 		T_EQ(weft_stats(&st), 0);
 		break;
+	case 19:
+		weft_promise_free(k->p);
+		k->p = NULL;
+		break;
+	case 20:
+		weft_future_free(k->f);
+		k->f = NULL;
+		break;
+	case 21:
+		weft_ctx_free(weft_ctx_make(k->ctx));
+		break;
+	case 22:
+		weft_ctx_free(k->below);
+		k->below = NULL;
+		break;
+	case 23:
+		T_EQ(weft_ctx_forget(k->hook), 1);
+		k->hook = NULL;
+		break;
+	case 24:
+		T_OK(!weft_event_isset(&k->e));
+		break;
+	case 25:
+		T_EQ(weft_group_close(&k->crew), 0);
+		break;
+	case 26:
+		weft_sema_release(&k->s, 1);
+		break;
 	default:
 		break;
 	}
@@ -249,6 +286,10 @@ static int first_call_main(void *arg)
 	k->timer = weft_timer_make(WEFT_SEC);
 	T_EQ(weft_go_opts(&k->t, waits_for, quiet, &(weft_task_opts){.ctx = k->ctx}), 0);
 	until_parked(k->t);
+	T_EQ(weft_promise_make(0, &k->p, &k->f), 0);
+	k->below = weft_ctx_make(k->ctx);
+	k->hook = weft_ctx_on_done(k->ctx, nothing, NULL);
+	T_EQ(weft_group_init(&k->crew, NULL), 0);
 	T_EQ(load_relaxed(&weft__solo.state), SOLO_ON);
 	T_EQ(pthread_create(&th, NULL, calls_first, k), 0);
 	until(load_acquire(&k->done));
@@ -256,6 +297,11 @@ static int first_call_main(void *arg)
 	weft_ctx_cancel(k->ctx, WEFT_REASON_CANCELED);
 	finish(k->t);
 	weft_timer_free(k->timer);
+	weft_promise_free(k->p);
+	weft_future_free(k->f);
+	weft_ctx_free(k->below);
+	weft_ctx_forget(k->hook);
+	weft_group_close(&k->crew);
 	weft_ctx_free(k->ctx);
 	weft_chan_free(k->c);
 	weft_chan_free(quiet);

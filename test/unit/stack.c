@@ -564,20 +564,48 @@ TEST(budget_of_mappings_is_kept)
 	check_nothing_left();
 }
 
+/* Room for a slab, and for what is mapped with it. */
+#define SLAB_AT_MOST (2 * STACK_SLAB_SLOTS * (STACK_DEFAULT + STACK_GUARD + STACK_SKEW))
+
 /* Locked memory refuses madvise guards: those slabs get the other kind. */
 TEST(locked_memory_falls_back)
 {
+	void *room;
+
 	if (weft__san)
 		tap_skip("sanitizers take no mlockall");
 	if (weft__guard_kind() != GUARD_MADVISE)
 		tap_skip("guards are by mprotect anyway");
 	if (mlockall(MCL_FUTURE | MCL_ONFAULT))
 		tap_skip("mlockall: %s", strerror(errno));
+	room = mmap(NULL, SLAB_AT_MOST, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (room == MAP_FAILED)
+		tap_skip("so much memory may not be locked: %s", strerror(errno));
+	munmap(room, SLAB_AT_MOST);
 	get_many(5);
 	for (int i = 0; i < 5; i++)
 		check_guard(got[i]);
 	T_EQ(weft__guard_spent(), 5);
 	put_many(5);
+	check_nothing_left();
+}
+
+/* ... also from where on a slab is locked. */
+TEST(partly_locked_memory_falls_back)
+{
+	if (weft__san)
+		tap_skip("sanitizers take no mlock");
+	if (weft__guard_kind() != GUARD_MADVISE)
+		tap_skip("guards are by mprotect anyway");
+	get_many(1);
+	T_EQ(weft__guard_spent(), 0);
+	if (mlock2(got[0]->hi, STACK_DEFAULT + STACK_GUARD, MLOCK_ONFAULT)) /* the next one's place */
+		tap_skip("mlock2: %s", strerror(errno));
+	T_EQ(weft__stack_get(STACK_DEFAULT, &got[1]), 0);
+	T_EQ(weft__guard_spent(), 1);
+	for (int i = 0; i < 2; i++)
+		check_guard(got[i]);
+	put_many(2);
 	check_nothing_left();
 }
 

@@ -4,6 +4,10 @@
  */
 #include "rt.h"
 
+#include "core/lot.h"
+#include <pthread.h>
+#include <stdlib.h>
+
 struct shared {
 	weft_mutex m;
 	weft_wg g;
@@ -303,4 +307,75 @@ TEST_DIES(wait_group_too_high, "the counter of wait group")
 
 	weft_wg_add(&g, INT32_MAX);
 	weft_wg_add(&g, 1);
+}
+
+struct churning {
+	weft_wg g;
+	ATOMIC(int) running;
+};
+
+static void runs_in(struct churning *c)
+{
+	if (load_relaxed(&c->running) == 2) /* a look: the first of the two, sometimes */
+		weft_task_yield();
+	add_relaxed(&c->running, -1); /* ordered by done */
+	weft_wg_done(&c->g);
+}
+
+static int churning_main(void *arg)
+{
+	(void)arg;
+	for (long k = tap_iters(20000); k > 0; k--) {
+		struct churning *c = malloc(sizeof *c);
+
+		*c = (struct churning){.running = 0};
+		for (int round = 0; round < 2; round++) {
+			weft_wg_add(&c->g, 2);
+			add_relaxed(&c->running, 2);
+			T_EQ(weft_go(runs_in, c), 0);
+			T_EQ(weft_go(runs_in, c), 0);
+			(void)weft_wg_wait_until(&c->g, WEFT_NOW); /* leaves its mark */
+			T_EQ(weft_wg_wait(&c->g), 0);
+			T_EQ(load_relaxed(&c->running), 0); /* ordered by the wait */
+		}
+		free(c);
+	}
+	return 0;
+}
+
+/* Those who gave up leave the group marked: whoever reaches 0 then wakes nobody of the next round, nor at that address of another group. */
+TEST_WORKERS(rounds_after_a_look)
+{
+	run(churning_main, NULL);
+}
+
+static void *is_last(void *arg)
+{
+	weft_wg_done(arg);
+	return NULL;
+}
+
+static int last_main(void *arg)
+{
+	weft_wg g = {0};
+	struct lot_bucket *b = lot_bucket(&g);
+	pthread_t thread;
+
+	(void)arg;
+	weft_wg_add(&g, 1);
+	T_EQ(weft_wg_wait_until(&g, WEFT_NOW), WEFT_EAGAIN); /* leaves its mark */
+	lock_take(&b->lock, RANK_LOT);
+	T_EQ(pthread_create(&thread, NULL, is_last, &g), 0);
+	while (load_relaxed(&b->lock.word) != LOCK_WAITED) /* until it is about to wake somebody */
+		sched_yield();
+	T_EQ(g.weft__state >> 32, 1); /* and the counter is not 0 before: else another round might begin, and be taken for this one */
+	lock_drop(&b->lock);
+	T_EQ(pthread_join(thread, NULL), 0);
+	T_EQ(g.weft__state, 0);
+	return 0;
+}
+
+TEST(zero_and_the_wake_are_one_step)
+{
+	T_EQ(weft_run(last_main, NULL, &(weft_opts){.workers = 2}), 0);
 }

@@ -347,6 +347,11 @@ static int limit_main(void *arg)
 	weft_task *t[16], *more = NULL;
 
 	for (int round = 0; round < 20; round++) {
+		weft_timer *timer = weft_timer_after(3600 * WEFT_SEC, free, NULL); /* it takes a place, and gives it back */
+
+		T_NE(timer, NULL);
+		T_EQ(weft_timer_stop(timer), 1);
+		weft_timer_free(timer);
 		for (int i = 0; i < limit - 1; i++) /* the main task is one */
 			T_EQ(weft_go_opts(&t[i], spins_until, &flag, NULL), 0);
 		T_EQ(weft_go_opts(&more, spins_until, &flag, NULL), WEFT_EAGAIN);
@@ -471,7 +476,8 @@ static int parks_and_sets(void *arg)
 
 static int now_main(void *arg)
 {
-	weft_task *t;
+	weft_task *t, *queued;
+	int late = 0;
 
 	(void)arg;
 	for (int i = 0; i < 200; i++) {
@@ -485,14 +491,19 @@ static int now_main(void *arg)
 		finish(t);
 		T_EQ(ran, 1);
 		ran = 0;
+		queued = start(sets, &late);
 		T_EQ(weft_go_opts(&t, parks_and_sets, &ran, &(weft_task_opts){.now = true, .stack = 32 << 10}), 0);
+		if (weft__rt->n == 1)
+			T_EQ(ran + late, 0);
 		finish(t);
 		T_EQ(ran, 1);
+		finish(queued);
+		late = 0;
 	}
 	return 0;
 }
 
-/* A task started with .now has begun to run when go_opts returns; with one worker, it has run as far as its first wait. */
+/* A task started with .now has begun to run when go_opts returns; with one worker, it has run as far as its first wait, and those queued before have not. */
 TEST_WORKERS(run_at_once)
 {
 	run(now_main, NULL);
@@ -820,6 +831,179 @@ static int inbox_fair_main(void *arg)
 		finish(t[i]);
 	pthread_join(th, NULL);
 	return 0;
+}
+
+static int joins_twice(void *arg)
+{
+	weft_task *t = start(returns, arg);
+
+	finish(t);
+	return weft_task_join(t, NULL);
+}
+
+/* A handle that was given back is not waited upon for ever. (One worker: elsewhere the record may be in use for a moment yet, and that is not noticed.) */
+TEST_DIES(join_twice, "weft_task_join: the handle")
+{
+	run_with(joins_twice, NULL, (weft_opts){.workers = 1});
+}
+
+static int detaches_twice(void *arg)
+{
+	weft_task *t = start(returns, arg);
+
+	finish(t);
+	weft_task_detach(t);
+	return 0;
+}
+
+TEST_DIES(detach_after_join, "weft_task_detach: the handle")
+{
+	run_with(detaches_twice, NULL, (weft_opts){.workers = 1});
+}
+
+struct quiet {
+	weft_chan *a, *b;
+	ATOMIC(int) answered;
+};
+
+static int answers_flag(void *arg)
+{
+	struct quiet *q = arg;
+	char x = 0;
+
+	while (weft_chan_recv(q->a, &x) == 0) {
+		if (x == '!')
+			store_release(&q->answered, 1);
+		else
+			T_EQ(weft_chan_send(q->b, &x), 0);
+	}
+	return 0;
+}
+
+static int quiet_main(void *arg)
+{
+	struct quiet q = {.a = weft_chan_make(1, 0), .b = weft_chan_make(1, 0)};
+	weft_task *t = start(answers_flag, &q);
+	long n = tap_iters(30);
+
+	(void)arg;
+	until_parked(t);
+	for (long i = 0; i < n; i++) {
+		char x = '?';
+
+		for (int k = 0; k < 20000; k++) { /* so long that their worker is left in peace */
+			T_EQ(weft_chan_send(q.a, &x), 0);
+			T_EQ(weft_chan_recv(q.b, &x), 0);
+		}
+		store_relaxed(&q.answered, 0);
+		T_EQ(weft_chan_send(q.a, "!"), 0); /* woken into the slot of a worker that does not move from here on */
+		while (!load_acquire(&q.answered))
+			cpu_relax();
+	}
+	weft_chan_close(q.a);
+	finish(t);
+	weft_chan_free(q.a);
+	weft_chan_free(q.b);
+	return 0;
+}
+
+/* Two that wake each other are left in peace; when one of them stops moving, the other is helped. */
+TEST_WORKERS(quiet_slot_is_helped)
+{
+	if (tap_workers() == 1)
+		tap_skip("needs another worker");
+	run(quiet_main, NULL);
+}
+
+/* As a watcher says it of the caller's worker: left in peace for so many schedules. */
+static struct worker *in_peace(uint32_t schedules)
+{
+	struct worker *w = weft__worker();
+
+	store_relaxed(&w->quiet_until, load_relaxed(&w->tick) + schedules);
+	return w;
+}
+
+static int two_kept_main(void *arg)
+{
+	struct quiet q = {.a = weft_chan_make(1, 0)};
+	weft_task *t = start(answers_flag, &q), *fresh;
+	struct idle *i = &weft__rt->idle;
+	uint32_t others = (uint32_t)tap_workers() - 1;
+
+	(void)arg;
+	until_parked(t);
+	do {
+		in_peace(100);
+		weft_task_yield(); /* which wakes nobody now */
+	} while (idle_sleepers(i) != others);
+	in_peace(100);
+	T_EQ(weft_go_opts(&fresh, returns, NULL, NULL), 0); /* alone in the ring: nobody else's business */
+	T_EQ(weft_chan_send(q.a, "!"), 0);                  /* one more, in the slot */
+	T_OK(idle_sleepers(i) < others || load_acquire(&q.answered) || weft_task_stateof(fresh) == WEFT_TASK_DONE);
+	weft_chan_close(q.a);
+	finish(t);
+	finish(fresh);
+	weft_chan_free(q.a);
+	return 0;
+}
+
+/* One that is left in peace wakes another for a second task, whichever comes first, that in the ring or that in the slot. */
+TEST_WORKERS(two_are_work_to_share)
+{
+	if (tap_workers() == 1)
+		tap_skip("needs another worker");
+	run(two_kept_main, NULL);
+}
+
+static int slow_main(void *arg)
+{
+	struct worker *w = in_peace(QUIET_MAX / 2);
+	uint32_t until = load_relaxed(&w->quiet_until);
+
+	(void)arg;
+	while (load_relaxed(&w->quiet_until) == until) { /* else the test runs out of time */
+		int64_t then = weft_now() + WEFT_MS;
+
+		while (weft_now() < then)
+			cpu_relax();
+		weft_task_yield();
+		if (weft__worker() != w) { /* a searcher that was still about has taken it */
+			w = in_peace(QUIET_MAX / 2);
+			until = load_relaxed(&w->quiet_until);
+		}
+	}
+	return 0;
+}
+
+/* Peace is for those who come to a schedule soon: it ends, though it was granted for many schedules, when each takes a millisecond. */
+TEST_WORKERS(slow_worker_is_not_left_in_peace)
+{
+	run(slow_main, NULL);
+}
+
+static int lone_main(void *arg)
+{
+	uint64_t n = 20000;
+	weft_stat before, after;
+
+	(void)arg;
+	while (idle_sleepers(&weft__rt->idle) + 1 != (uint32_t)tap_workers())
+		weft_task_yield();
+	T_EQ(weft_stats(&before), 0);
+	for (uint64_t i = 0; i < n; i++)
+		weft_task_yield();
+	T_EQ(weft_stats(&after), 0);
+	T_GE(after.switches, before.switches + n);
+	T_LT(after.sleeps - before.sleeps, n / 100); /* who sleeps again was woken */
+	T_LT(after.steals - before.steals, n / 100);
+	return 0;
+}
+
+/* A task that yields while there is no other goes on, and wakes nobody. */
+TEST_WORKERS(lone_yield_wakes_nobody)
+{
+	run(lone_main, NULL);
 }
 
 /* Tasks that are placed on workers without end do not starve those that come from other threads. */

@@ -414,3 +414,34 @@ TEST_WORKERS(starved_accept_closed)
 {
 	run_net(starved_closed_main, NULL);
 }
+
+static int starved_deadline_main(void *arg)
+{
+	struct starved s = {.l = listen_at("127.0.0.1:0", NULL), .deadline = WEFT_FOREVER};
+	int raw = raw_dial(s.l), *fds, n;
+	weft_task *t;
+
+	(void)arg;
+	time_fake(); /* its pauses have no end */
+	time_move(2 * LOOP_BUSY_NS);
+	n = exhaust(&fds);
+	t = start(starved_acceptor, &s);
+	until_reason(t, "accept");
+	until(pause_of(t) != WEFT_FOREVER);
+	T_EQ(weft_tcp_listener_set_deadline(s.l, weft_now()), 0);
+	T_EQ(finish(t), WEFT_ETIMEDOUT);
+	time_real();
+	give_back(fds, n);
+	T_EQ(weft_tcp_listener_set_deadline(s.l, WEFT_FOREVER), 0);
+	T_EQ(finish(start(starved_acceptor, &s)), 0);
+	T_EQ(weft_tcp_close(s.got), 0);
+	T_EQ(weft_tcp_listener_close(s.l), 0);
+	close(raw);
+	return 0;
+}
+
+/* A listener's deadline that is moved is heard by an accept that waits for descriptors. */
+TEST_WORKERS(starved_accept_late)
+{
+	run_net(starved_deadline_main, NULL);
+}

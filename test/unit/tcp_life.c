@@ -24,6 +24,15 @@ static void look_around(void)
 		let_run();
 }
 
+/* Its state, once it has seen what it was woken for: a deadline that was moved wakes who waits, to look at it. */
+static enum weft_task_state at_rest(weft_task *t)
+{
+	enum weft_task_state st;
+
+	until((st = weft_task_stateof(t)) == WEFT_TASK_PARKED || st == WEFT_TASK_DONE);
+	return st;
+}
+
 static int deadlines_main(void *arg)
 {
 	struct reading r = {.rc = 0};
@@ -49,23 +58,21 @@ static int deadlines_main(void *arg)
 	T_EQ(weft_tcp_set_deadline(r.c, t0 + 30 * WEFT_SEC, t0 + 20 * WEFT_SEC), 0);
 	time_move(20 * WEFT_SEC - 1);
 	look_around();
-	T_EQ(weft_task_stateof(rt), WEFT_TASK_PARKED);
-	T_EQ(weft_task_stateof(wt), WEFT_TASK_PARKED);
+	T_EQ(at_rest(rt), WEFT_TASK_PARKED);
+	T_EQ(at_rest(wt), WEFT_TASK_PARKED);
 	time_move(1);
 	T_EQ(finish(wt), 0);
 	T_EQ(w.rc, WEFT_ETIMEDOUT);
 	T_EQ(w.done, 0);
 	look_around();
-	T_EQ(weft_task_stateof(rt), WEFT_TASK_PARKED);
+	T_EQ(at_rest(rt), WEFT_TASK_PARKED);
 
 	/* earlier wakes; the writer's is past and can be moved on */
 	T_EQ(weft_tcp_write(r.c, "x", 1, NULL), WEFT_ETIMEDOUT);
 	T_EQ(weft_tcp_set_deadline(r.c, t0 + 25 * WEFT_SEC, WEFT_FOREVER), 0);
-	wt = start(writes_once, &w);
-	until_reason(wt, "write");
 	time_move(5 * WEFT_SEC - 1);
 	look_around();
-	T_EQ(weft_task_stateof(rt), WEFT_TASK_PARKED);
+	T_EQ(at_rest(rt), WEFT_TASK_PARKED);
 	time_move(1);
 	T_EQ(finish(rt), 0);
 	T_EQ(r.rc, WEFT_ETIMEDOUT);
@@ -75,6 +82,9 @@ static int deadlines_main(void *arg)
 	write_all(b, "y", 1);
 	T_EQ(weft_tcp_read(r.c, &x, 1), WEFT_ETIMEDOUT);
 	T_EQ(weft_tcp_read_until(r.c, &x, 1, weft_in(WEFT_SEC)), WEFT_ETIMEDOUT);
+	fill(r.c, number_of(b)); /* with its byte the peer may have told of room */
+	wt = start(writes_once, &w);
+	until_reason(wt, "write");
 	T_EQ(weft_tcp_set_deadline(r.c, WEFT_FOREVER, t0), 0);
 	T_EQ(finish(wt), 0);
 	T_EQ(w.rc, WEFT_ETIMEDOUT);
@@ -97,12 +107,13 @@ static int deadlines_main(void *arg)
 	T_EQ(weft_tcp_set_deadline(r.c, WEFT_FOREVER, WEFT_FOREVER), 0);
 	time_move(1000 * WEFT_SEC);
 	look_around();
-	T_EQ(weft_task_stateof(rt), WEFT_TASK_PARKED);
+	T_EQ(at_rest(rt), WEFT_TASK_PARKED);
 	write_all(b, "z", 1);
 	T_EQ(finish(rt), 0);
 	T_EQ(r.rc, 1);
 
 	/* the call's own, when it is earlier */
+	fill(r.c, number_of(b)); /* as above */
 	T_EQ(weft_tcp_set_deadline(r.c, weft_in(10 * WEFT_SEC), weft_in(10 * WEFT_SEC)), 0);
 	w.deadline = weft_in(WEFT_SEC);
 	wt = start(writes_once, &w);
@@ -412,11 +423,47 @@ TEST_WORKERS(outlive_the_runtime)
 		raw = raw_dial(s.l);
 		close(raw);
 	}
+	until_holds(number_of(s.b), POLLIN);
 	T_EQ(weft_tcp_read(s.b, &x, 1), 0);
 	T_EQ(weft_tcp_close(s.b), 0);
 	T_EQ(weft_tcp_listener_close(s.l), 0);
 	T_EQ(weft__fd_count(), records);
 	T_EQ(rt_fds(), fds);
+}
+
+static int passes(void *arg)
+{
+	(void)arg;
+	weft_task_yield();
+	return 0;
+}
+
+static void *makes_outside(void *arg)
+{
+	ATOMIC(bool) *over = arg;
+	weft_tcp_listener *l;
+	weft_tcp *c;
+
+	while (!load_relaxed(over)) { /* a flag */
+		l = listen_at("127.0.0.1:0", NULL);
+		T_EQ(weft_tcp_listener_close(l), 0);
+		T_LT(weft_tcp_dial_until(&c, "127.0.0.1:1", WEFT_NOW), 0); /* refused, now or a moment later */
+	}
+	return NULL;
+}
+
+/* A thread makes descriptors and closes them, while runtimes that come and go look at all there are. */
+TEST_WORKERS(a_thread_beside_runtimes)
+{
+	static ATOMIC(bool) over;
+	pthread_t th;
+
+	T_EQ(pthread_create(&th, NULL, makes_outside, &over), 0);
+	for (long i = tap_iters(200); i > 0; i--)
+		T_EQ(weft_run(passes, NULL, &(weft_opts){.workers = tap_workers()}), 0);
+	store_relaxed(&over, true); /* a flag */
+	pthread_join(th, NULL);
+	T_EQ(weft__fd_count(), 0);
 }
 
 struct left_behind {

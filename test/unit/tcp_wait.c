@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * tcp_wait.c - the same questions to accept, dial, read and write: ready now, woken, late, cancelled, closed, each before and during, and all at once.
+ * tcp_wait.c - the same questions to accept, dial, read and write, and to those of UDP: ready now, woken, late, cancelled, closed, each before and during, and all at once.
  *
  * As unit/blocking.c does, with what only descriptors know: a call looks at deadlines before it tries, and somebody else may close what it waits for.
  */
 #include "net.h"
 
 #include "base/rand.h"
+#include "weft/udp.h"
 #include <pthread.h>
 
 /* --- the same questions to every blocking call --- */
@@ -158,6 +159,7 @@ static bool taken_room(struct world *w)
 	do
 		look_for_it(w);
 	while (in_flight(number_of(w->a)) > 0);
+	look_for_it(w); /* it may have come in between */
 	return w->seen;
 }
 
@@ -190,6 +192,103 @@ static bool taken_queue(struct world *w)
 	return holds(number_of(w->l), POLLIN); /* somebody has come */
 }
 
+/* --- UDP: the records are the same, and so are close, deadlines and the peer's plain calls --- */
+
+static weft_tcp *udp_end(weft_addr *at)
+{
+	weft_udp *u;
+
+	T_EQ(weft_udp_open(&u, "127.0.0.1:0", NULL), 0);
+	T_EQ(weft_udp_local(u, at), 0);
+	return (weft_tcp *)u;
+}
+
+static void make_udp(struct world *w)
+{
+	weft_addr a, b;
+
+	w->a = udp_end(&a);
+	w->b = udp_end(&b);
+	T_EQ(weft_udp_connect((weft_udp *)w->a, &b), 0);
+	T_EQ(weft_udp_connect((weft_udp *)w->b, &a), 0);
+}
+
+/* The loopback always has room. A datagram socket of another kind, in its place, has not. */
+static void make_full_udp(struct world *w)
+{
+	static const char zeros[64];
+	weft_addr any;
+	int sv[2];
+
+	w->a = udp_end(&any);
+	w->b = udp_end(&any);
+	T_EQ(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv), 0);
+	T_EQ(dup3(sv[0], number_of(w->a), O_CLOEXEC), number_of(w->a));
+	T_EQ(dup3(sv[1], number_of(w->b), O_CLOEXEC), number_of(w->b));
+	close(sv[0]);
+	close(sv[1]);
+	while (send(number_of(w->a), zeros, sizeof zeros, MSG_DONTWAIT) > 0)
+		;
+}
+
+static int call_udp_recv(struct world *w, int64_t deadline)
+{
+	char x[2] = {0, 77};
+	size_t whole = 77;
+	ssize_t n = weft_udp_recv_until((weft_udp *)w->a, x, 1, &whole, deadline);
+
+	T_EQ(x[1], 77);
+	T_EQ(whole, n < 0 ? 77 : 1);
+	T_EQ(x[0], n < 0 ? 0 : 'x');
+	return n < 0 ? (int)n : 0;
+}
+
+static int call_udp_recvfrom(struct world *w, int64_t deadline)
+{
+	char x[2] = {0, 77};
+	weft_addr from;
+	ssize_t n = weft_udp_recvfrom_until((weft_udp *)w->a, x, 1, &from, NULL, deadline);
+
+	T_EQ(x[0], n < 0 ? 0 : 'x');
+	return n < 0 ? (int)n : 0;
+}
+
+static int call_udp_recv_many(struct world *w, int64_t deadline)
+{
+	char x[3] = {0};
+	struct iovec v[3] = {{x, 1}, {x + 1, 1}, {x + 2, 1}};
+	weft_udp_msg m[3] = {{.iov = &v[0], .count = 1}, {.iov = &v[1], .count = 1}, {.iov = &v[2], .count = 1}};
+	int n = weft_udp_recv_many_until((weft_udp *)w->a, m, 3, deadline);
+
+	T_EQ(x[0], n < 0 ? 0 : 'x');
+	T_EQ(x[1], 0);
+	T_EQ(m[0].len, n > 0);
+	return n < 0 ? n : 0;
+}
+
+static int call_udp_send(struct world *w, int64_t deadline)
+{
+	ssize_t n = weft_udp_send_until((weft_udp *)w->a, "w", 1, deadline);
+
+	return n == 1 ? 0 : (int)n;
+}
+
+static int call_udp_sendto(struct world *w, int64_t deadline)
+{
+	ssize_t n = weft_udp_sendto_until((weft_udp *)w->a, "w", 1, NULL, deadline);
+
+	return n == 1 ? 0 : (int)n;
+}
+
+static int call_udp_send_many(struct world *w, int64_t deadline)
+{
+	struct iovec v = {(void *)"w", 1};
+	weft_udp_msg m[2] = {{.iov = &v, .count = 1}, {.iov = &v, .count = 1}};
+	int n = weft_udp_send_many_until((weft_udp *)w->a, m, 2, deadline);
+
+	return n < 0 ? n : 0;
+}
+
 static const struct op ops[] = {
 	{"read", "read", make_pair, call_read, ready_byte, taken_byte, false},
 	{"readv", "read", make_pair, call_readv, ready_byte, taken_byte, false},
@@ -197,7 +296,18 @@ static const struct op ops[] = {
 	{"writev", "write", make_full, call_writev, ready_room, taken_room, false},
 	{"accept", "accept", make_listener, call_accept, ready_client, taken_client, false},
 	{"dial", "dial", make_full_listener, call_dial, ready_queue, taken_queue, true},
+	{"udp recv", "read", make_udp, call_udp_recv, ready_byte, taken_byte, false},
+	{"udp recvfrom", "read", make_udp, call_udp_recvfrom, ready_byte, taken_byte, false},
+	{"udp recv_many", "read", make_udp, call_udp_recv_many, ready_byte, taken_byte, false},
+	{"udp send", "write", make_full_udp, call_udp_send, ready_room, taken_room, false},
+	{"udp sendto", "write", make_full_udp, call_udp_sendto, ready_room, taken_room, false},
+	{"udp send_many", "write", make_full_udp, call_udp_send_many, ready_room, taken_room, false},
 };
+
+static bool fills(const struct op *op)
+{
+	return op->ready == ready_room;
+}
 
 static void world_make(struct world *w, const struct op *op)
 {
@@ -251,6 +361,22 @@ static void once_more(struct world *w)
 	T_EQ(finish(w->caller), 0);
 }
 
+/* It need not wait, and nobody takes anything yet: what travels over the loopback has come, however late that is. */
+static void make_ready(struct world *w)
+{
+	w->op->ready(w);
+	until(!w->op->taken(w));
+}
+
+/* What has become of it after both. */
+static void taken_if(struct world *w, bool woken)
+{
+	if (woken)
+		T_OK(w->op->taken(w));
+	else
+		until(!w->op->taken(w));
+}
+
 static int each(void (*question)(const struct op *op))
 {
 	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
@@ -281,7 +407,7 @@ static void ready_now(const struct op *op)
 		int rc;
 
 		world_make(&w, op);
-		op->ready(&w);
+		make_ready(&w);
 		rc = op->call(&w, deadlines[i]);
 		if (op->call == call_dial && deadlines[i] == WEFT_NOW)
 			T_OK(rc == 0 || rc == WEFT_EAGAIN); /* it takes the peer's word to connect */
@@ -356,7 +482,7 @@ static void too_late_takes_nothing(const struct op *op)
 		struct world w;
 
 		world_make(&w, op);
-		op->ready(&w);
+		make_ready(&w);
 		T_EQ(op->call(&w, deadlines[i]), WEFT_ETIMEDOUT);
 		T_OK(!op->taken(&w));
 		world_end(&w);
@@ -375,7 +501,7 @@ static void cancelled_before(const struct op *op)
 
 		world_make(&w, op);
 		caller_start(&w, deadlines[i / 2], c);
-		op->ready(&w);
+		make_ready(&w);
 		T_EQ(i % 2 ? weft_ctx_cancel(c, WEFT_REASON_CANCELED) : weft_task_cancel(w.caller), 0);
 		open_gate(&w);
 		T_EQ(finish(w.caller), WEFT_ECANCELED);
@@ -417,7 +543,7 @@ static void context_deadline(const struct op *op)
 
 		world_make(&w, op);
 		if (past)
-			op->ready(&w);
+			make_ready(&w);
 		caller_start(&w, how % 2 ? weft_in(20 * WEFT_SEC) : WEFT_FOREVER, c);
 		open_gate(&w);
 		T_EQ(finish(w.caller), WEFT_ETIMEDOUT);
@@ -459,7 +585,7 @@ static void foreign_threads(const struct op *op)
 				continue;
 			world_make(&w, op);
 			if (ready)
-				op->ready(&w);
+				make_ready(&w);
 			w.deadline = ins[i] == WEFT_FOREVER || ins[i] == WEFT_NOW ? ins[i] : weft_now() + ins[i];
 			T_EQ(pthread_create(&th, NULL, caller_thread, &w), 0);
 			if (!ready && passes) {
@@ -548,7 +674,7 @@ static void race(const struct op *op, weft_task_fn *other, int error, long n)
 			w.l = NULL;
 			w.a = NULL;
 		} else {
-			T_EQ(op->taken(&w), rc == 0);
+			taken_if(&w, rc == 0);
 		}
 		world_end(&w);
 	}
@@ -558,14 +684,14 @@ static void race(const struct op *op, weft_task_fn *other, int error, long n)
 /* Woken and cancelled. */
 static void woken_or_cancelled(const struct op *op)
 {
-	race(op, do_cancel, WEFT_ECANCELED, op->make == make_full ? 40 : 300);
+	race(op, do_cancel, WEFT_ECANCELED, fills(op) ? 40 : 300);
 }
 QUESTION(woken_or_cancelled)
 
 /* Woken and closed: the byte or client may be lost with the connection, but not the caller. */
 static void woken_or_closed(const struct op *op)
 {
-	if (op->make != make_full) /* whose ready() needs the connection */
+	if (!fills(op)) /* whose ready() needs the connection */
 		race(op, do_close, WEFT_ECLOSED, 300);
 }
 QUESTION(woken_or_closed)
@@ -573,7 +699,7 @@ QUESTION(woken_or_closed)
 /* Woken just when its deadline passes. */
 static void woken_or_late(const struct op *op)
 {
-	long n = tap_iters(op->make == make_full ? 30 : 200);
+	long n = tap_iters(fills(op) ? 30 : 200);
 	int outcomes[2] = {0, 0};
 	struct rng r;
 
@@ -593,7 +719,7 @@ static void woken_or_late(const struct op *op)
 		op->ready(&w);
 		rc = finish(w.caller);
 		T_OK(rc == 0 || rc == WEFT_ETIMEDOUT);
-		T_EQ(op->taken(&w), rc == 0);
+		taken_if(&w, rc == 0);
 		if (rc)
 			T_GE(w.returned_at, at);
 		outcomes[rc == 0]++;
@@ -646,6 +772,33 @@ static void closed_during(const struct op *op)
 }
 QUESTION(closed_during)
 
+struct closing {
+	weft_tcp *c;
+	int rc;
+	ATOMIC(bool) over;
+};
+
+static void *closes_outside(void *arg)
+{
+	struct closing *k = arg;
+
+	k->rc = weft_tcp_close(k->c);
+	store_release(&k->over, true);
+	return NULL;
+}
+
+/* By a thread that weft did not make. */
+static int close_outside(weft_tcp *c)
+{
+	struct closing k = {.c = c};
+	pthread_t th;
+
+	T_EQ(pthread_create(&th, NULL, closes_outside, &k), 0);
+	until(load_acquire(&k.over));
+	pthread_join(th, NULL);
+	return k.rc;
+}
+
 static int both_closed_main(void *arg)
 {
 	static const char big[100000];
@@ -667,7 +820,7 @@ static int both_closed_main(void *arg)
 		wt = start(writes_once, &w);
 		until_reason(rt, "read");
 		until_reason(wt, "write");
-		T_EQ(weft_tcp_close(r.c), 0);
+		T_EQ(foreign ? close_outside(r.c) : weft_tcp_close(r.c), 0);
 		T_OK(!is_open(number));
 		T_EQ(finish(rt), 0);
 		T_EQ(finish(wt), 0);
@@ -681,10 +834,69 @@ static int both_closed_main(void *arg)
 	return 0;
 }
 
-/* A reader and a writer wait; a third task closes: both get WEFT_ECLOSED; what was written before arrives. */
+/* A reader and a writer wait; a third task or a foreign thread closes: both get WEFT_ECLOSED; what was written before arrives. */
 TEST_WORKERS(close_ends_reader_and_writer)
 {
 	run_net(both_closed_main, NULL);
+}
+
+static int midway_main(void *arg)
+{
+	struct closing k = {.rc = 77};
+	struct fd_op op;
+	weft_tcp *b;
+	pthread_t th;
+
+	(void)arg;
+	pair_make(&k.c, &b);
+	fd_op_init(&op, record_of(k.c), POLL_WRITE, REASON_WRITE, WEFT_FOREVER);
+	T_EQ(weft__fd_next(&op), 0);
+	T_EQ(pthread_create(&th, NULL, closes_outside, &k), 0);
+	until(load_acquire(&op.f->use) & FD_CLOSED);
+	T_OK(is_open(number_of(k.c)));
+	T_EQ(weft__fd_next(&op), WEFT_ECLOSED); /* though there is room for more */
+	weft__fd_end(&op);
+	until(load_acquire(&k.over));
+	pthread_join(th, NULL);
+	T_EQ(k.rc, 0);
+	T_EQ(weft_tcp_close(b), 0);
+	return 0;
+}
+
+/* Closed between two system calls of a write that need not wait: it goes no further, and the close waits for one call, not for all. */
+TEST_WORKERS(close_between_two_calls)
+{
+	run_net(midway_main, NULL);
+}
+
+static int last_in_line_main(void *arg)
+{
+	struct reading first, second;
+	weft_task *t, *t2;
+	weft_tcp *b;
+
+	(void)arg;
+	first = second = (struct reading){.rc = 77};
+	pair_make(&first.c, &b);
+	second.c = first.c;
+	t = start(reads_once, &first);
+	until_reason(t, "read");
+	t2 = start(reads_once, &second);
+	until_reason(t2, "read");
+	weft_tcp_free(first.c); /* the one in the line has the last reference now */
+	T_EQ(weft_task_cancel(t2), 0);
+	T_EQ(finish(t2), 0);
+	T_EQ(finish(t), 0);
+	T_EQ(second.rc, WEFT_ECANCELED);
+	T_EQ(first.rc, WEFT_ECLOSED);
+	T_EQ(weft_tcp_close(b), 0);
+	return 0;
+}
+
+/* Cancelled in the line, with the last reference: it closes the connection, and is told why it ended. */
+TEST_WORKERS(cancelled_with_the_last_reference)
+{
+	run_net(last_in_line_main, NULL);
 }
 
 static int use_after_close_main(void *arg)
@@ -734,18 +946,18 @@ static int too_many_main(void *arg)
 
 	(void)arg;
 	pair_make(&a, &b);
-	for (int i = 1; i < 16383; i++)
+	for (int i = 1; i < 20000; i++)
 		weft_tcp_ref(a);
-	for (int i = 1; i < 16383; i++)
+	for (int i = 1; i < 20000; i++)
 		T_EQ(weft_tcp_close(a) == (i == 1 ? 0 : WEFT_ECLOSED), 1);
 	T_EQ(weft_tcp_close(a), WEFT_ECLOSED);
-	for (int i = 1; i < 20000; i++)
-		weft_tcp_ref(b);
+	add_relaxed(&record_of(b)->use, (UINT32_MAX - 1) * FD_REF); /* as if they had been made one by one */
+	weft_tcp_ref(b);
 	return 0;
 }
 
-/* There is room for 16,383 references; one more is said to be a mistake. */
-TEST_DIES(too_many_references, "a connection has more than 16383 references")
+/* There is room for four thousand million references; one more is said to be a mistake. */
+TEST_DIES(too_many_references, "a connection has more than 4294967295 references")
 {
 	run_net(too_many_main, NULL);
 }

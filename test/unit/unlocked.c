@@ -84,7 +84,7 @@ static void op_select(struct things *x)
 {
 	long v = 1;
 	weft_case ready[] = {WEFT_SEND(x->b, &v), WEFT_RECV(x->full, &v)};
-	weft_case none[] = {WEFT_RECV(x->b, &v), WEFT_RECV(x->full, &v), WEFT_OTHERWISE()};
+	weft_case none[] = {WEFT_RECV(x->b, &v), WEFT_RECV(x->full, &v), WEFT_DEFAULT()};
 	weft_case waits[] = {WEFT_RECV(x->b, &v), WEFT_RECV(x->full, &v)};
 
 	weft_chan_select(ready, 2);

@@ -32,6 +32,8 @@ static int fires_main(void *arg)
 	T_EQ(weft_timer_stop(t), 0);
 	weft_timer_free(t);
 	weft_timer_free(NULL);
+	T_EQ(weft_timer_chan(NULL), NULL);
+	T_EQ(weft_chan_select_with((weft_case[]){WEFT_TIMER(NULL, &at)}, 1, 0, WEFT_NOW), WEFT_EAGAIN); /* never ready */
 	T_EQ(weft_ticker_make(0), NULL);
 	T_EQ(weft_ticker_make(-1), NULL);
 	T_EQ(weft_timer_after(1, NULL, NULL), NULL);

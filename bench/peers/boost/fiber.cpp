@@ -95,6 +95,12 @@ static void spawn()
 	measure("P4", "windows of 100, run at once", windows(fibers::launch::dispatch));
 }
 
+/* Started and joined together is all they can be: there is nobody who cancels the others. */
+static void groups()
+{
+	measure("P34", "100 children", windows(fibers::launch::post));
+}
+
 static void join()
 {
 	measure("P5", "spawn and join", [](uint64_t n) {
@@ -204,9 +210,81 @@ static void mutexes()
 	});
 }
 
+static void conditions()
+{
+	measure("P30", "condition, round trip", [](uint64_t n) {
+		fibers::mutex m;
+		fibers::condition_variable ball[2];
+		int at = 0;
+		auto plays = [&](int side) {
+			std::unique_lock<fibers::mutex> lk(m);
+
+			for (uint64_t i = 0; i < n; i++) {
+				ball[side].wait(lk, [&] { return at == side; });
+				at = !side;
+				ball[!side].notify_one();
+			}
+		};
+		int64_t start = now();
+		fibers::fiber a(plays, 0), b(plays, 1);
+
+		a.join();
+		b.join();
+		return now() - start;
+	});
+}
+
+/* It has no continuations, so no chain. */
+static void futures()
+{
+	measure("P36", "a task gives it", [](uint64_t n) {
+		fibers::pooled_fixedsize_stack pool;
+		int64_t start = now();
+
+		for (uint64_t i = 0; i < n; i++) {
+			fibers::future<int64_t> f =
+				fibers::async(fibers::launch::post, std::allocator_arg, pool, [i] { return (int64_t)i; });
+
+			if (f.get() != (int64_t)i)
+				abort();
+		}
+		return now() - start;
+	});
+	measure("P36", "answer to a request", [](uint64_t n) {
+		struct request {
+			fibers::promise<int64_t> answer;
+			int64_t n;
+		};
+		fibers::unbuffered_channel<request *> requests;
+		fibers::fiber server([&] {
+			request *r;
+
+			while (requests.pop(r) == fibers::channel_op_status::success) {
+				r->answer.set_value(r->n + 1);
+				delete r;
+			}
+		});
+		int64_t v = 0, start = now(), took;
+
+		for (uint64_t i = 0; i < n; i++) {
+			request *r = new request{fibers::promise<int64_t>(), v};
+			fibers::future<int64_t> f = r->answer.get_future();
+
+			requests.push(r);
+			v = f.get();
+		}
+		took = now() - start;
+		requests.close();
+		server.join();
+		if (v != (int64_t)n)
+			abort();
+		return took;
+	});
+}
+
 static const std::vector<row> rows = {
-	{"P2", yield},      {"P3", yield},    {"P4", spawn},       {"P5", join},
-	{"P6", rendezvous}, {"P7", buffered}, {"P8", buffered100}, {"P10", mutexes},
+	{"P2", yield},       {"P3", yield},    {"P4", spawn},       {"P5", join},    {"P6", rendezvous}, {"P7", buffered},
+	{"P8", buffered100}, {"P10", mutexes}, {"P30", conditions}, {"P34", groups}, {"P36", futures},
 };
 
 int main(int argc, char **argv)

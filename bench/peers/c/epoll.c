@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * epoll.c - TCP echo and HTTP hello on bare epoll (P19, P20): what the kernel alone costs.
+ * epoll.c - the servers of P19 to P21, P50 and P51 on bare epoll: what the kernel alone costs.
  *
  * A connection is added once, edge-triggered, for both directions, and never changed. A read that did not fill the buffer has emptied the socket (a
  * stream's short read), so that no second one is needed, unless the peer has shut down as well: then there may be no further edge.
@@ -14,8 +14,9 @@ struct conn {
 	int fd;
 	size_t have; /* bytes in buf: echo: to be sent, from `from` on; http: of requests not complete yet */
 	size_t from;
-	size_t owed; /* http: bytes of replies to be sent */
-	char buf[BUF];
+	size_t owed;  /* http: bytes of replies to be sent */
+	uint64_t all; /* sink, source: bytes so far */
+	char buf[];   /* opt.buf bytes */
 };
 
 static void finish(struct conn *c)
@@ -52,8 +53,41 @@ static int flush(struct conn *c)
 	return 1;
 }
 
+/* sink: takes what is there, and says how much there was at the end. */
+static void take_all(struct conn *c)
+{
+	ssize_t n;
+
+	while ((n = recv(c->fd, c->buf, opt.buf, 0)) > 0)
+		c->all += (uint64_t)n;
+	if (n < 0 && errno == EAGAIN)
+		return;
+	stream_put(c->buf, c->all);
+	if (n == 0)
+		(void)!send(c->fd, c->buf, 8, MSG_NOSIGNAL);
+	finish(c);
+}
+
+/* source: gives what there is room for. */
+static void give_all(struct conn *c)
+{
+	ssize_t n;
+
+	while ((n = send(c->fd, block + c->all % STREAM_BLOCK, STREAM_BLOCK - c->all % STREAM_BLOCK, MSG_NOSIGNAL)) > 0)
+		c->all += (uint64_t)n;
+	if (errno != EAGAIN)
+		finish(c);
+}
+
 static void ready(struct conn *c, unsigned events)
 {
+	if (opt.sink || opt.source) {
+		if (opt.sink)
+			take_all(c);
+		else
+			give_all(c);
+		return;
+	}
 	for (;;) {
 		size_t room, used;
 		ssize_t n;
@@ -61,7 +95,7 @@ static void ready(struct conn *c, unsigned events)
 
 		if (sent == 0)
 			return;
-		room = sizeof(c->buf) - c->have;
+		room = opt.buf - c->have;
 		n = sent < 0 || room == 0 ? 0 : recv(c->fd, c->buf + c->have, room, 0);
 		if (n < 0 && errno == EAGAIN)
 			return;
@@ -89,13 +123,20 @@ static void take(int epfd, int listener)
 	int fd, on = 1;
 
 	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		struct conn *c = malloc(sizeof(*c));
-		struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
+		struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
+		struct conn *c;
 
+		if (opt.accept) {
+			close(fd);
+			continue;
+		}
+		c = malloc(sizeof(*c) + opt.buf);
 		if (!c)
 			die("accept", "no memory");
+		ev.data.ptr = c;
 		c->fd = fd;
 		c->have = c->from = c->owed = 0;
+		c->all = 0;
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		if (epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) != 0)
 			die("epoll_ctl", strerror(errno));

@@ -2,7 +2,7 @@
  *
  * peer.h - what the servers in C share: arguments, the listening socket, the line that says the port.
  *
- *     PROGRAM --mode echo|http [--workers N] [--port P]
+ *     PROGRAM --mode echo|http|accept|sink|source [--workers N] [--port P]
  *
  * With N workers there are N threads, each with a listening socket of its own on the same port (SO_REUSEPORT): the kernel spreads the connections.
  */
@@ -10,6 +10,7 @@
 #define PEER_H
 
 #include "../../http.h"
+#include "../../stream.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,14 +24,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BUF 4096
+#define BUF 4096 /* a connection's buffer; STREAM_BLOCK in sinks */
 
 static struct {
 	int workers, port;
-	bool http;
-} opt = {.workers = 1};
+	bool http, accept, sink, source; /* none: echo */
+	size_t buf;                      /* bytes of a connection's buffer */
+} opt = {.workers = 1, .buf = BUF};
 
 static struct http_replies replies;
+static char block[STREAM_BLOCK]; /* what a source says */
 
 __attribute__((noreturn)) static void die(const char *what, const char *why)
 {
@@ -53,9 +56,14 @@ static void arguments(int argc, char **argv)
 			mode = "unknown";
 	}
 	opt.http = strcmp(mode, "http") == 0;
-	if (argc % 2 == 0 || (!opt.http && strcmp(mode, "echo") != 0) || opt.workers < 1)
-		die("usage", "--mode echo|http [--workers N] [--port P]");
+	opt.accept = strcmp(mode, "accept") == 0;
+	opt.sink = strcmp(mode, "sink") == 0;
+	opt.source = strcmp(mode, "source") == 0;
+	opt.buf = opt.sink ? STREAM_BLOCK : BUF;
+	if (argc % 2 == 0 || (!opt.http && !opt.accept && !opt.sink && !opt.source && strcmp(mode, "echo") != 0) || opt.workers < 1)
+		die("usage", "--mode echo|http|accept|sink|source [--workers N] [--port P]");
 	http_replies_init(&replies);
+	stream_fill(block);
 }
 
 /* A listening socket on opt.port; with port 0 the kernel chooses one, and opt.port says which. */

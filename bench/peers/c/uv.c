@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * uv.c - TCP echo and HTTP hello on libuv's streams (P19, P20).
+ * uv.c - the servers of P19 to P21, P50 and P51 on libuv's streams.
  *
  * Written for speed: uv_try_write first, which needs no request and no callback; what the kernel did not take goes with uv_write, and
  * reading stops meanwhile.
@@ -15,7 +15,8 @@ struct conn {
 	uv_write_t rest; /* of a short write */
 	size_t have;     /* http: bytes of requests not complete yet */
 	size_t owed;     /* http: replies to be sent */
-	char buf[BUF];
+	uint64_t all;    /* sink: bytes so far */
+	char buf[];      /* opt.buf bytes */
 };
 
 static void must(int code, const char *what)
@@ -40,11 +41,12 @@ static void on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *b)
 	struct conn *c = h->data;
 
 	(void)hint;
-	*b = uv_buf_init(c->buf + c->have, (unsigned)(sizeof(c->buf) - c->have));
+	*b = uv_buf_init(c->buf + c->have, (unsigned)(opt.buf - c->have));
 }
 
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b);
 static void answer(struct conn *c);
+static void pour(struct conn *c);
 
 static void on_written(uv_write_t *r, int status)
 {
@@ -52,6 +54,10 @@ static void on_written(uv_write_t *r, int status)
 
 	if (status < 0) {
 		finish(c);
+		return;
+	}
+	if (opt.source) {
+		pour(c);
 		return;
 	}
 	must(uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read), "uv_read_start");
@@ -91,17 +97,31 @@ static void answer(struct conn *c)
 	}
 }
 
+/* source: block after block. */
+static void pour(struct conn *c)
+{
+	while (put(c, block, sizeof(block)))
+		;
+}
+
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
 	struct conn *c = s->data;
 	size_t used;
 
 	if (n < 0) {
+		stream_put(c->buf, c->all);
+		if (opt.sink && n == UV_EOF)
+			put(c, c->buf, 8);
 		finish(c);
 		return;
 	}
 	if (n == 0)
 		return;
+	if (opt.sink) {
+		c->all += (uint64_t)n;
+		return;
+	}
 	if (!opt.http) {
 		put(c, b->base, (size_t)n);
 		return;
@@ -110,7 +130,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 	c->owed = http_requests(c->buf, c->have, &used);
 	c->have -= used;
 	memmove(c->buf, c->buf + used, c->have);
-	if (c->have == sizeof(c->buf))
+	if (c->have == opt.buf)
 		finish(c); /* headers too long */
 	else
 		answer(c);
@@ -118,7 +138,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 
 static void on_connection(uv_stream_t *listener, int status)
 {
-	struct conn *c = malloc(sizeof(*c));
+	struct conn *c = malloc(sizeof(*c) + opt.buf);
 
 	must(status, "accept");
 	if (!c)
@@ -126,11 +146,16 @@ static void on_connection(uv_stream_t *listener, int status)
 	must(uv_tcp_init(listener->loop, &c->tcp), "uv_tcp_init");
 	c->tcp.data = c;
 	c->have = c->owed = 0;
-	if (uv_accept(listener, (uv_stream_t *)&c->tcp) < 0) {
+	c->all = 0;
+	if (uv_accept(listener, (uv_stream_t *)&c->tcp) < 0 || opt.accept) {
 		finish(c);
 		return;
 	}
 	uv_tcp_nodelay(&c->tcp, 1);
+	if (opt.source) {
+		pour(c);
+		return;
+	}
 	must(uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read), "uv_read_start");
 }
 

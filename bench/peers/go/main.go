@@ -7,7 +7,7 @@
 // so that run.py can join them.
 //
 //	peers-go [-workers N] [-runs N] [-quick] [-only TEXT] NAME...
-//	peers-go [-workers N] [-port P] -mode echo|http
+//	peers-go [-workers N] [-port P] -mode echo|http|accept|sink|source
 package main
 
 import (
@@ -39,13 +39,22 @@ var (
 	runs    = flag.Int("runs", 0, "runs of each measurement (default 5, 3 with -quick)")
 	quick   = flag.Bool("quick", false, "short runs")
 	only    = flag.String("only", "", "measure only variants that contain this")
-	mode    = flag.String("mode", "", "be a server instead: echo or http")
+	mode    = flag.String("mode", "", "be a server instead: echo, http, accept, sink or source")
 	port    = flag.Int("port", 0, "the server's; 0: any")
 )
 
 var rows = map[string]func(){
 	"P2": yield, "P3": yield, "P4": spawn, "P5": join, "P6": rendezvous, "P7": buffered, "P8": buffered100, "P9": selects,
-	"P10": mutexes, "P11": ring, "P12": skynets, "P13": timers, "P14": sleeps, "P15": parked, "P24": wakeup, "P25": stages, "P26": idle,
+	"P10": mutexes, "P11": ring, "P12": skynets, "P13": timers, "P14": sleeps, "P15": parked, "P24": wakeup, "P25": stages, "P26": idle, "P27": contexts,
+	"P30": locks,
+	"P34": groups,
+	"P36": futures,
+	"P60": tlsRow,
+	"P52": roundTrips, "P53": flows,
+	"P56": datagrams,
+	"P54": names,
+	"P58": files,
+	"P57": copies,
 }
 
 func main() {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// net.go - sleep (P14), and the servers of P19, P20 and P21 on net and net/http.
+// net.go - sleep (P14), and the servers of P19 to P21, P50 and P51 on net and net/http.
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -53,6 +54,39 @@ func echo(c net.Conn) {
 	}
 }
 
+// sinkServer reads to the end and says how much there was.
+func sinkServer(c net.Conn) {
+	defer c.Close()
+	buf := make([]byte, 65536)
+	all := uint64(0)
+	for {
+		n, err := c.Read(buf)
+		all += uint64(n)
+		if err == io.EOF {
+			binary.LittleEndian.PutUint64(buf, all)
+			c.Write(buf[:8])
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// sourceServer writes until the connection breaks.
+func sourceServer(c net.Conn) {
+	defer c.Close()
+	buf := make([]byte, 65536)
+	for i := range buf {
+		buf[i] = byte(i * 7)
+	}
+	for {
+		if _, err := c.Write(buf); err != nil {
+			return
+		}
+	}
+}
+
 func hello(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain")
 	io.WriteString(w, "Hello, World!\n")
@@ -65,19 +99,23 @@ func serve(mode string, port int) error {
 		return err
 	}
 	fmt.Println("port", l.Addr().(*net.TCPAddr).Port, runtime.Version())
-	switch mode {
-	case "http":
+	if mode == "http" {
 		return http.Serve(l, http.HandlerFunc(hello))
-	case "echo":
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return err
-			}
-			go echo(c)
+	}
+	handler := map[string]func(net.Conn){"echo": echo, "sink": sinkServer, "source": sourceServer}[mode]
+	if handler == nil && mode != "accept" {
+		fmt.Fprintln(os.Stderr, "peers-go: -mode is echo, http, accept, sink or source")
+		os.Exit(2)
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		if mode == "accept" {
+			c.Close()
+		} else {
+			go handler(c)
 		}
 	}
-	fmt.Fprintln(os.Stderr, "peers-go: -mode is echo or http")
-	os.Exit(2)
-	return nil
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// main.rs - TCP echo and HTTP hello as a Tokio user writes them: a task per connection (P19, P20).
+// main.rs - the servers of P19 to P21, P50 and P51 as a Tokio user writes them: a task per connection.
 //
-//     peers-tokio --mode echo|http [--workers N] [--port P]
+//     peers-tokio --mode echo|http|accept|sink|source [--workers N] [--port P]
 //
 // One worker: the current-thread runtime, which needs no other thread; more: the multi-thread one. Prints "port N VERSION"
 // and serves until killed. HTTP: the minimal responder that every server here is but Go's (end of the headers, fixed answer).
@@ -55,24 +55,57 @@ async fn http(mut c: TcpStream) -> io::Result<()> {
     }
 }
 
-async fn serve(port: u16, is_http: bool) -> io::Result<()> {
+// Reads to the end and says how much there was.
+async fn sink(mut c: TcpStream) -> io::Result<()> {
+    let mut buf = vec![0u8; 65536];
+    let mut all = 0u64;
+    loop {
+        let n = c.read(&mut buf).await?;
+        if n == 0 {
+            return c.write_all(&all.to_le_bytes()).await;
+        }
+        all += n as u64;
+    }
+}
+
+// Writes until the connection breaks.
+async fn source(mut c: TcpStream) -> io::Result<()> {
+    let buf: Vec<u8> = (0..65536u32).map(|i| (i * 7) as u8).collect();
+    loop {
+        c.write_all(&buf).await?;
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Echo,
+    Http,
+    Accept,
+    Sink,
+    Source,
+}
+
+async fn serve(port: u16, mode: Mode) -> io::Result<()> {
     let l = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("port {} {}", l.local_addr()?.port(), VERSION);
     loop {
         let (c, _) = l.accept().await?;
+        if mode == Mode::Accept {
+            continue; // c ends here
+        }
         c.set_nodelay(true)?;
-        tokio::spawn(async move {
-            let _ = if is_http {
-                http(c).await
-            } else {
-                echo(c).await
-            };
-        });
+        // One spawn a kind: a task has the size of the largest it may become.
+        match mode {
+            Mode::Http => drop(tokio::spawn(http(c))),
+            Mode::Sink => drop(tokio::spawn(sink(c))),
+            Mode::Source => drop(tokio::spawn(source(c))),
+            _ => drop(tokio::spawn(echo(c))),
+        }
     }
 }
 
 fn usage() -> ! {
-    eprintln!("usage: peers-tokio --mode echo|http [--workers N] [--port P]");
+    eprintln!("usage: peers-tokio --mode echo|http|accept|sink|source [--workers N] [--port P]");
     std::process::exit(2);
 }
 
@@ -88,9 +121,14 @@ fn main() -> io::Result<()> {
             _ => usage(),
         }
     }
-    if mode != "echo" && mode != "http" {
-        usage();
-    }
+    let mode = match mode.as_str() {
+        "echo" => Mode::Echo,
+        "http" => Mode::Http,
+        "accept" => Mode::Accept,
+        "sink" => Mode::Sink,
+        "source" => Mode::Source,
+        _ => usage(),
+    };
     let mut builder = if workers > 1 {
         tokio::runtime::Builder::new_multi_thread()
     } else {
@@ -102,5 +140,5 @@ fn main() -> io::Result<()> {
     builder
         .enable_io()
         .build()?
-        .block_on(serve(port, mode == "http"))
+        .block_on(serve(port, mode))
 }

@@ -1,0 +1,701 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * frames.c - debug/: is the first frame of a parked task the public call it is in, and the next one the program's own, with nothing of weft's between them or below?
+ *
+ * Built twice, upon the archive and upon the shared library: weft's functions are told from the program's in different ways. Public calls only.
+ */
+#include "dumped.h"
+#include "tap.h"
+
+#include <fcntl.h>
+#include <weft.h>
+
+static chan *empty, *full;
+static bsub *sub;
+static watch *value;
+static mutex held;
+static waitgroup group;
+static weft_rmutex rheld;
+static weft_rwlock written;
+static weft_mutex of_cond;
+static weft_cond cond;
+static weft_sema none_left;
+static weft_latch latch;
+static weft_barrier barrier;
+static weft_event event;
+static weft_group tasks;
+static weft_promise *of_never;
+static weft_future *never;
+static weft_waker *nobody;
+static weft_proc *sleeper;
+static weft_limiter *slow;
+static task *forever;
+static int pipe_fd[2];
+static tcp_listener *listener;
+static tcp *stream;
+static udp *datagrams, *datagrams_many;
+static weft_io pair_end;
+static weft_pipe *dry, *wet;
+static weft_unix *un, *un_peer;
+static unix_listener *un_listener;
+static weft_file *fifo;
+static fswatch *quiet;
+
+enum { ELEMS = 4 };
+
+static int by_send(void *arg)
+{
+	(void)arg;
+	chan_send(full, &(int){1});
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_send_until(void *arg)
+{
+	(void)arg;
+	chan_send_until(full, &(int){1}, weft_in(3600 * SEC));
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_recv(void *arg)
+{
+	(void)arg;
+	chan_recv(empty, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_recv_until(void *arg)
+{
+	(void)arg;
+	chan_recv_until(empty, NULL, weft_in(3600 * SEC));
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_nothing_to_send(void *arg)
+{
+	(void)arg;
+	chan_send(NULL, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_nothing_to_recv(void *arg)
+{
+	(void)arg;
+	chan_recv(NULL, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_send_many(void *arg)
+{
+	(void)arg;
+	chan_send_many(full, (int[ELEMS]){1}, ELEMS);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_recv_many(void *arg)
+{
+	(void)arg;
+	chan_recv_many(empty, NULL, ELEMS);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_many_of_nothing(void *arg)
+{
+	(void)arg;
+	chan_recv_many(NULL, NULL, ELEMS);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_reserve(void *arg)
+{
+	void *slot;
+
+	(void)arg;
+	chan_reserve(full, &slot);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_peek(void *arg)
+{
+	void *slot;
+
+	(void)arg;
+	chan_peek(empty, &slot);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_select(void *arg)
+{
+	chan_case k[] = {CASE_RECV(empty, NULL), CASE_SEND(full, &(int){1})};
+
+	(void)arg;
+	chan_select(k, 2);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_ordered_select(void *arg)
+{
+	chan_case k[] = {CASE_RECV(empty, NULL), CASE_BSUB(sub, NULL), CASE_WATCH(NULL, NULL)};
+
+	(void)arg;
+	chan_select_with(k, 3, SELECT_ORDERED, FOREVER);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_select_of_nothing(void *arg)
+{
+	(void)arg;
+	chan_select(NULL, 0);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_bsub(void *arg)
+{
+	(void)arg;
+	bsub_recv(sub, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_watch(void *arg)
+{
+	uint64_t seen = 1;
+
+	(void)arg;
+	watch_changed(value, &seen, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_lock(void *arg)
+{
+	(void)arg;
+	mutex_lock(&held);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_group(void *arg)
+{
+	(void)arg;
+	wg_wait(&group);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_join(void *arg)
+{
+	(void)arg;
+	task_join(forever, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_rlock(void *arg)
+{
+	(void)arg;
+	weft_rmutex_lock(&rheld);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_rdlock(void *arg)
+{
+	(void)arg;
+	weft_rwlock_rdlock(&written);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_wrlock(void *arg)
+{
+	(void)arg;
+	weft_rwlock_wrlock(&written);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_cond(void *arg)
+{
+	(void)arg;
+	mutex_lock(&of_cond);
+	weft_cond_wait(&cond, &of_cond);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_sema(void *arg)
+{
+	(void)arg;
+	weft_sema_acquire(&none_left, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_latch(void *arg)
+{
+	(void)arg;
+	weft_latch_wait(&latch);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_barrier(void *arg)
+{
+	(void)arg;
+	weft_barrier_wait(&barrier);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_event(void *arg)
+{
+	(void)arg;
+	weft_event_wait(&event);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_group_of_tasks(void *arg)
+{
+	(void)arg;
+	weft_group_wait(&tasks);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_future(void *arg)
+{
+	(void)arg;
+	weft_future_await(never, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_ctx(void *arg)
+{
+	(void)arg;
+	weft_ctx_wait(NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_waker(void *arg)
+{
+	(void)arg;
+	weft_waker_wait(nobody);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_proc(void *arg)
+{
+	(void)arg;
+	weft_proc_wait(sleeper, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_limiter(void *arg)
+{
+	(void)arg;
+	weft_limiter_wait(slow, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_sleep(void *arg)
+{
+	(void)arg;
+	task_sleep(3600 * SEC);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_park(void *arg)
+{
+	(void)arg;
+	task_park();
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_io(void *arg)
+{
+	(void)arg;
+	io_wait(pipe_fd[0], IO_R);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_accept(void *arg)
+{
+	(void)arg;
+	tcp_accept(listener, &(tcp *){NULL});
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_read(void *arg)
+{
+	char byte;
+
+	(void)arg;
+	tcp_read(stream, &byte, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_io_read(void *arg)
+{
+	char byte;
+
+	(void)arg;
+	io_read(tcp_io(stream), &byte, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_file_read(void *arg)
+{
+	char byte;
+
+	(void)arg;
+	file_read(fifo, &byte, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_rd_line(void *arg)
+{
+	weft_rd r;
+	char *line;
+
+	(void)arg;
+	rd_init(&r, tcp_io(stream), NULL, 0);
+	rd_line(&r, &line);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_rd_full(void *arg)
+{
+	char buf[100];
+	weft_rd r;
+
+	(void)arg;
+	rd_init(&r, tcp_io(stream), NULL, 0);
+	rd_full(&r, buf, sizeof buf, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_rd_byte(void *arg)
+{
+	weft_rd r;
+
+	(void)arg;
+	rd_init(&r, tcp_io(stream), NULL, 0);
+	rd_byte(&r);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_wr_flush(void *arg)
+{
+	weft_wr w;
+
+	(void)arg;
+	wr_init(&w, pair_end, NULL, 0);
+	wr_byte(&w, 1);
+	wr_flush(&w);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_wr_printf(void *arg)
+{
+	weft_wr w;
+	char buf[16];
+
+	(void)arg;
+	wr_init(&w, pair_end, buf, sizeof buf);
+	wr_printf(&w, "more than %d bytes", 16);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_pair_read(void *arg)
+{
+	char byte;
+
+	(void)arg;
+	io_read(pair_end, &byte, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_fswatch(void *arg)
+{
+	fsevent e;
+
+	(void)arg;
+	fswatch_next(quiet, &e);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_io_copy(void *arg)
+{
+	(void)arg;
+	io_copy(null_io(), tcp_io(stream), 1, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_pipe_read(void *arg)
+{
+	char byte;
+
+	(void)arg;
+	pipe_read(dry, &byte, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_unix_read(void *arg)
+{
+	char byte;
+
+	(void)arg;
+	unix_read(un, &byte, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_unix_recv_fds(void *arg)
+{
+	char byte;
+	int n = 0;
+
+	(void)arg;
+	unix_recv_fds(un_peer, &byte, 1, NULL, &n);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_unix_accept(void *arg)
+{
+	(void)arg;
+	unix_accept(un_listener, &(weft_unix *){NULL});
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_udp_recv(void *arg)
+{
+	char byte;
+
+	(void)arg;
+	udp_recv(datagrams, &byte, 1, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_udp_recv_many(void *arg)
+{
+	struct iovec v = {&(char){0}, 1};
+	udp_msg m = {.iov = &v, .count = 1};
+
+	(void)arg;
+	udp_recv_many(datagrams_many, &m, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static const struct call {
+	weft_task_fn *fn;
+	const char *name, *call;
+} calls[] = {
+#define CALL(name, call)                 \
+	{                                \
+		name, #name, "    " call \
+	}
+	CALL(by_send, "weft_chan_send"),
+	CALL(by_send_until, "weft_chan_send"),
+	CALL(by_recv, "weft_chan_recv"),
+	CALL(by_recv_until, "weft_chan_recv"),
+	CALL(by_nothing_to_send, "weft_chan_send"),
+	CALL(by_nothing_to_recv, "weft_chan_recv"),
+	CALL(by_send_many, "weft_chan_send_many"),
+	CALL(by_recv_many, "weft_chan_recv_many"),
+	CALL(by_many_of_nothing, "weft_chan_recv_many"),
+	CALL(by_reserve, "weft_chan_reserve"),
+	CALL(by_peek, "weft_chan_peek"),
+	CALL(by_select, "weft_chan_select"),
+	CALL(by_ordered_select, "weft_chan_select"),
+	CALL(by_select_of_nothing, "weft_chan_select"),
+	CALL(by_bsub, "weft_bsub_recv"),
+	CALL(by_watch, "weft_watch_changed"),
+	CALL(by_lock, "weft_mutex_lock"),
+	CALL(by_group, "weft_wg_wait"),
+	CALL(by_join, "weft_task_join"),
+	CALL(by_rlock, "weft_rmutex_lock"),
+	CALL(by_rdlock, "weft_rwlock_rdlock"),
+	CALL(by_wrlock, "weft_rwlock_wrlock"),
+	CALL(by_cond, "weft_cond_wait"),
+	CALL(by_sema, "weft_sema_acquire"),
+	CALL(by_latch, "weft_latch_wait"),
+	CALL(by_barrier, "weft_barrier_wait"),
+	CALL(by_event, "weft_event_wait"),
+	CALL(by_group_of_tasks, "weft_group_wait"),
+	CALL(by_future, "weft_future_await"),
+	CALL(by_ctx, "weft_ctx_wait"),
+	CALL(by_waker, "weft_waker_wait"),
+	CALL(by_proc, "weft_proc_wait"),
+	CALL(by_limiter, "weft_limiter_wait"),
+	CALL(by_sleep, "weft_task_sleep"),
+	CALL(by_park, "weft_task_park"),
+	CALL(by_io, "weft_io_wait"),
+	CALL(by_accept, "weft_tcp_accept"),
+	CALL(by_read, "weft_tcp_read"),
+	CALL(by_udp_recv, "weft_udp_recv"),
+	CALL(by_udp_recv_many, "weft_udp_recv_many"),
+	CALL(by_io_read, "weft_io_read"),
+	CALL(by_rd_line, "weft_rd_line"),
+	CALL(by_rd_full, "weft_rd_full"),
+	CALL(by_rd_byte, "weft_rd_byte"),
+	CALL(by_wr_flush, "weft_wr_flush"),
+	CALL(by_wr_printf, "weft_wr_printf"),
+	CALL(by_pair_read, "weft_io_read"),
+	CALL(by_io_copy, "weft_io_copy"),
+	CALL(by_pipe_read, "weft_pipe_read"),
+	CALL(by_unix_read, "weft_unix_read"),
+	CALL(by_unix_recv_fds, "weft_unix_recv_fds"),
+	CALL(by_unix_accept, "weft_unix_accept"),
+	CALL(by_file_read, "weft_file_read"),
+	CALL(by_fswatch, "weft_fswatch_next"),
+#undef CALL
+};
+
+enum { CALLS = sizeof calls / sizeof *calls };
+
+static int parks(void *arg)
+{
+	(void)arg;
+	return task_park();
+}
+
+/* The frames of a task's part, one a line; those about what it waits for are not. */
+static const char *first_frame(const char *part)
+{
+	const char *line = strchr(part, '\n');
+
+	while (line && strncmp(line + 1, "    waits ", 10) == 0)
+		line = strchr(line + 1, '\n');
+	if (!line)
+		T_FAIL("no frame: %s", part);
+	return line + 1;
+}
+
+/* The public call is the first frame; the program's own function comes next, and is the last. */
+static bool is_right(const char *text, const struct call *c)
+{
+	const char *frame, *next;
+	char head[64], own[64];
+
+	snprintf(head, sizeof head, " \"%s\": ", c->name);
+	frame = first_frame(part_of(text, head));
+	next = strchr(frame, '\n');
+	snprintf(own, sizeof own, "\n    %s+", c->name);
+	return strncmp(frame, c->call, strlen(c->call)) == 0 && next && strncmp(next, own, strlen(own)) == 0 && !strchr(next + 1, '\n');
+}
+
+static int calls_main(void *arg)
+{
+	bcast *b = bcast_make(4, 1);
+	const char *wrong = NULL;
+	char *text, where[64];
+	int fifo_fd[2];
+	weft_addr a;
+	tcp *other;
+
+	(void)arg;
+	empty = chan_make(sizeof(int), 1);
+	full = chan_make(sizeof(int), 1);
+	T_EQ(chan_send(full, &(int){1}), 0);
+	sub = bcast_sub(b);
+	value = watch_make(0, NULL);
+	T_EQ(mutex_lock(&held), 0);
+	wg_add(&group, 1);
+	T_EQ(weft_rmutex_lock(&rheld), 0);
+	T_EQ(weft_rwlock_wrlock(&written), 0);
+	weft_sema_init(&none_left, 0);
+	weft_latch_init(&latch, 1);
+	weft_barrier_init(&barrier, 2);
+	T_EQ(weft_promise_make(0, &of_never, &never), 0);
+	T_EQ(weft_waker_make(&nobody), 0);
+	T_EQ(weft_proc_spawn(&sleeper, &(weft_proc_opts){.argv = (const char *const[]){"sleep", "1000", NULL}, .pdeathsig = SIGKILL}), 0);
+	slow = weft_limiter_make(1, 3600 * SEC, 1);
+	T_EQ(weft_limiter_wait(slow, 1), 0);
+	T_EQ(weft_group_init(&tasks, NULL), 0);
+	T_EQ(weft_group_go(&tasks, parks, NULL), 0);
+	T_EQ(go_opts(&forever, parks, NULL, NULL), 0);
+	T_EQ(pipe2(pipe_fd, O_CLOEXEC | O_NONBLOCK), 0);
+	T_EQ(tcp_listen(&listener, "127.0.0.1:0", NULL), 0);
+	T_EQ(tcp_listener_addr(listener, &a), 0);
+	addr_format(&a, where, sizeof where);
+	T_EQ(tcp_dial(&stream, where), 0);
+	T_EQ(tcp_accept(listener, &other), 0);
+	T_EQ(udp_open(&datagrams, "127.0.0.1:0", NULL), 0);
+	T_EQ(udp_open(&datagrams_many, "127.0.0.1:0", NULL), 0);
+	T_EQ(io_pair(&pair_end, &(weft_io){NULL, NULL}), 0);
+	T_EQ(pipe_make(&dry, &wet), 0);
+	T_EQ(unix_pair(&un, &un_peer), 0);
+	T_EQ(unix_listen(&un_listener, "@", NULL), 0);
+	T_EQ(pipe2(fifo_fd, O_CLOEXEC), 0);
+	T_EQ(weft_file_from_fd(&fifo, fifo_fd[0]), 0);
+	T_EQ(fswatch_make(&quiet), 0);
+	for (int i = 0; i < CALLS; i++)
+		T_EQ(go_opts(NULL, calls[i].fn, NULL, &(task_opts){.name = calls[i].name}), 0);
+	for (int looks = 0;; looks++) { /* a call may park more than once on its way to where it waits */
+		text = dumped();
+		if (count_of(text, ": parked, ") == CALLS + 2 && !strstr(text, "moved on")) {
+			wrong = NULL;
+			for (int i = 0; i < CALLS && !wrong; i++)
+				wrong = is_right(text, &calls[i]) ? NULL : calls[i].name;
+			if (!wrong || looks > 1000)
+				break;
+		}
+		free(text);
+		task_yield();
+	}
+	if (wrong) {
+		char head[64];
+
+		snprintf(head, sizeof head, " \"%s\": ", wrong);
+		T_FAIL("%s", part_of(text, head));
+	}
+	free(text);
+	return 0;
+}
+
+TEST_WORKERS(the_public_call_is_the_first_frame)
+{
+	tap_leaky();
+	T_EQ(weft_run(calls_main, NULL, &(weft_opts){.workers = tap_workers()}), 0);
+}
