@@ -25,6 +25,12 @@ static inline int64_t clock_now(void)
 	return likely(fake == CLOCK_REAL) ? weft__clock_read() : fake;
 }
 
+/* Whether ns have gone by since then; always under a fake clock, which may stand still or go back to the real one. */
+static inline bool clock_past(int64_t now, int64_t then, int64_t ns)
+{
+	return now - then >= ns || unlikely(load_relaxed(&weft__clock_fake) != CLOCK_REAL || now < then); /* as above */
+}
+
 static inline int64_t clock_add(int64_t now, int64_t ns)
 {
 	int64_t t;

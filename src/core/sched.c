@@ -201,7 +201,7 @@ NOINLINE struct weft_task *weft__sched_pick_slow(struct worker *w)
 		if (t)
 			sched_push_tail(w, t);
 	}
-	if (weft__loop_watches(w->loop) && w->coarse_now - w->polled_at >= LOOP_BUSY_NS) {
+	if (weft__loop_watches(w->loop) && clock_past(w->coarse_now, w->polled_at, LOOP_BUSY_NS)) {
 		w->polled_at = w->coarse_now;
 		weft__ready_list(w, weft__loop_poll(w->loop, LOOP_TASK, &w->errand));
 		if (unlikely(w->errand))

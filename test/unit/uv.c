@@ -123,6 +123,44 @@ TEST_WORKERS(awaited)
 	run(await_main, NULL);
 }
 
+static int frozen_main(void *arg)
+{
+	struct nap n = {.ms = 0, .deadline = WEFT_FOREVER};
+
+	(void)arg;
+	time_fake();
+	T_EQ(finish(start(naps, &n)), 7);
+	T_EQ(finish(start(naps, &n)), 7); /* the loop was looked at before, in the one moment that there is */
+	time_move(3600 * WEFT_SEC);
+	T_EQ(finish(start(naps, &n)), 7);
+	time_real(); /* an hour back */
+	T_EQ(finish(start(naps, &n)), 7);
+	return 0;
+}
+
+static int busy(void *arg)
+{
+	while (!load_acquire((ATOMIC(bool) *)arg))
+		weft_task_yield();
+	return 0;
+}
+
+static int frozen_busy_main(void *arg)
+{
+	ATOMIC(bool) enough = false;
+	weft_task *t = start(busy, &enough);
+
+	frozen_main(arg);
+	store_release(&enough, true);
+	return finish(t);
+}
+
+/* However the clock of a test stands or jumps, a worker that does not run out of tasks looks at its loop. */
+TEST_WORKERS(clock_stands_still)
+{
+	run(frozen_busy_main, NULL);
+}
+
 #define HOUR_MS (3600 * 1000)
 
 static int stop_main(void *arg)
