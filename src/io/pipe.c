@@ -175,29 +175,6 @@ ssize_t weft_pipe_writev(weft_pipe *p, const struct iovec *v, int count, size_t 
 	return weft_pipe_writev_until(p, v, count, done, WEFT_FOREVER);
 }
 
-ssize_t weft__pipe_io_readv(void *self, const struct iovec *v, int count, int64_t deadline)
-{
-	return stream_readv(self, v, count, deadline, STREAM_OTHER);
-}
-
-ssize_t weft__pipe_io_writev(void *self, const struct iovec *v, int count, size_t *done, int64_t deadline)
-{
-	return stream_writev(self, v, count, done, deadline, STREAM_OTHER);
-}
-
-int weft__pipe_io_set_deadline(void *self, int64_t rd, int64_t wr)
-{
-	return weft__stream_set_deadline(self, rd, wr);
-}
-
-int weft__pipe_io_close(void *self)
-{
-	return weft__fd_close(self, false);
-}
-
-const weft_io_ops weft__pipe_ops = {"pipe", weft__pipe_io_readv,        weft__pipe_io_writev,
-				    NULL,   weft__pipe_io_set_deadline, weft__pipe_io_close};
-
 weft_io weft_pipe_io(weft_pipe *p)
 {
 	return (weft_io){&weft__pipe_ops, &p->f};

@@ -33,7 +33,7 @@ enum stream_kind {
 /* The descriptor's record, if io is one of the kinds above, and nothing but that; NULL: it is another's. */
 struct fd *weft__io_fd(weft_io io);
 
-extern HIDDEN const weft_io_ops weft__tcp_ops, weft__unix_ops, weft__pipe_ops, weft__tty_ops; /* self: a struct fd */
+extern HIDDEN const weft_io_ops weft__tcp_ops, weft__unix_ops, weft__pipe_ops, weft__tty_ops; /* stream_ops.c; self: a struct fd */
 
 /* Minus errno, just after a system call has failed. Not inlined: compilers keep errno's address, and a task that has parked may be on another thread. */
 int weft__errno(void);

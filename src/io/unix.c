@@ -381,34 +381,6 @@ ssize_t weft_unix_writev(weft_unix *c, const struct iovec *v, int count, size_t 
 	return weft_unix_writev_until(c, v, count, done, WEFT_FOREVER);
 }
 
-static ssize_t io_readv(void *self, const struct iovec *v, int count, int64_t deadline)
-{
-	return stream_readv(self, v, count, deadline, STREAM_UNIX);
-}
-
-static ssize_t io_writev(void *self, const struct iovec *v, int count, size_t *done, int64_t deadline)
-{
-	return stream_writev(self, v, count, done, deadline, STREAM_UNIX);
-}
-
-static int io_shutdown(void *self, int how, int64_t deadline)
-{
-	(void)deadline; /* nothing waits */
-	return weft__stream_shutdown(self, how);
-}
-
-static int io_set_deadline(void *self, int64_t rd, int64_t wr)
-{
-	return weft__stream_set_deadline(self, rd, wr);
-}
-
-static int io_close(void *self)
-{
-	return weft__fd_close(self, false);
-}
-
-const weft_io_ops weft__unix_ops = {"unix", io_readv, io_writev, io_shutdown, io_set_deadline, io_close};
-
 weft_io weft_unix_io(weft_unix *c)
 {
 	return (weft_io){&weft__unix_ops, &c->f};
