@@ -17,28 +17,19 @@ struct weft_pipe {
 	struct fd f; /* its note: NOTE_SHARED */
 };
 
+static int open_pipe(int fds[2])
+{
+	return pipe2(fds, O_NONBLOCK | O_CLOEXEC) ? -errno : 0;
+}
+
 int weft_pipe_make(weft_pipe **r, weft_pipe **w)
 {
-	struct fd *f[2] = {NULL, NULL};
-	int fds[2], rc;
+	struct fd *f[2];
+	int rc = weft__stream_pair(f, open_pipe);
 
-	*r = *w = NULL;
-	rc = weft__fd_make(&f[0], -1);
-	if (!rc)
-		rc = weft__fd_make(&f[1], -1);
-	if (!rc && pipe2(fds, O_NONBLOCK | O_CLOEXEC))
-		rc = -errno;
-	for (int i = 0; i < 2; i++) {
-		if (!rc)
-			weft__fd_use(f[i], fds[i]);
-		else if (f[i])
-			weft__fd_unref(f[i]);
-	}
-	if (rc)
-		return rc;
 	*r = (weft_pipe *)f[0];
 	*w = (weft_pipe *)f[1];
-	return 0;
+	return rc;
 }
 
 /* --- taking over --- */

@@ -55,6 +55,9 @@ void weft__quiet_end(const struct quiet *q);
 /* writev(2) that raises no SIGPIPE, for what is no socket. Workers have it blocked: only other threads take this way. */
 ssize_t weft__stream_quiet(int fd, const struct iovec *v, int count);
 
+/* Records for two descriptors that `open` makes at once: 0 or a negative code. On error there are none, and f[] is NULL. */
+int weft__stream_pair(struct fd *f[2], int (*open)(int fds[2]));
+
 int weft__stream_set_deadline(struct fd *f, int64_t rd, int64_t wr);
 int weft__stream_shutdown(struct fd *f, int how);
 

@@ -348,11 +348,5 @@ int weft_tcp_linger(weft_tcp *c, bool on)
 
 int weft_tcp_buffers(weft_tcp *c, int send, int receive)
 {
-	int rc = weft__fd_enter(&c->f);
-
-	if (rc)
-		return rc;
-	rc = weft__sock_buffers(c->f.fd, send, receive);
-	weft__fd_leave(&c->f);
-	return rc;
+	return weft__sock_resize(&c->f, send, receive);
 }

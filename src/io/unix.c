@@ -315,28 +315,19 @@ int weft_unix_dial(weft_unix **out, const char *name)
 	return weft_unix_dial_until(out, name, WEFT_FOREVER);
 }
 
+static int open_pair(int fds[2])
+{
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) ? -errno : 0;
+}
+
 int weft_unix_pair(weft_unix **a, weft_unix **b)
 {
-	struct fd *f[2] = {NULL, NULL};
-	int fds[2], rc;
+	struct fd *f[2];
+	int rc = weft__stream_pair(f, open_pair);
 
-	*a = *b = NULL;
-	rc = weft__fd_make(&f[0], -1);
-	if (!rc)
-		rc = weft__fd_make(&f[1], -1);
-	if (!rc && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds))
-		rc = -errno;
-	for (int i = 0; i < 2; i++) {
-		if (!rc)
-			weft__fd_use(f[i], fds[i]);
-		else if (f[i])
-			weft__fd_unref(f[i]);
-	}
-	if (rc)
-		return rc;
 	*a = (weft_unix *)f[0];
 	*b = (weft_unix *)f[1];
-	return 0;
+	return rc;
 }
 
 /* --- read and write --- */
@@ -555,13 +546,7 @@ int weft_unix_fd(weft_unix *c)
 
 int weft_unix_buffers(weft_unix *c, int send, int receive)
 {
-	int rc = weft__fd_enter(&c->f);
-
-	if (rc)
-		return rc;
-	rc = weft__sock_buffers(c->f.fd, send, receive);
-	weft__fd_leave(&c->f);
-	return rc;
+	return weft__sock_resize(&c->f, send, receive);
 }
 
 int weft_unix_peer(weft_unix *c, weft_unix_cred *out)
