@@ -329,7 +329,7 @@ static bool abandon(void *rec, void *arg)
 		weft__ctx_task_end(t);
 	t->result = WEFT_ECANCELED;
 	store_relaxed(&t->reason, (uint8_t)REASON_ABANDONED); /* before DONE */
-	store_release(&t->state, (uint8_t)WEFT_TASK_DONE);    /* as in task_end */
+	store_release(&t->state, (uint8_t)WEFT_TASK_DONE);    /* as in task_done */
 	if (task_is(t, TASK_JOINABLE))
 		weft__lot_wake_all(NULL, &t->result, WEFT_ECANCELED);
 	weft__task_unref(NULL, t);
