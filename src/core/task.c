@@ -234,6 +234,16 @@ static ALWAYS_INLINE void args_copy(uintptr_t *to, const volatile uintptr_t *fro
 	to[5] = from[5];
 }
 
+/* It has begun to be a task: from here on it is others'. */
+static ALWAYS_INLINE void queue(struct runtime *rt, struct worker *w, struct weft_task *t)
+{
+	san_release(t);
+	if (likely(w))
+		sched_push(w, t);
+	else
+		weft__sched_inject(rt, t);
+}
+
 int weft__go_start(struct weft__go_call *call, const struct weft__go_args *args)
 {
 	struct worker *w = weft__worker();
@@ -256,11 +266,7 @@ int weft__go_start(struct weft__go_call *call, const struct weft__go_args *args)
 			task_unnew(rt, w, t);
 			goto out;
 		}
-		san_release(t);
-		if (likely(w))
-			sched_push(w, t);
-		else
-			weft__sched_inject(rt, t);
+		queue(rt, w, t);
 	}
 out:
 	if (unlikely(!w))
@@ -293,11 +299,7 @@ int weft__go_words(void (*fn)(void), const uintptr_t words[4], weft_ctx *c, cons
 		task_unnew(rt, w, t);
 		goto out;
 	}
-	san_release(t);
-	if (likely(w))
-		sched_push(w, t);
-	else
-		weft__sched_inject(rt, t);
+	queue(rt, w, t);
 out:
 	if (unlikely(!w))
 		weft__rt_leave();
