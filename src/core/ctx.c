@@ -366,7 +366,7 @@ int weft_task_cancel(weft_task *t)
 	struct claims cl;
 	uint32_t was = load_relaxed(&t->cancel); /* checked by the compare-and-swap */
 
-	if (load_acquire(&t->state) == WEFT_TASK_DONE) /* pairs with store_release in task_end */
+	if (load_acquire(&t->state) == WEFT_TASK_DONE) /* pairs with store_release in task_done */
 		return WEFT_EALREADY;
 	do {
 		if (was & CANCEL_OWN)

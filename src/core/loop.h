@@ -5,6 +5,7 @@
  * Two files behind this interface, chosen by the build option `loop`:
  *   loop_epoll.c  Linux: one edge-triggered epoll set, each descriptor in it once; the libuv loop's descriptor is one of them
  *   loop_uv.c     portable: a uv_poll handle a descriptor, kept armed
+ * What both do with the libuv loop inside: loop_hold.c.
  *
  * Tasks never call libuv (law 6).  A libuv loop runs on an OS stack, by whoever holds its lock: the owner, or a worker that looks after it while the
  * owner is stuck in a task.  Claimed tasks are returned as a list, oldest first, for weft__ready_list.

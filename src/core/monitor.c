@@ -9,7 +9,7 @@
  *     work waits, a sleeping worker is woken to search, or if none sleeps a busy one asked to help at its next slow schedule;
  *   - one that moves, but in turns so long that a watcher would take what it keeps to itself, is no longer left in peace (worker.c);
  *   - retries tasks that wait for a stack; lets unused stacks and records decay;
- *   - when all workers have slept for DEADLOCK_NS, asks once whether anything can go on (runtime.c), so that going to sleep stays cheap;
+ *   - when all workers have slept for DEADLOCK_NS, asks once whether anything can go on (deadlock.c), so that going to sleep stays cheap;
  *   - when the runtime is to stop and a task does not let it: ends the process (WEFT_MAIN), or says which task it is.
  * It runs no task.  When all workers have slept for MONITOR_IDLE_NS and nothing is left to decay it sleeps itself, until a worker leaves idleness
  * (weft__monitor_poke: one relaxed load).  It is also the one thread of weft that does not block signals: SIGQUIT prints all tasks, if

@@ -232,8 +232,9 @@ void weft__quit_default(void);                          /* nobody else wants SIG
 
 /* --- runtime.c --- */
 void weft__runtime_stop(struct runtime *rt, int result);
-bool weft__runtime_all_asleep(
-	struct runtime *rt); /* the monitor has seen all workers asleep for a while: deadlock? False: it cannot be told yet, ask again */
+/* Is it a task that has not ended? state: read with acquire. Foreign threads may be making records of their own meanwhile: reads only atomics. A record
+ * that was never used is zeroed: its state says NEW, and it has no reference. */
+bool weft__task_alive(struct weft_task *t, uint8_t state);
 
 int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process, int *result);
 
@@ -247,6 +248,10 @@ struct up_down {
 extern HIDDEN struct up_down weft__signals;
 
 extern HIDDEN void (*weft__io_down)(void); /* io/fd.c's: tasks that use descriptors never run again, and nobody hears of descriptors */
+
+/* --- deadlock.c --- */
+bool weft__runtime_all_asleep(
+	struct runtime *rt); /* the monitor has seen all workers asleep for a while: deadlock? False: it cannot be told yet, ask again */
 
 /* What the storeys above give the core (weft.c sets them; core includes nothing of theirs). */
 struct verdict {
