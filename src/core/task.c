@@ -397,9 +397,8 @@ int(weft_go_opts)(weft_task **out, weft_task_fn *fn, void *arg, const weft_task_
 int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn, void *arg)
 {
 	struct weft_task *t;
-	int rc;
+	int rc = task_new(rt, NULL, &t, 0);
 
-	rc = task_new(rt, NULL, &t, 0);
 	if (rc)
 		return rc;
 	store_relaxed(&t->flags, (uint8_t)(TASK_MAIN | TASK_OWN_STACK));

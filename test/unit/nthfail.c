@@ -4,10 +4,10 @@
  * a context, a select of 100 cases, a listener, a connection, and to reads, writes and waits that have to wait.  An error comes back (or a task waits for
  * its stack and runs later, and accept for a descriptor), and nothing is left.
  */
+#include "faileach.h"
 #include "names.h"
 #include "net.h"
 
-#include "failpoint.h"
 #include "weft/bcast.h"
 #include "weft/group.h"
 #include "weft/cmap.h"
@@ -92,11 +92,6 @@ TEST_WORKERS(runtime_all_fail)
 /* --- what a running program makes --- */
 
 enum { CASES = 100 };
-
-struct thing {
-	const char *name;
-	int (*make)(void); /* makes and unmakes one; 0 or an error */
-};
 
 static int make_task(void)
 {
@@ -680,44 +675,12 @@ static const struct thing things[] = {
 	{"name", make_name},
 };
 
-/* Fails the n-th call, for all n. */
-static void fail_each(const struct thing *t)
-{
-	int refused = 0;
-	long n;
-
-	for (n = 1;; n++) {
-		size_t records = weft__fd_count();
-		int fds = rt_fds(), rc;
-		bool fired;
-
-		weft_trim(); /* caches of others aside, all is to be asked for again */
-		failpoint_arm(n);
-		rc = t->make();
-		fired = failpoint_fired();
-		failpoint_disarm();
-		if (rc && !is_shortage(rc))
-			T_FAIL("%s, call %ld (%s): %d", t->name, n, failpoint_name(), rc);
-		if (rc && !fired)
-			T_FAIL("%s refused although no call failed: %d", t->name, rc);
-		if (rt_fds() != fds || weft__fd_count() != records)
-			T_FAIL("%s, call %ld (%s): %d descriptors, before %d; %zu records, before %zu", t->name, n, failpoint_name(),
-			       rt_fds(), fds, weft__fd_count(), records);
-		refused += rc != 0;
-		T_EQ(t->make(), 0); /* it works again */
-		if (!fired)
-			break;
-		T_LT(n, 2000);
-	}
-	tap_note("%s: %ld calls, %d refused", t->name, n - 1, refused);
-}
-
 static int things_main(void *arg)
 {
 	(void)arg;
 	until_all_workers_run();
 	for (size_t i = 0; i < ARRAY_LEN(things); i++)
-		fail_each(&things[i]);
+		fail_each(&things[i], is_shortage);
 	return 0;
 }
 
@@ -1101,7 +1064,7 @@ static int net_things_main(void *arg)
 	names_say("192.0.2.1:0", "one.test");
 	until_all_workers_run();
 	for (size_t i = 0; i < ARRAY_LEN(net_things); i++)
-		fail_each(&net_things[i]);
+		fail_each(&net_things[i], is_shortage);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "base/compiler.h"
 #include "base/sanitizer.h"
 #include "failpoint.h"
+#include "kib.h"
 #include "tap.h"
 
 #include <errno.h>
@@ -375,21 +376,6 @@ TEST(stray_access_is_told_apart)
 	T_STR_HAS(said, "  #1 ");
 	T_OK(killed_by(last_words(stray_from_elsewhere, said, sizeof said), SIGABRT));
 	T_STR_HAS(said, "weft: code on a stack that is not weft's strayed into the guard");
-}
-
-static long available_kib(void)
-{
-	FILE *f = fopen("/proc/meminfo", "r");
-	char line[256];
-	long kib = 0;
-
-	T_OK(f);
-	while (fgets(line, sizeof line, f)) {
-		if (!strncmp(line, "MemAvailable:", 13))
-			kib = strtol(line + 13, NULL, 10);
-	}
-	fclose(f);
-	return kib;
 }
 
 static void overflow_of_one_in_a_million(void)
