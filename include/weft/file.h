@@ -160,7 +160,7 @@ WEFT_API int weft_file_truncate_until(weft_file *f, int64_t length, int64_t dead
 WEFT_API int weft_file_allocate(weft_file *f, int mode, int64_t offset, int64_t length);
 WEFT_API int weft_file_allocate_until(weft_file *f, int mode, int64_t offset, int64_t length, int64_t deadline);
 
-/* weft_file_stat - what the system knows of it. Returns 0. Blocks: yes (file). */
+/* weft_file_stat - what the system knows of it. Returns 0. Blocks: yes (file); on file systems that keep this in memory (ext4, xfs, btrfs, f2fs, tmpfs) only the first time. */
 WEFT_API int weft_file_stat(weft_file *f, struct stat *out);
 WEFT_API int weft_file_stat_until(weft_file *f, struct stat *out, int64_t deadline);
 

@@ -3,7 +3,8 @@
  * loop_epoll.c - a worker's loop on Linux: one edge-triggered epoll set, with the libuv loop inside.
  *
  * A descriptor is put into the set of the worker that first waited for it, once, for both directions and hang-ups; it stays there until it is closed, so
- * waiting needs no system call. An entry holds the record's address and the generation of its descriptor (drawn below).  Adding and removing need no lock, from
+ * waiting needs no system call; or until its tasks have waited on other workers several times in a row, which would have its first one woken for each of its events:
+ * then it moves. An entry holds the record's address and the generation of its descriptor (drawn below).  Adding and removing need no lock, from
  * any thread.  Two threads may ask one set for events: each event goes to one of them.
  *
  *    63       48 47                      6 5   0
@@ -179,6 +180,10 @@ struct inject_node *weft__loop_poll(struct loop *l, enum loop_caller who, bool *
 	n = epoll_wait(e->set, ev, LOOP_EVENTS, 0);
 	if (n > 0)
 		kicked = deliver(e, ev, n, &r);
+	if (who == LOOP_GUEST) { /* libuv's descriptor is level-triggered: the owner hears of it, too */
+		*flag = kicked;
+		return r.first;
+	}
 	uv = load_relaxed(&e->uv_due) || injectq_len(&l->ops) || uv_loop_alive(&l->uv); /* a hint */
 	if (uv && who != LOOP_TASK)
 		weft__loop_run(l, &r);
@@ -276,20 +281,40 @@ static uint64_t entry(struct polldesc *pd)
 	return (uint64_t)(uintptr_t)pd | (uint64_t)pd->generation << ADDRESS_BITS;
 }
 
+/* From its home to l. In between it is in both sets: what happens is heard, if twice. */
+NOINLINE static void move(struct loop *l, struct polldesc *pd, int fd)
+{
+	struct epoll_event none = {0};
+
+	pd->away = 0;
+	if (add(whole(l), fd, pd->looked ? LOOKED_FOR : WATCHED_FOR, entry(pd))) /* heard of where it was, then */
+		return;
+	epoll_ctl(whole(pd->home)->set, EPOLL_CTL_DEL, fd, &none);
+	add_relaxed(&pd->home->watched, (uint32_t)-1); /* hints */
+	add_relaxed(&l->watched, 1u);
+	pd->home = l;
+}
+
 int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, bool own)
 {
 	int rc;
 
 	(void)dir;
-	(void)own;
-	if (likely(pd->home && pd->home_run == load_relaxed(&weft__run_count))) /* constant while the caller is in the runtime */
+	if (likely(pd->home && pd->home_run == load_relaxed(&weft__run_count))) { /* constant while the caller is in the runtime */
+		if (likely(pd->home == l))
+			pd->away = 0;
+		else if (own && ++pd->away >= LOOP_MOVE_AFTER)
+			move(l, pd, fd);
 		return 0;
+	}
 	rc = add(whole(l), fd, WATCHED_FOR, entry(pd));
 	if (rc)
 		return rc;
 	add_relaxed(&l->watched, 1u); /* a hint */
 	pd->home = l;
 	pd->home_run = load_relaxed(&weft__run_count); /* as above */
+	pd->away = 0;
+	pd->looked = false;
 	return 0;
 }
 
@@ -298,6 +323,7 @@ int weft__loop_again(struct polldesc *pd, int fd)
 	struct epoll_loop *l = whole(pd->home);
 	struct epoll_event ev = {.events = LOOKED_FOR, .data.u64 = entry(pd)};
 
+	pd->looked = true;
 	if (epoll_ctl(l->set, EPOLL_CTL_MOD, fd, &ev) == 0)
 		return 0;
 	return errno == ENOENT ? add(l, fd, LOOKED_FOR, entry(pd)) : -errno;

@@ -313,6 +313,8 @@ struct inject_node *weft__loop_poll(struct loop *l, enum loop_caller who, bool *
 	struct ready_list r;
 
 	*flag = false;
+	if (who == LOOP_GUEST) /* descriptors are libuv's here */
+		return NULL;
 	if (who == LOOP_TASK) {
 		*flag = true;
 		return NULL;

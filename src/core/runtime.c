@@ -92,7 +92,7 @@ static int options(struct runtime *rt, const weft_opts *o)
 	rt->task_flags = rt->stack_size == STACK_DEFAULT ? 0 : TASK_OWN_STACK;
 	rt->max_tasks = tasks ? (size_t)tasks : SIZE_MAX;
 	rt->seed = seed;
-	weft__offload_limit(o->blocking_max ? (unsigned)o->blocking_max : LANE_USER_MAX);
+	weft__offload_up(o->blocking_max ? (unsigned)o->blocking_max : LANE_USER_MAX);
 	rt->signals = !o->no_signals;
 	rt->deadlock_check = !o->no_deadlock;
 	return 0;

@@ -76,6 +76,7 @@ struct worker {
 	struct loop *loop;
 	pthread_t thread;
 	bool started;            /* thread is to be joined; runtime.c */
+	bool owes;               /* it stands on its own stack, and has put tasks on its ring and woken nobody yet; owner */
 	int64_t spin_ns;         /* how long it looks for work before it sleeps; owner */
 	struct watched *watched; /* what it saw of other workers, by id; owner */
 };
