@@ -65,7 +65,7 @@ typedef struct weft_breaker_opts {
 
 /* A call that may be made. Private fields. */
 typedef struct weft_pass {
-	uint32_t weft__round; /* of the breaker's; calls that began in an earlier one tell nothing */
+	uint32_t weft__round; /* calls that began in an earlier round of the breaker's tell nothing */
 	bool weft__probe;
 	int64_t weft__began;
 } weft_pass;
@@ -76,8 +76,8 @@ typedef struct weft_breaker_stats {
 	bool probing;                   /* a probe is under way */
 	int calls, failed, slow;        /* in the window */
 	int in_a_row;                   /* failures */
-	uint64_t made, refused;         /* in all: calls let through, and not */
-	uint64_t ok, failures, ignored; /* of those let through that have ended, also late ones */
+	uint64_t refused;               /* calls, in all */
+	uint64_t ok, failures, ignored; /* calls that were let through and have ended, also late ones */
 	uint64_t opened;                /* so often */
 } weft_breaker_stats;
 

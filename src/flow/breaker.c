@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * breaker.c - circuit breakers: one lock, a state, a window of what calls came to.
+ * breaker.c - circuit breakers: a word that says the state, and a lock, under which it changes, with a window of what calls came to.
  *
  *   CLOSED -> OPEN          leave: the window, or failures in a row, say so          OPEN -> HALF_OPEN    enter, once `until` has passed
  *   HALF_OPEN -> OPEN       leave of the probe: it failed                            HALF_OPEN -> CLOSED  leave of the probe: enough have gone well
  *   any -> OPEN             trip                                                     any -> CLOSED        reset
  *
- * Each change begins a round; a pass knows its round, and what a call of an earlier one came to is counted in the totals and nowhere else. So a probe that was under way when
+ * Each change begins a round; a pass knows its round, as the word was when it was made, and what a call of an earlier one came to is counted in the totals and nowhere else. So a probe that was under way when
  * somebody tripped the breaker cannot close it, and slow calls from before it opened cannot open it again.
  * Law: in HALF_OPEN at most one pass of this round is a probe that has not been left: `probing` is set with the pass, under the lock, and cleared by its leave or a new round.
+ *
+ * While it is closed, entering is a look at the word: who comes as it opens is let through, or not, as if a moment earlier or later. All else is done under the lock.
  *
  * The window is a ring of slots; a slot is one call, or a tenth of a span of time.  Its sums are kept beside it, so a call costs the same however wide it is.
  */
@@ -32,18 +34,17 @@ struct tally {
 struct weft_breaker {
 	struct lock lock; /* RANK_SOURCE; guards all that is not constant */
 	ATOMIC(uint32_t) refs;
-	weft_breaker_opts o; /* constant, defaults filled in */
-	enum weft_breaker_state state;
-	uint32_t round;     /* changes of state so far */
-	bool probing;       /* a probe of this round is under way */
-	int32_t good;       /* probes of this half-open time that went well */
-	int32_t in_a_row;   /* failures */
-	int64_t until;      /* OPEN: no probe before it */
-	int64_t open_for;   /* how long it was open by itself last time; 0: not since it was closed */
-	struct tally sum;   /* of the window */
-	int64_t part;       /* window of time: number of the part that `at` is */
-	uint32_t at, slots; /* the ring's newest; how many there are, constant */
-	uint64_t made, refused, ended[WEFT_IGNORED + 1], opened;
+	weft_breaker_opts o;   /* constant, defaults filled in */
+	ATOMIC(uint32_t) word; /* 31 .. 2: the round, how many changes there were; 1, 0: the state. Written under lock, read without */
+	bool probing;          /* a probe of this round is under way */
+	int32_t good;          /* probes of this half-open time that went well */
+	int32_t in_a_row;      /* failures */
+	int64_t until;         /* OPEN: no probe before it */
+	int64_t open_for;      /* how long it was open by itself last time; 0: not since it was closed */
+	struct tally sum;      /* of the window */
+	int64_t part;          /* window of time: number of the part that `at` is */
+	uint32_t at, slots;    /* the ring's newest; how many there are, constant */
+	uint64_t refused, ended[WEFT_IGNORED + 1], opened;
 	struct tally ring[]; /* a window of time: its parts; of calls: a byte each, of the bits below, 0: none yet */
 };
 
@@ -106,6 +107,17 @@ void weft_breaker_free(weft_breaker *b)
 {
 	if (b && add_acq_rel(&b->refs, (uint32_t)-1) == 1) /* acquire and release: the last one sees all */
 		free(b);
+}
+
+static enum weft_breaker_state state_in(uint32_t word)
+{
+	return (enum weft_breaker_state)(word % 4);
+}
+
+/* Locked. */
+static enum weft_breaker_state state_of(const weft_breaker *b)
+{
+	return state_in(load_relaxed(&b->word)); /* changes under the lock only */
 }
 
 static void lock(weft_breaker *b)
@@ -186,8 +198,13 @@ static bool opens(const weft_breaker *b)
 /* Locked. What is to be told of it goes to c. */
 static void change(weft_breaker *b, enum weft_breaker_state to, int64_t now, int64_t until, weft_breaker_change *c)
 {
-	*c = (weft_breaker_change){.breaker = b, .from = b->state, .to = to, .number = ++b->round, .when = now, .until = until};
-	b->state = to;
+	uint32_t number = load_relaxed(&b->word) / 4 + 1; /* as in state_of */
+
+	*c = (weft_breaker_change){.breaker = b, .from = state_of(b), .to = to, .number = number, .when = now, .until = until};
+	store_release(
+		&b->word,
+		number * 4 +
+			(uint32_t)to); /* pairs with load_acquire in weft_breaker_enter: what led to it is seen by who is let through */
 	b->probing = false;
 	b->good = 0;
 	b->until = until;
@@ -222,7 +239,7 @@ static void unlock(weft_breaker *b, const weft_breaker_change *c)
 /* Locked, and not closed. Whether the caller may be the probe. */
 static bool may_probe(weft_breaker *b, int64_t now, weft_breaker_change *c)
 {
-	if (b->state == WEFT_BREAKER_OPEN) {
+	if (state_of(b) == WEFT_BREAKER_OPEN) {
 		if (now < b->until || b->until == WEFT_FOREVER)
 			return false;
 		change(b, WEFT_BREAKER_HALF_OPEN, now, 0, c);
@@ -230,10 +247,30 @@ static bool may_probe(weft_breaker *b, int64_t now, weft_breaker_change *c)
 	return !b->probing;
 }
 
-int weft_breaker_enter(weft_breaker *b, weft_pass *p)
+/* It was not closed an instant ago. */
+NOINLINE static int enter_slow(weft_breaker *b, weft_pass *p, int64_t now)
 {
 	weft_breaker_change c = {.breaker = NULL};
-	bool probe = false;
+	bool may = true, probe = false;
+
+	if (!now)
+		now = clock_now();
+	lock(b);
+	if (state_of(b) != WEFT_BREAKER_CLOSED)
+		may = probe = may_probe(b, now, &c);
+	if (may) {
+		b->probing |= probe;
+		*p = (weft_pass){.weft__round = load_relaxed(&b->word), .weft__probe = probe, .weft__began = now}; /* as in state_of */
+	} else {
+		b->refused++;
+	}
+	unlock(b, &c);
+	return may ? 0 : WEFT_EOPEN;
+}
+
+int weft_breaker_enter(weft_breaker *b, weft_pass *p)
+{
+	uint32_t word;
 	int64_t now;
 	int rc;
 
@@ -243,20 +280,11 @@ int weft_breaker_enter(weft_breaker *b, weft_pass *p)
 	if (unlikely(rc))
 		return rc;
 	now = b->o.slow || b->o.window ? clock_now() : 0;
-	lock(b);
-	if (unlikely(b->state != WEFT_BREAKER_CLOSED)) {
-		probe = may_probe(b, now ? now : clock_now(), &c);
-		b->probing |= probe;
-		rc = probe ? 0 : WEFT_EOPEN;
-	}
-	if (likely(!rc)) {
-		*p = (weft_pass){.weft__round = b->round, .weft__probe = probe, .weft__began = now};
-		b->made++;
-	} else {
-		b->refused++;
-	}
-	unlock(b, &c);
-	return rc;
+	word = load_acquire(&b->word); /* pairs with store_release in change */
+	if (unlikely(state_in(word) != WEFT_BREAKER_CLOSED))
+		return enter_slow(b, p, now);
+	*p = (weft_pass){.weft__round = word, .weft__probe = false, .weft__began = now};
+	return 0;
 }
 
 /* Locked. The probe has ended. */
@@ -281,7 +309,7 @@ void weft_breaker_leave(weft_breaker *b, weft_pass *p, enum weft_outcome how)
 		weft__fatal("weft_breaker_leave: %d is no outcome", (int)how);
 	lock(b);
 	b->ended[how]++;
-	if (unlikely(p->weft__round != b->round)) {
+	if (unlikely(p->weft__round != load_relaxed(&b->word))) { /* as in state_of */
 		unlock(b, &c);
 		return;
 	}
@@ -358,12 +386,7 @@ int weft_breaker_reset(weft_breaker *b)
 
 enum weft_breaker_state weft_breaker_stateof(weft_breaker *b)
 {
-	enum weft_breaker_state s;
-
-	lock(b);
-	s = b->state;
-	lock_drop_solo(&b->lock);
-	return s;
+	return state_in(load_acquire(&b->word)); /* as in weft_breaker_enter */
 }
 
 void weft_breaker_stat(weft_breaker *b, weft_breaker_stats *out)
@@ -374,14 +397,13 @@ void weft_breaker_stat(weft_breaker *b, weft_breaker_stats *out)
 	if (b->o.window)
 		move_on(b, now);
 	*out = (weft_breaker_stats){
-		.state = b->state,
-		.until = b->state == WEFT_BREAKER_OPEN ? b->until : 0,
+		.state = state_of(b),
+		.until = state_of(b) == WEFT_BREAKER_OPEN ? b->until : 0,
 		.probing = b->probing,
 		.calls = (int)b->sum.calls,
 		.failed = (int)b->sum.failed,
 		.slow = (int)b->sum.slow,
 		.in_a_row = b->in_a_row,
-		.made = b->made,
 		.refused = b->refused,
 		.ok = b->ended[WEFT_OK],
 		.failures = b->ended[WEFT_FAILED],

@@ -85,12 +85,17 @@ static int64_t sooner(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/* The caller's, its context's, and that of all tries together. */
-static int64_t latest(const weft_retry_opts *o, int64_t now, int64_t deadline)
+/* By when all tries are to be over, as the caller and .whole say: of that, a try has to be told. Its context's deadline it knows. 0: it is past. */
+static int64_t latest(const weft_retry_opts *o, int64_t deadline)
 {
-	int64_t whole = o->whole ? clock_add(now, o->whole) : WEFT_FOREVER;
+	int64_t now;
 
-	return sooner(sooner(deadline, whole), weft_ctx_deadline(NULL));
+	if (likely(!o->whole && deadline == WEFT_FOREVER))
+		return WEFT_FOREVER; /* no look at the clock, which costs more than all else here */
+	now = clock_now();
+	if (deadline <= now)
+		return 0;
+	return o->whole ? sooner(deadline, clock_add(now, o->whole)) : deadline;
 }
 
 /* A try has failed. WEFT_RETRY_WELL: there is no reason not to pause so long, *pause, and try again. */
@@ -117,16 +122,15 @@ static enum weft_retry_end reason_to_end(const weft_retry_opts *o, weft_retry_re
 
 static int retry(const weft_retry_opts *o, weft_task_fn *fn, void *arg, weft_backoff *b, int64_t deadline, weft_retry_report *r)
 {
-	int64_t begun = clock_now(), limit = latest(o, begun, deadline), of_all, pause;
+	int64_t of_all = latest(o, deadline), pause;
 	int rc = weft_ctx_check();
 
-	if (!rc && deadline != WEFT_FOREVER && deadline <= begun)
+	if (!rc && !of_all)
 		rc = WEFT_ETIMEDOUT;
 	if (rc) {
 		r->end = rc == WEFT_ECANCELED ? WEFT_RETRY_CANCELED : WEFT_RETRY_TIME;
 		return rc;
 	}
-	of_all = o->whole || deadline != WEFT_FOREVER ? limit : WEFT_FOREVER; /* a context's own deadline needs no other context */
 	if (o->budget)
 		weft_retry_budget_first(o->budget);
 	for (;;) {
@@ -136,7 +140,7 @@ static int retry(const weft_retry_opts *o, weft_task_fn *fn, void *arg, weft_bac
 			r->end = WEFT_RETRY_WELL;
 			return r->last;
 		}
-		r->end = reason_to_end(o, r, b, limit, &pause);
+		r->end = reason_to_end(o, r, b, sooner(of_all, weft_ctx_deadline(NULL)), &pause);
 		if (r->end != WEFT_RETRY_WELL)
 			return r->last;
 		r->paused = clock_add(r->paused, pause);
