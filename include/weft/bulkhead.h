@@ -88,7 +88,7 @@ WEFT_API int weft_bulkhead_call_until(weft_bulkhead *b, weft_task_fn *fn, void *
  */
 WEFT_API int weft_bulkhead_resize(weft_bulkhead *b, int max);
 
-/* weft_bulkhead_stat - what it has counted; all of one moment. Threads: any. */
+/* weft_bulkhead_stat - what it has counted; all of one moment. Who has waited is in at once, and among the .admitted, .late or .gone when it runs. Threads: any. */
 WEFT_API void weft_bulkhead_stat(weft_bulkhead *b, weft_bulkhead_stats *out);
 
 WEFT_END_DECLS

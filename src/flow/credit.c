@@ -152,7 +152,7 @@ int weft_credit_waiting(weft_credit *c)
 
 	(void)weft__worker(); /* see base/solo.h */
 	gate_lock(&c->gate);
-	n = c->gate.waiting;
+	n = gate_waiting(&c->gate);
 	gate_unlock(&c->gate);
 	return n;
 }

@@ -59,7 +59,7 @@ NOINLINE static void leave(struct gate *g, struct gate_ask *a)
 
 	ready_list_init(&r);
 	gate_lock(g);
-	if (!a->off)
+	if (!a->off && a->era == g->era)
 		g->waiting--;
 	weft__gate_deal(g, &r);
 	gate_unlock(g);
@@ -72,6 +72,11 @@ int weft__gate_wait(struct gate *g, struct gate_ask *a, const struct self *me, e
 	uint64_t word;
 	int rc;
 
+	if (!gate_line(g)) {
+		g->waiting = 0;
+		g->era++;
+	}
+	a->era = g->era;
 	a->off = false;
 	word = wait_begin(me->task, &w, 1, reason, deadline);
 	waiter_init(&w, me->task, word, &g->lock, RANK_SOURCE, g, a);

@@ -4,7 +4,10 @@
  *
  *   free     permits there are; negative when the owner has taken some back that are still out (a limit that has shrunk)
  *   waiters  first come first served, however many one wants
- *   waiting  how many of them are listed
+ *   waiting  how many have come to stand in line and not been taken off by who deals, nor gone, since the line was last found empty: its length, when it is not empty
+ *
+ * Who gives up leaves the list at once, and the count when it runs; a task that is abandoned (the runtime goes down) leaves the list and never runs. So an empty list says that nobody is in
+ * line, whatever the count; the next to come counts from one, in a new era, and who is of an earlier one does not count itself off.
  *
  * Law: with the lock free, the first in line wants more than there is, or has given up and will deal when it runs. So nobody overtakes, and nobody is forgotten.
  * Whoever deals takes what a waiter is given off `free` before it runs, and off the line: what is counted is exact at every unlock, not when the woken have run.
@@ -22,6 +25,7 @@
 struct gate {
 	struct lock lock; /* RANK_SOURCE; guards all below */
 	int32_t waiting;
+	uint32_t era;
 	int64_t free;
 	struct list waiters; /* source: the gate; slot: a struct gate_ask */
 };
@@ -31,6 +35,7 @@ struct gate_ask {
 	int64_t least; /* goes on with so many */
 	int64_t most;  /* takes no more than that */
 	int64_t got;   /* written by who deals, before the claim */
+	uint32_t era;  /* of the gate, when it came */
 	bool off;      /* not in line any more; by who deals */
 };
 
@@ -44,10 +49,21 @@ static inline void gate_unlock(struct gate *g)
 	lock_drop_solo(&g->lock);
 }
 
+/* Locked. Is anybody in line? How many? */
+static inline bool gate_line(const struct gate *g)
+{
+	return !list_empty(&g->waiters);
+}
+
+static inline int32_t gate_waiting(const struct gate *g)
+{
+	return gate_line(g) ? g->waiting : 0;
+}
+
 /* Locked. Takes what it wants, if there is enough and nobody is in line. */
 static inline bool gate_try(struct gate *g, struct gate_ask *a)
 {
-	if (g->waiting || g->free < a->least)
+	if (gate_line(g) || g->free < a->least)
 		return false;
 	a->got = a->most < g->free ? a->most : g->free;
 	g->free -= a->got;
@@ -73,7 +89,7 @@ static inline void gate_give_unlock(struct gate *g, struct worker *wk, int64_t n
 	struct ready_list r;
 
 	g->free += n;
-	if (likely(!g->waiting)) {
+	if (likely(!gate_line(g))) {
 		gate_unlock(g);
 		return;
 	}

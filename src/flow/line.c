@@ -25,7 +25,7 @@ static int64_t patience(struct line *l, int64_t now)
 {
 	int64_t ns = l->o.longest ? l->o.longest : INT64_MAX;
 
-	if (!l->gate.waiting)
+	if (!gate_line(&l->gate))
 		l->begun = now;
 	if (l->o.interval && now - l->begun > l->o.interval && l->o.target < ns)
 		ns = l->o.target;
@@ -55,15 +55,15 @@ int weft__line_enter_slow(struct line *l, const struct self *me, int64_t deadlin
 	int64_t now, until;
 	int rc;
 
-	if (deadline == WEFT_NOW || l->gate.waiting >= l->o.max) {
+	if (deadline == WEFT_NOW || gate_waiting(&l->gate) >= l->o.max) {
 		l->full++;
 		gate_unlock(&l->gate);
 		return deadline == WEFT_NOW ? WEFT_EAGAIN : WEFT_EOVERLOAD;
 	}
 	now = clock_now();
 	until = patience(l, now);
-	if (l->gate.waiting >= l->most_waiting)
-		l->most_waiting = l->gate.waiting + 1;
+	if (gate_waiting(&l->gate) >= l->most_waiting)
+		l->most_waiting = gate_waiting(&l->gate) + 1;
 	rc = weft__gate_wait(&l->gate, &a, me, REASON_ADMISSION, until < deadline ? until : deadline); /* unlocks */
 	count(l, rc, clock_now() - now);
 	return rc == WEFT_ETIMEDOUT && until < deadline ? WEFT_EOVERLOAD : rc;
@@ -76,7 +76,7 @@ void weft__line_stat(struct line *l, weft_bulkhead_stats *out)
 	*out = (weft_bulkhead_stats){
 		.max = (int)l->limit,
 		.in = (int)line_in(l),
-		.waiting = l->gate.waiting,
+		.waiting = gate_waiting(&l->gate),
 		.most_in = l->most_in,
 		.most_waiting = l->most_waiting,
 		.admitted = l->admitted,

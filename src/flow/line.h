@@ -58,7 +58,7 @@ static ALWAYS_INLINE int line_enter(struct line *l, int64_t deadline)
 	if (unlikely(rc))
 		return rc;
 	gate_lock(&l->gate);
-	if (likely(l->gate.free > 0 && !l->gate.waiting)) {
+	if (likely(l->gate.free > 0 && !gate_line(&l->gate))) {
 		l->gate.free--;
 		line_count_in(l);
 		gate_unlock(&l->gate);

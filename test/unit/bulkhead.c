@@ -288,6 +288,50 @@ TEST_WORKERS(resized)
 	run(resize_main, NULL);
 }
 
+static int abandons(void *b)
+{
+	T_EQ(weft_bulkhead_enter(b), 0);
+	for (int i = 0; i < 2; i++) {
+		weft_task *t = start(enters, b);
+
+		until_reason(t, "admission");
+		weft_task_detach(t);
+	}
+	T_EQ(stats(b).waiting, 2);
+	return 0;
+}
+
+static int comes_later(void *b)
+{
+	weft_task *t[2];
+
+	T_EQ(stats(b).waiting, 0);
+	T_EQ(weft_bulkhead_enter(b), 0);
+	for (int i = 0; i < 2; i++) {
+		t[i] = start(enters, b);
+		until_reason(t[i], "admission");
+	}
+	T_EQ(weft_bulkhead_enter(b), WEFT_EOVERLOAD);
+	for (int i = 0; i < 2; i++) {
+		weft_bulkhead_leave(b);
+		T_EQ(finish(t[i]), 0);
+	}
+	weft_bulkhead_leave(b);
+	return 0;
+}
+
+/* It outlives the runtime, and tasks that stood in line when that went down. */
+TEST_WORKERS(one_runtime_after_another)
+{
+	weft_bulkhead *b = make(1, (weft_line_opts){.max = 2});
+
+	run(abandons, b);
+	weft_bulkhead_leave(b);
+	T_EQ(stats(b).in, 0);
+	run(comes_later, b);
+	weft_bulkhead_free(b);
+}
+
 /* --- call --- */
 
 static int five(void *b)
