@@ -638,7 +638,7 @@ static int shrunk_main(void *arg)
 	weft_limit_release(l, &p[0], WEFT_FAILED);
 	T_EQ(finish(t), 0);
 	for (int i = 0; i < 7; i++) { /* the eighth failure halves it, with eight in: seven others, and t's */
-		weft_permit r;
+		weft_permit r = p[0];
 
 		weft_limit_release(l, &p[i + 1], WEFT_FAILED);
 		if (i < 6)
