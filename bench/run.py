@@ -79,6 +79,7 @@ ROWS = {
     'P57': Row('copies', (1, 2), '', ('go',)),
     'P58': Row('file', (1, 2), '', ('go', 'plain')),
     'P60': Row('tls', (1, 2), '', ('go', 'openssl')),
+    'P75': Row('admit', (1, 2), '', ('go',)),
 }
 
 # (row, variant, workers): what weft wants to reach, in the unit of the answer

@@ -110,6 +110,10 @@ const char *weft_strerror(int code)
 		return "broken: who should have made it happen is gone";
 	case WEFT_EPANIC:
 		return "it ended by a panic";
+	case WEFT_EOPEN:
+		return "the circuit breaker is open";
+	case WEFT_EOVERLOAD:
+		return "turned away: overloaded";
 	case WEFT_ETLS:
 		return "TLS: the two sides do not agree";
 	case WEFT_EUNTRUSTED:

@@ -26,6 +26,12 @@ typedef weft_promise promise;
 typedef weft_future future;
 typedef weft_waker waker;
 typedef weft_limiter limiter;
+typedef weft_bulkhead bulkhead;
+typedef weft_bulkhead_opts bulkhead_opts;
+typedef weft_breaker breaker;
+typedef weft_breaker_opts breaker_opts;
+typedef weft_retry_opts retry_opts;
+typedef weft_retry_report retry_report;
 typedef weft_opool opool;
 typedef weft_opool_opts opool_opts;
 typedef weft_cmap cmap;
@@ -332,6 +338,82 @@ typedef weft_udp_msg udp_msg;
 #define limiter_wait_until weft_limiter_wait_until
 #define limiter_try weft_limiter_try
 #define limiter_reserve weft_limiter_reserve
+
+#define bulkhead_make weft_bulkhead_make
+#define bulkhead_ref weft_bulkhead_ref
+#define bulkhead_free weft_bulkhead_free
+#define bulkhead_enter weft_bulkhead_enter
+#define bulkhead_enter_until weft_bulkhead_enter_until
+#define bulkhead_tryenter weft_bulkhead_tryenter
+#define bulkhead_leave weft_bulkhead_leave
+#define bulkhead_call weft_bulkhead_call
+#define bulkhead_call_until weft_bulkhead_call_until
+#define bulkhead_resize weft_bulkhead_resize
+#define bulkhead_stat weft_bulkhead_stat
+
+#define limit_make weft_limit_make
+#define limit_ref weft_limit_ref
+#define limit_free weft_limit_free
+#define limit_acquire weft_limit_acquire
+#define limit_acquire_until weft_limit_acquire_until
+#define limit_tryacquire weft_limit_tryacquire
+#define limit_release weft_limit_release
+#define limit_call weft_limit_call
+#define limit_call_until weft_limit_call_until
+#define limit_size weft_limit_size
+#define limit_latency weft_limit_latency
+#define limit_stat weft_limit_stat
+
+#define breaker_make weft_breaker_make
+#define breaker_ref weft_breaker_ref
+#define breaker_free weft_breaker_free
+#define breaker_enter weft_breaker_enter
+#define breaker_leave weft_breaker_leave
+#define breaker_call weft_breaker_call
+#define breaker_trip weft_breaker_trip
+#define breaker_reset weft_breaker_reset
+#define breaker_stateof weft_breaker_stateof
+#define breaker_stat weft_breaker_stat
+
+#define retry(...) weft_retry(__VA_ARGS__)
+#define retry_until weft_retry_until
+#define retry_err weft_retry_err
+#define retry_err_until weft_retry_err_until
+#define retry_worth weft_retry_worth
+#define retry_budget_make weft_retry_budget_make
+#define retry_budget_ref weft_retry_budget_ref
+#define retry_budget_free weft_retry_budget_free
+#define retry_budget_first weft_retry_budget_first
+#define retry_budget_take weft_retry_budget_take
+#define retry_budget_left weft_retry_budget_left
+
+#define backoff_init weft_backoff_init
+#define backoff_next weft_backoff_next
+
+#define credit_make weft_credit_make
+#define credit_ref weft_credit_ref
+#define credit_free weft_credit_free
+#define credit_grant weft_credit_grant
+#define credit_take weft_credit_take
+#define credit_take_until weft_credit_take_until
+#define credit_take_some weft_credit_take_some
+#define credit_take_some_until weft_credit_take_some_until
+#define credit_close weft_credit_close
+#define credit_value weft_credit_value
+#define credit_waiting weft_credit_waiting
+
+#define window_init weft_window_init
+#define window_sample weft_window_sample
+#define window_size weft_window_size
+#define window_latency weft_window_latency
+
+#define forecast_see weft_forecast_see
+#define forecast_in weft_forecast_in
+
+#define congestion_init weft_congestion_init
+#define congestion_see weft_congestion_see
+#define congestion_wait weft_congestion_wait
+#define congestion_wait_until weft_congestion_wait_until
 
 #define opool_make weft_opool_make
 #define opool_ref weft_opool_ref

@@ -60,6 +60,8 @@ enum task_reason {
 	REASON_EVENT,
 	REASON_GROUP,      /* for its children */
 	REASON_GROUP_ROOM, /* to start one more */
+	REASON_ADMISSION,  /* a bulkhead, an adaptive limit */
+	REASON_CREDIT,     /* of a receiver */
 	REASON_SLEEP,
 	REASON_OWN_LAST = REASON_SLEEP,
 	REASON_READ,

@@ -13,7 +13,12 @@
 #include "weft/cmap.h"
 #include "weft/flight.h"
 #include "weft/future.h"
+#include "weft/breaker.h"
+#include "weft/bulkhead.h"
+#include "weft/flow.h"
+#include "weft/limit.h"
 #include "weft/limiter.h"
+#include "weft/retry.h"
 #include "weft/opool.h"
 #include "weft/udp.h"
 #include "weft/waker.h"
@@ -582,6 +587,64 @@ static int make_limiter(void)
 	return l ? 0 : WEFT_ENOMEM;
 }
 
+static int make_bulkhead(void)
+{
+	weft_bulkhead *b;
+	int rc = weft_bulkhead_make(&b, &(weft_bulkhead_opts){.max = 1});
+
+	T_OK(!rc == !!b);
+	weft_bulkhead_free(b);
+	return rc;
+}
+
+static int make_limit(void)
+{
+	weft_limit *l;
+	int rc = weft_limit_make(&l, &(weft_limit_opts){.line.max = 1});
+
+	T_OK(!rc == !!l);
+	weft_limit_free(l);
+	return rc;
+}
+
+static int make_breaker(void)
+{
+	weft_breaker *b;
+	int rc = weft_breaker_make(&b, &(weft_breaker_opts){.in_a_row = 1});
+
+	T_OK(!rc == !!b);
+	weft_breaker_free(b);
+	return rc;
+}
+
+static int make_credit(void)
+{
+	weft_credit *c;
+	int rc = weft_credit_make(&c, 1);
+
+	T_OK(!rc == !!c);
+	weft_credit_free(c);
+	return rc;
+}
+
+static int second_try(void *arg)
+{
+	return ++*(int *)arg == 2 ? 0 : WEFT_EAGAIN;
+}
+
+/* Without memory for a try's context the try is made all the same. */
+static int make_retry(void)
+{
+	weft_retry_budget *b;
+	int rc = weft_retry_budget_make(&b, NULL), tries = 0;
+
+	T_OK(!rc == !!b);
+	T_EQ(weft_retry(&(weft_retry_opts){.each = WEFT_SEC, .budget = b, .backoff = {.base = 1, .cap = 1}}, second_try, &tries), 0);
+	T_EQ(tries, 2);
+	weft_retry_budget_free(b);
+	return rc;
+}
+
 static void *make_object(void *arg)
 {
 	(void)arg;
@@ -670,6 +733,11 @@ static const struct thing things[] = {
 	{"flight", make_flight},
 	{"waker", make_waker},
 	{"limiter", make_limiter},
+	{"bulkhead", make_bulkhead},
+	{"limit", make_limit},
+	{"breaker", make_breaker},
+	{"credits", make_credit},
+	{"retry", make_retry},
 	{"object pool", make_opool},
 	{"concurrent map", make_cmap},
 	{"name", make_name},

@@ -55,6 +55,7 @@ var rows = map[string]func(){
 	"P54": names,
 	"P58": files,
 	"P57": copies,
+	"P75": admissions,
 }
 
 func main() {
