@@ -768,6 +768,7 @@ struct far {
 	weft_unix *c;
 	int reads;
 	int worker;
+	ATOMIC(int) here; /* 1: it is on that worker; -1: it is not, and ends. Watched */
 	ATOMIC(int) done; /* reads; watched */
 };
 
@@ -778,7 +779,12 @@ static int reads_here(void *arg)
 	char x;
 
 	weft_task_pin();
-	f->worker = weft_task_worker();
+	if (weft_task_worker() != f->worker) { /* it was stolen before it ran */
+		store_relaxed(&f->here, -1);
+		weft_task_unpin();
+		return 0;
+	}
+	store_relaxed(&f->here, 1);
 	for (int i = 0; i < f->reads; i++) {
 		T_EQ(weft_unix_read(f->c, &x, 1), 1);
 		T_EQ(x, i);
@@ -790,19 +796,25 @@ static int reads_here(void *arg)
 
 static struct loop *heard_by(weft_unix *from, weft_unix *to, int worker, int reads)
 {
-	struct far f = {.c = to, .reads = reads};
+	struct far f = {.c = to, .reads = reads, .worker = worker};
 	struct polldesc *pd = &((struct fd *)to)->poll;
 	struct loop *home;
 	weft_task *t;
 
-	T_EQ(weft_go_opts(&t, reads_here, &f, &(weft_task_opts){.worker = worker}), 0);
+	for (;;) {
+		T_EQ(weft_go_opts(&t, reads_here, &f, &(weft_task_opts){.worker = worker}), 0);
+		until(load_relaxed(&f.here) != 0);
+		if (load_relaxed(&f.here) > 0)
+			break;
+		T_EQ(finish(t), 0);
+		store_relaxed(&f.here, 0);
+	}
 	for (char i = 0; i < reads; i++) {
 		until(load_relaxed(&f.done) == i);
 		until_reason(t, "read"); /* the next one */
 		T_EQ(weft_unix_write(from, &i, 1, NULL), 1);
 	}
 	T_EQ(finish(t), 0);
-	T_EQ(f.worker, worker);
 	lock_take_solo(&pd->lock, RANK_DESC);
 	home = pd->watch ? NULL : pd->home;
 	lock_drop_solo(&pd->lock);
