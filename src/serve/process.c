@@ -11,13 +11,15 @@
  *            STRIKING -> OVER    it has ended, and that task is through with it: weft_proc_wait returns after this
  *            any -> DROPPED      whoever gives the memory up; unless it was OVER, the task does the rest. A task of a run that is over does nothing any more
  *
+ * A call of ours that has a child in its frame, and never returns because the runtime goes down, holds it as others hold descriptors (io/file.h): the child is killed, and waited for.
+ *
  * Its number is its own until it has been waited for, which happens under the lock; so does kill. Should somebody else wait for it, only its pidfd is sure to be its own.
  */
 #include "serve/process.h"
+#include "io/file.h"
 #include "io/spawn.h"
 
 #include "core/lot.h"
-#include "core/offload.h"
 #include "core/runtime.h"
 #include "weft/scope.h"
 #include "weft/signal.h"
@@ -276,13 +278,12 @@ static bool run_is_over(weft_proc *p)
 	return over;
 }
 
-/* It has ended, and nobody has a reference but the caller, and its context. */
-static void done_with(weft_proc *p)
+/* It has ended, and nobody has a reference but the caller, and its context. over: no task of its run goes on. */
+static void done_with(weft_proc *p, bool over)
 {
 	bool never = weft_ctx_forget(p->hook); /* nor will it begin */
 
-	if (p->hook &&
-	    (never || run_is_over(p) || swap_acq_rel(&p->strike, (uint32_t)DROPPED) == OVER)) /* pairs with the swap in ctx_ended */
+	if (p->hook && (never || over || swap_acq_rel(&p->strike, (uint32_t)DROPPED) == OVER)) /* pairs with the swap in ctx_ended */
 		unref(p);
 	unref(p);
 }
@@ -311,7 +312,7 @@ static void look_after(weft_proc *p)
 			(void)weft_task_sleep(STARVED_NS);
 	}
 	left_take(p);
-	done_with(p);
+	done_with(p, run_is_over(p));
 }
 
 /* Those that have ended, and that no task of this run waits for. */
@@ -334,8 +335,18 @@ static void sweep(void)
 	lock_drop(&left_lock);
 	while ((p = gone) != NULL) {
 		gone = p->next;
-		done_with(p);
+		done_with(p, run_is_over(p));
 	}
+}
+
+static void left_put(weft_proc *p, bool looked_after)
+{
+	lock_take(&left_lock, RANK_LOT);
+	p->looked_after = looked_after;
+	p->looked_after_in = load_relaxed(&weft__run_count); /* as above */
+	p->next = left;
+	left = p;
+	lock_drop(&left_lock);
 }
 
 /* It runs, and no user has it any more. */
@@ -345,12 +356,7 @@ static void leave(weft_proc *p)
 	const uintptr_t words[4] = {(uintptr_t)p};
 	bool foreign = !weft__worker(), up = !foreign || weft__rt_enter(); /* the run it is listed for is the one that the task starts in */
 
-	lock_take(&left_lock, RANK_LOT);
-	p->looked_after = up;
-	p->looked_after_in = load_relaxed(&weft__run_count); /* as above */
-	p->next = left;
-	left = p;
-	lock_drop(&left_lock);
+	left_put(p, up);
 	if (up && weft__go_words((void (*)(void))look_after, words, weft__ctx_root(), "children", &site)) {
 		lock_take(&left_lock, RANK_LOT);
 		p->looked_after = false; /* nobody has taken it before */
@@ -360,38 +366,99 @@ static void leave(weft_proc *p)
 		weft__rt_leave();
 }
 
+/* --- those of calls that never return --- */
+
+static void free_pipes(weft_proc *p)
+{
+	for (int i = 0; i < 3; i++)
+		weft_pipe_free(p->pipes[i]);
+}
+
+/* Until a killed child has ended, on a thread that may block. */
+static void await(weft_proc *p)
+{
+	siginfo_t info;
+
+	while (!has_ended(p))
+		(void)waitid(p->pidfd >= 0 ? (idtype_t)P_PIDFD : P_PID, (id_t)(p->pidfd >= 0 ? p->pidfd : p->pid), &info,
+			     WEXITED | WNOWAIT);
+}
+
+void weft__proc_forsake(weft_proc *p)
+{
+	int rc = send_signal(p, SIGKILL, p->group);
+
+	free_pipes(p);
+	if (rc == 0)
+		await(p);
+	if (has_ended(p))
+		done_with(p, true);
+	else /* we may not kill it: it has become somebody else */
+		left_put(p, false);
+}
+
 /* --- start and free --- */
 
 struct spawn_job {
-	struct job job;
+	struct file_call call; /* its job, and how it is held: the rest of it is not used */
 	const weft_proc_opts *o;
-	struct spawned out;
+	weft_proc *proc;
+	struct spawned out; /* valid with rc 0, until `proc` has it all */
 	int rc;
 };
 
 static void spawn_run(struct job *j)
 {
-	struct spawn_job *s = container_of(j, struct spawn_job, job);
+	struct spawn_job *s = container_of(j, struct spawn_job, call.job);
 
 	s->rc = weft__spawn(s->o, &s->out);
 }
 
-static int adopt(weft_proc *p, const weft_proc_opts *o, struct spawned *s)
+/* What does not fail. */
+static void take_child(struct spawn_job *s)
 {
+	weft_proc *p = s->proc;
+
+	p->pid = s->out.pid;
+	p->pidfd = s->out.pidfd;
+	p->group = s->o->detached || s->o->pgroup == WEFT_PROC_OWN_GROUP;
+	p->grace = s->o->grace;
+}
+
+/* The runtime goes down before spawn returns: whoever called it gets nothing, and no child is left. */
+static void spawn_forsaken(struct file_call *c)
+{
+	struct spawn_job *s = container_of(c, struct spawn_job, call);
+
+	if (s->rc) { /* it has not begun, or failed */
+		free(s->proc);
+		return;
+	}
+	if (!s->proc->pid) {
+		take_child(s);
+		for (int i = 0; i < 3; i++) {
+			if (s->out.ends[i] >= 0)
+				close(s->out.ends[i]);
+		}
+	}
+	weft__proc_forsake(s->proc);
+}
+
+static int adopt(struct spawn_job *s)
+{
+	const weft_proc_opts *o = s->o;
+	weft_proc *p = s->proc;
 	bool foreign = !weft__worker();
 	int rc = 0;
 
-	p->pid = s->pid;
-	p->pidfd = s->pidfd;
-	p->group = o->detached || o->pgroup == WEFT_PROC_OWN_GROUP;
-	p->grace = o->grace;
+	take_child(s);
 	for (int i = 0; i < 3; i++) {
-		if (s->ends[i] < 0)
+		if (s->out.ends[i] < 0)
 			continue;
 		if (!rc)
-			rc = weft_pipe_open(&p->pipes[i], s->ends[i]);
+			rc = weft_pipe_open(&p->pipes[i], s->out.ends[i]);
 		if (rc)
-			close(s->ends[i]);
+			close(s->out.ends[i]);
 	}
 	if (rc || !o->ctx)
 		return rc;
@@ -409,7 +476,7 @@ static int adopt(weft_proc *p, const weft_proc_opts *o, struct spawned *s)
 
 int weft_proc_spawn_until(weft_proc **out, const weft_proc_opts *o, int64_t deadline)
 {
-	struct spawn_job s = {.job.run = spawn_run, .o = o};
+	struct spawn_job s = {.call.job.run = spawn_run, .o = o, .rc = WEFT_ECANCELED};
 	int64_t limit = deadline;
 	struct self me;
 	weft_proc *p;
@@ -433,23 +500,27 @@ int weft_proc_spawn_until(weft_proc **out, const weft_proc_opts *o, int64_t dead
 		return WEFT_ENOMEM;
 	store_relaxed(&p->refs, 1u);  /* not shared yet */
 	store_relaxed(&p->users, 1u); /* the same */
+	s.proc = p;
+	weft__file_hold(&s.call, spawn_forsaken);
 	if (o && o->pdeathsig)
-		spawn_run(&s.job);
+		spawn_run(&s.call.job);
 	else
-		rc = weft__offload(LANE_FILE, &s.job, REASON_BLOCKING, deadline);
+		rc = weft__offload(LANE_FILE, &s.call.job, REASON_BLOCKING, deadline);
 	rc = rc ? rc : s.rc;
 	if (rc) {
+		weft__file_let_go(&s.call);
 		free(p);
 		return rc;
 	}
-	rc = adopt(p, o, &s.out);
-	if (rc) {
+	rc = adopt(&s);
+	if (rc)
 		weft__proc_end(p, 0);
+	weft__file_let_go(&s.call);
+	if (rc)
 		weft_proc_free(p);
-		return rc;
-	}
-	*out = p;
-	return 0;
+	else
+		*out = p;
+	return rc;
 }
 
 int weft_proc_spawn(weft_proc **out, const weft_proc_opts *o)
@@ -492,10 +563,9 @@ void weft_proc_free(weft_proc *p)
 {
 	if (!p || add_acq_rel(&p->users, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
 		return;
-	for (int i = 0; i < 3; i++)
-		weft_pipe_free(p->pipes[i]);
+	free_pipes(p);
 	if (has_ended(p))
-		done_with(p);
+		done_with(p, run_is_over(p));
 	else
 		leave(p);
 }
