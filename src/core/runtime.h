@@ -259,7 +259,7 @@ struct debug_hooks {
 	void (*dump)(int fd);
 	void (*deadlock)(const struct verdict *v);
 	void (*leaves)(struct weft_task *t); /* debug builds: t is about to leave its worker; NULL: nobody wants to know */
-	int open_signal;                     /* one that workers do not block, because it asks them where they are; 0: none */
+	ATOMIC(int) open_signal;             /* one that workers do not block, because it asks them where they are; 0: none */
 };
 extern HIDDEN struct debug_hooks weft__hooks;
 
