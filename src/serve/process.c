@@ -36,17 +36,19 @@
 #endif
 
 enum { NONE, STRIKING, OVER, DROPPED };
+enum { NOT_YET, RUNS, NEVER };
 
 #define STARVED_NS (100 * MS) /* pause of who found no memory to wait with */
 
 struct weft_proc {
-	pid_t pid;  /* constant, as those below */
+	pid_t pid;  /* constant once it RUNS, as those below */
 	int pidfd;  /* -1: none */
 	bool group; /* it leads a group of its own */
 	int64_t grace;
 	weft_pipe *pipes[3];
 	weft_ctx_hook *
 		hook; /* of the context that ends it; NULL: none. Changed by whoever gives up the last of the users' references, or what comes of it */
+	ATOMIC(uint32_t) begun;   /* whether there is a child yet: NOT_YET, RUNS, NEVER */
 	ATOMIC(uint32_t) users;   /* references of those who have got it from weft_proc_spawn */
 	ATOMIC(uint32_t) refs;    /* on the memory: all users together, or the list of those left, and the hook */
 	struct lock lock;         /* RANK_POOL */
@@ -244,14 +246,30 @@ static void unref(weft_proc *p)
 	free(p);
 }
 
+static bool not_yet(void *arg)
+{
+	weft_proc *p = arg;
+
+	return load_acquire(&p->begun) == NOT_YET; /* pairs with store_release in say_begun */
+}
+
+static void say_begun(weft_proc *p, uint32_t begun)
+{
+	store_release(&p->begun, begun); /* pairs with load_acquire in not_yet */
+	weft__lot_wake_all(weft__worker(), &p->begun, 0);
+}
+
 /* Its context has ended. Has a reference, which goes with the last step. */
 static void ctx_ended(void *arg)
 {
 	weft_proc *p = arg;
 	uint32_t none = NONE;
 
-	if (!has_ended(p) && cas_acq_rel(&p->strike, &none, (uint32_t)STRIKING)) { /* not if it is DROPPED */
-		store_release(&p->struck, true);                                   /* pairs with load_acquire in weft__proc_struck */
+	while (not_yet(p)) /* its program is still looked for */
+		(void)weft__lot_wait_shielded(&p->begun, not_yet, p, REASON_IO);
+	if (load_relaxed(&p->begun) == RUNS && !has_ended(p) &&
+	    cas_acq_rel(&p->strike, &none, (uint32_t)STRIKING)) { /* not if it is DROPPED */
+		store_release(&p->struck, true);                  /* pairs with load_acquire in weft__proc_struck */
 		weft__proc_end(p, p->grace);
 	}
 	if (swap_acq_rel(&p->strike, (uint32_t)OVER) == DROPPED) /* pairs with the swap in done_with */
@@ -414,6 +432,23 @@ static void spawn_run(struct job *j)
 	s->rc = weft__spawn(s->o, &s->out);
 }
 
+/* Before there is a child: its context's end may start a task, which may be one too many. */
+static int hook_up(weft_proc *p, weft_ctx *c)
+{
+	bool foreign = !weft__worker();
+
+	if (foreign && !weft__rt_enter())
+		return WEFT_ESRCH;
+	store_relaxed(&p->refs, 2u);             /* nobody else has it yet */
+	p->run = load_relaxed(&weft__run_count); /* changes only while nobody is inside */
+	p->hook = weft_ctx_on_done(c, ctx_ended, p);
+	if (!p->hook)
+		store_relaxed(&p->refs, 1u); /* the same */
+	if (foreign)
+		weft__rt_leave();
+	return p->hook ? 0 : WEFT_ENOMEM;
+}
+
 /* What does not fail. */
 static void take_child(struct spawn_job *s)
 {
@@ -430,7 +465,8 @@ static void spawn_forsaken(struct file_call *c)
 {
 	struct spawn_job *s = container_of(c, struct spawn_job, call);
 
-	if (s->rc) { /* it has not begun, or failed */
+	if (s->rc) { /* it has not begun, or failed; who was to end it never goes on either */
+		(void)weft_ctx_forget(s->proc->hook);
 		free(s->proc);
 		return;
 	}
@@ -446,12 +482,11 @@ static void spawn_forsaken(struct file_call *c)
 
 static int adopt(struct spawn_job *s)
 {
-	const weft_proc_opts *o = s->o;
 	weft_proc *p = s->proc;
-	bool foreign = !weft__worker();
 	int rc = 0;
 
 	take_child(s);
+	say_begun(p, RUNS);
 	for (int i = 0; i < 3; i++) {
 		if (s->out.ends[i] < 0)
 			continue;
@@ -460,18 +495,28 @@ static int adopt(struct spawn_job *s)
 		if (rc)
 			close(s->out.ends[i]);
 	}
-	if (rc || !o->ctx)
-		return rc;
-	if (foreign && !weft__rt_enter())
-		return WEFT_ESRCH;
-	store_relaxed(&p->refs, 2u);             /* nobody else has it yet */
-	p->run = load_relaxed(&weft__run_count); /* changes only while nobody is inside */
-	p->hook = weft_ctx_on_done(o->ctx, ctx_ended, p);
-	if (!p->hook)
-		store_relaxed(&p->refs, 1u); /* the same */
-	if (foreign)
-		weft__rt_leave();
-	return p->hook ? 0 : WEFT_ENOMEM;
+	return rc;
+}
+
+static bool not_over(void *arg)
+{
+	weft_proc *p = arg;
+
+	return load_acquire(&p->strike) != OVER; /* pairs with the swap in ctx_ended */
+}
+
+/* Its context's end, if it has come, has nothing to do, and is waited for: the runtime may go down when we return. */
+static void never_begins(weft_proc *p)
+{
+	say_begun(p, NEVER);
+	if (!p->hook || !weft_task_self())
+		return;
+	if (weft_ctx_forget(p->hook))
+		store_relaxed(&p->strike, (uint32_t)OVER); /* nobody else looks */
+	p->hook = NULL;
+	while (not_over(p))
+		(void)weft__lot_wait_shielded(&p->strike, not_over, p, REASON_IO);
+	store_relaxed(&p->refs, 1u); /* ours: its own went with OVER */
 }
 
 int weft_proc_spawn_until(weft_proc **out, const weft_proc_opts *o, int64_t deadline)
@@ -500,6 +545,12 @@ int weft_proc_spawn_until(weft_proc **out, const weft_proc_opts *o, int64_t dead
 		return WEFT_ENOMEM;
 	store_relaxed(&p->refs, 1u);  /* not shared yet */
 	store_relaxed(&p->users, 1u); /* the same */
+	p->pidfd = -1;
+	rc = o && o->ctx ? hook_up(p, o->ctx) : 0;
+	if (rc) {
+		unref(p);
+		return rc;
+	}
 	s.proc = p;
 	weft__file_hold(&s.call, spawn_forsaken);
 	if (o && o->pdeathsig)
@@ -508,8 +559,9 @@ int weft_proc_spawn_until(weft_proc **out, const weft_proc_opts *o, int64_t dead
 		rc = weft__offload(LANE_FILE, &s.call.job, REASON_BLOCKING, deadline);
 	rc = rc ? rc : s.rc;
 	if (rc) {
+		never_begins(p);
 		weft__file_let_go(&s.call);
-		free(p);
+		done_with(p, run_is_over(p));
 		return rc;
 	}
 	rc = adopt(&s);

@@ -675,6 +675,118 @@ TEST_WORKERS(a_context_ends_it)
 	run_children(ctx_main, NULL);
 }
 
+static int ctx_fails_main(void *arg)
+{
+	int fds = rt_fds();
+	weft_ctx *c = weft_ctx_make(NULL);
+	weft_proc *p;
+
+	(void)arg;
+	T_EQ(weft_proc_spawn(&p, OPTS(.argv = ARGV("/no/such/program"), .ctx = c)), WEFT_ENOENT);
+	T_EQ(weft_ctx_cancel(c, 0), 0); /* nothing has remained in it */
+	weft_ctx_free(c);
+	T_EQ(rt_fds(), fds);
+	return 0;
+}
+
+TEST_WORKERS(a_context_of_none)
+{
+	run_children(ctx_fails_main, NULL);
+}
+
+static ATOMIC(bool) canceled;
+
+/* The lane's thread waits in open until the context has ended, and somebody writes. */
+static void *cancels_then_opens(void *arg)
+{
+	int fd;
+
+	T_EQ(weft_ctx_cancel(arg, 0), 0);
+	store_release(&canceled, true); /* pairs with load_acquire below */
+	fd = open(down.fifo, O_RDWR | O_CLOEXEC);
+	T_GE(fd, 0);
+	return (void *)(intptr_t)fd;
+}
+
+static int ctx_early_main(void *arg)
+{
+	bool starts = arg == NULL;
+	weft_proc_opts o = {.argv = starts ? ARGV("sleep", "1000") : ARGV("/no/such/program"), .in = WEFT_PROC_FILE(down.fifo, O_RDONLY)};
+	weft_proc *p = NULL;
+	void *fd;
+
+	store_relaxed(&canceled, false); /* nobody else looks yet */
+	o.ctx = weft_ctx_make(NULL);
+	T_EQ(pthread_create(&down.opener, NULL, cancels_then_opens, o.ctx), 0);
+	if (weft_proc_spawn(&p, &o) == 0) { /* or it was cancelled before */
+		T_OK(starts);
+		T_OK(load_acquire(&canceled));
+		T_EQ(ended(p).signal, SIGKILL);
+	}
+	T_EQ(pthread_join(down.opener, &fd), 0);
+	close((int)(intptr_t)fd);
+	weft_ctx_free(o.ctx);
+	return 0;
+}
+
+/* The context ends while the system still looks for the program. */
+TEST_WORKERS(a_context_ends_before_it_has_begun)
+{
+	snprintf(down.fifo, sizeof down.fifo, "/tmp/weft-process-%d", (int)getpid());
+	unlink(down.fifo); /* of one that was killed */
+	T_EQ(mkfifo(down.fifo, 0600), 0);
+	for (long i = tap_iters(5); i > 0; i--) {
+		run_children(ctx_early_main, NULL);
+		run_children(ctx_early_main, down.fifo);
+	}
+	T_OK(no_child());
+	unlink(down.fifo);
+}
+
+static int waits_for(void *arg)
+{
+	weft_chan *c = arg;
+
+	(void)weft_chan_recv(c, NULL);
+	return 0;
+}
+
+static int limit_main(void *arg)
+{
+	const char *mark = arg;
+	weft_ctx *c = weft_ctx_make(NULL);
+	weft_chan *end = weft_chan_make(0, 0);
+	weft_proc *p;
+	weft_task *t[4];
+	int n = 0;
+
+	while (n < 4 && weft_go_opts(&t[n], waits_for, end, NULL) == 0)
+		n++;
+	T_GT(n, 0);
+	T_LT(n, 4);
+	T_EQ(weft_proc_spawn(&p, OPTS(.argv = ARGV("true"), .in = WEFT_PROC_FILE(mark, O_RDWR | O_CREAT), .ctx = c)), WEFT_ENOMEM);
+	T_OK(!p);
+	T_OK(access(mark, F_OK)); /* nothing of it was begun */
+	T_EQ(weft_chan_close(end), 0);
+	while (n > 0)
+		T_EQ(finish(t[--n]), 0);
+	weft_chan_free(end);
+	weft_ctx_free(c);
+	return 0;
+}
+
+/* Its context's end needs a task. */
+TEST_WORKERS(as_many_tasks_as_there_may_be)
+{
+	char mark[64];
+
+	snprintf(mark, sizeof mark, "/tmp/weft-process-mark-%d", (int)getpid());
+	unlink(mark);
+	T_EQ(run_with(limit_main, mark, (weft_opts){.max_tasks = 4}), 0);
+	unlink(mark);
+	T_OK(no_child());
+}
+
 static int strikes_main(void *arg)
 {
 	weft_ctx *c = weft_ctx_make(NULL);
