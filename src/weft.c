@@ -24,7 +24,7 @@ static int run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_proces
 #ifdef WEFT_DEBUG
 	weft__hooks.leaves = weft__lockcheck_find();
 #endif
-	weft__hooks.open_signal = !o->no_signals && weft__backtrace_install() ? TRACE_SIGNAL : 0;
+	store_relaxed(&weft__hooks.open_signal, !o->no_signals && weft__backtrace_install() ? TRACE_SIGNAL : 0); /* a number */
 	rc = weft__run(fn, arg, o, exit_process, result);
 	if (!o->no_signals)
 		weft__backtrace_uninstall();

@@ -386,8 +386,8 @@ static void block_signals(sigset_t *old)
 	sigdelset(&set, SIGTRAP);
 	sigdelset(&set, SIGABRT);
 	sigdelset(&set, SIGSYS);
-	if (weft__hooks.open_signal)
-		sigdelset(&set, weft__hooks.open_signal);
+	if (load_relaxed(&weft__hooks.open_signal)) /* written by this thread */
+		sigdelset(&set, load_relaxed(&weft__hooks.open_signal));
 	pthread_sigmask(SIG_SETMASK, &set, old);
 }
 

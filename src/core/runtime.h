@@ -226,10 +226,11 @@ _Static_assert(TIMER_USER < WHEEL_KINDS, "the wheel counts each kind");
 /* --- monitor.c --- */
 int weft__monitor_start(struct runtime *rt);
 void weft__monitor_stop(struct runtime *rt);
-extern HIDDEN ATOMIC(uint32_t) weft__dump_wanted;       /* set by the SIGQUIT handler: the monitor shall dump */
-void weft__monitor_poke(void);                          /* a worker leaves idleness */
+extern HIDDEN ATOMIC(uint32_t) weft__dump_wanted; /* set by the SIGQUIT handler: the monitor shall dump */
+void weft__monitor_poke(void);                    /* a worker leaves idleness */
+extern HIDDEN struct lock weft__sig_lock;         /* RANK_POOL: signals' dispositions, and (serve/sigreader.h) who has asked for signals */
 bool weft__quit_is_default(const struct sigaction *sa); /* of SIGQUIT: the system's, or the dump's handler */
-void weft__quit_default(void);                          /* nobody else wants SIGQUIT: the dump's handler, if a runtime is up that dumps */
+void weft__quit_default(void); /* nobody else wants SIGQUIT: the dump's handler, if a runtime is up that dumps. Under weft__sig_lock */
 
 /* --- runtime.c --- */
 void weft__runtime_stop(struct runtime *rt, int result);
@@ -264,7 +265,7 @@ struct debug_hooks {
 	void (*dump)(int fd);
 	void (*deadlock)(const struct verdict *v);
 	void (*leaves)(struct weft_task *t); /* debug builds: t is about to leave its worker; NULL: nobody wants to know */
-	int open_signal;                     /* one that workers do not block, because it asks them where they are; 0: none */
+	ATOMIC(int) open_signal;             /* one that workers do not block, because it asks them where they are; 0: none */
 };
 extern HIDDEN struct debug_hooks weft__hooks;
 
