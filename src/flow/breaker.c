@@ -6,8 +6,8 @@
  *   HALF_OPEN -> OPEN       leave of the probe: it failed                            HALF_OPEN -> CLOSED  leave of the probe: enough have gone well
  *   any -> OPEN             trip                                                     any -> CLOSED        reset
  *
- * Each change begins a round; a pass knows its round, as the word was when it was made, and what a call of an earlier one came to is counted in the totals and nowhere else. So a probe that was under way when
- * somebody tripped the breaker cannot close it, and slow calls from before it opened cannot open it again.
+ * Each change begins a round; a pass knows its round, as the word was when it was made, and what a call of an earlier one came to is counted in the totals and
+ * nowhere else. So a probe that was under way when somebody tripped the breaker cannot close it, and slow calls from before it opened cannot open it again.
  * Law: in HALF_OPEN at most one pass of this round is a probe that has not been left: `probing` is set with the pass, under the lock, and cleared by its leave or a new round.
  *
  * While it is closed, entering is a look at the word: who comes as it opens is let through, or not, as if a moment earlier or later. All else is done under the lock.
