@@ -144,20 +144,18 @@ enum weft_stream_policy {
 	WEFT_STREAM_UNBOUNDED,   /* there is no max: memory grows */
 };
 
-/* Zero is the default everywhere. */
+/* Zero is the default everywhere.
+ *
+ * on_mark(true, ...) is called when `high` elements are reached, and on_mark(false, ...) when there are no more than `low` again: by whoever wrote or read, with no lock held, one call at a time, never the same twice running.
+ * on_drop is called for each element that is dropped, by the policy or because it was left in a stream that is freed: by whoever did that, with no lock held; it may free what the element points to. */
 typedef struct weft_stream_opts {
-	size_t elem;                    /* bytes of an element, 1 to WEFT_STREAM_ELEM_MAX. weft_stream_buffer: 0 */
-	size_t max;                     /* elements it holds, exactly; 0: 64. WEFT_STREAM_UNBOUNDED: 0 */
-	enum weft_stream_policy policy; /* when it is full */
-	size_t high,
-		low; /* water marks: on_mark(true) when `high` elements are reached, then on_mark(false) when there are no more than `low`. high 0: none; low < high <= max */
-	void (*on_mark)(
-		bool high, size_t len,
-		void *arg); /* by whoever wrote or read, with no lock held, one at a time, never twice the same; NULL: only weft_stream_tx_high says */
-	void (*on_drop)(
-		const void *elem,
-		void *arg); /* each element that is dropped, by the policy or because it was left in a stream that was freed; by whoever did that, with no lock held: it may free what the element points to. NULL: nothing */
-	void *arg;          /* both functions' */
+	size_t elem;                                       /* bytes of an element, 1 to WEFT_STREAM_ELEM_MAX. weft_stream_buffer: 0 */
+	size_t max;                                        /* elements it holds, exactly; 0: 64. WEFT_STREAM_UNBOUNDED: 0 */
+	enum weft_stream_policy policy;                    /* when it is full */
+	size_t high, low;                                  /* water marks, low < high <= max; high 0: none */
+	void (*on_mark)(bool high, size_t len, void *arg); /* NULL: only weft_stream_tx_high says */
+	void (*on_drop)(const void *elem, void *arg);      /* elements of at most 1024 bytes; NULL: nothing */
+	void *arg;                                         /* both functions' */
 } weft_stream_opts;
 
 /* weft_stream_open - a stream that is written to.
@@ -438,8 +436,7 @@ typedef struct weft_stream_stat {
 	uint64_t in;      /* elements it was given by the stages before it */
 	uint64_t out;     /* elements it has given */
 	uint64_t pulls;   /* calls that have asked it for some */
-	uint64_t
-		waits; /* of these, those that found none at once: of weft_stream_open, _chan, _buffer, _parallel, _merge, _tee, _partition */
+	uint64_t waits;   /* of these, those that found none at once, and waited or gave up: only of stages between tasks */
 	uint64_t dropped; /* elements lost to a policy, or to weft_stream_debounce */
 	uint64_t errors;  /* 1 once it, or one before it, has failed */
 	uint64_t ns;      /* time in it and in those before it; 0 unless weft_stream_clock was called */

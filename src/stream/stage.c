@@ -162,6 +162,13 @@ void *weft__stage_keeps_on(weft_stream **s, const struct stage_ops *ops, size_t 
 	return weft__stage_on(s, ops, size, elem, ok && !(*s && (*s)->fleeting));
 }
 
+weft_stream *weft__stage_undo(weft_stream *s, int code)
+{
+	(void)weft__stage_fail(s, code, NULL);
+	s->have = 0;
+	return s;
+}
+
 void weft_stream_free(weft_stream *s)
 {
 	while (s && !s->fixed) {

@@ -31,9 +31,10 @@ struct stage_ops {
 	const char *kind;
 	ssize_t (*pull)(weft_stream *s, char *out, size_t max, int64_t deadline);
 	ssize_t (*view)(weft_stream *s, const char **p, size_t max, int64_t deadline); /* in place; NULL: by way of buf */
-	void (*unview)(weft_stream *s, size_t n); /* the last n of a view were not used; with view only */
-	void (*close)(weft_stream *s);            /* gives back what it has, before the stages before it are freed; NULL: nothing */
-	bool tasks;                               /* the stages before it are pulled by tasks of its own, or by others' */
+	void (*unview)(weft_stream *s, size_t n);  /* the last n of a view were not used; with view only */
+	void (*close)(weft_stream *s);             /* gives back what it has, before the stages before it are freed; NULL: nothing */
+	uint64_t (*dropped)(const weft_stream *s); /* elements, so far; NULL: as counted in n */
+	bool tasks;                                /* the stages before it are pulled by tasks of its own, or by others' */
 };
 
 struct stage_count {
@@ -73,6 +74,9 @@ static inline void *stage_source(weft_stream **s, const struct stage_ops *ops, s
 {
 	return weft__stage_upon(s, NULL, 0, ops, size, elem, ok);
 }
+
+/* A stage that was made, but what it needs could not be: it has failed, and its close finds it half made. */
+HIDDEN weft_stream *weft__stage_undo(weft_stream *s, int code);
 
 /* A stream that has failed. */
 HIDDEN weft_stream *weft__stage_failed(const char *kind, int code);
