@@ -201,13 +201,19 @@ static int wait_for_room(struct feed *f, int64_t deadline)
 
 ssize_t weft__feed_put(struct feed *f, const char *elems, size_t n, size_t *done, int64_t deadline)
 {
-	size_t elem = f->o.elem;
-	ssize_t dropped = 0;
 	int rc = weft__stage_check(WEFT_FOREVER); /* room that is there is taken also past the deadline, as in a channel */
 
 	*done = 0;
-	if (rc)
-		return rc;
+	return rc ? rc : weft__feed_add(f, elems, n, done, deadline);
+}
+
+ssize_t weft__feed_add(struct feed *f, const char *elems, size_t n, size_t *done, int64_t deadline)
+{
+	size_t elem = f->o.elem;
+	ssize_t dropped = 0;
+	int rc = 0;
+
+	*done = 0;
 	weft__feed_lock(&f->m);
 	while (*done < n) {
 		const char *e = elems + *done * elem;

@@ -35,6 +35,9 @@ HIDDEN void weft__feed_unref(struct feed *f);
 /* Returns how many were dropped, or an error; *done: how many it has dealt with. */
 HIDDEN ssize_t weft__feed_put(struct feed *f, const char *elems, size_t n, size_t *done, int64_t deadline);
 
+/* The same, also by a caller who is cancelled: where there is room. */
+HIDDEN ssize_t weft__feed_add(struct feed *f, const char *elems, size_t n, size_t *done, int64_t deadline);
+
 /* No more are written. where: the stage whose error it is; NULL: the reader's. Returns 0, or WEFT_ECLOSED: it had ended. */
 HIDDEN int weft__feed_end(struct feed *f, int end, const char *where);
 

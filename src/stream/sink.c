@@ -8,8 +8,8 @@
 
 #include <stdlib.h>
 
-/* A sink begins; 0: it may, and sink_end must follow. */
-static int sink_begin(weft_stream *s)
+
+int weft__sink_begin(weft_stream *s)
 {
 	if (!s)
 		return WEFT_EINVAL;
@@ -21,14 +21,14 @@ static int sink_begin(weft_stream *s)
 	return 0;
 }
 
-static void sink_end(weft_stream *s)
+void weft__sink_end(weft_stream *s)
 {
 	store_relaxed(&s->busy, false);
 }
 
 ssize_t weft_stream_read_until(weft_stream *s, void *out, size_t max, int64_t deadline)
 {
-	ssize_t n = sink_begin(s);
+	ssize_t n = weft__sink_begin(s);
 
 	if (n)
 		return n;
@@ -36,7 +36,7 @@ ssize_t weft_stream_read_until(weft_stream *s, void *out, size_t max, int64_t de
 		n = WEFT_EINVAL;
 	else if (max > 0)
 		n = weft__stage_pull(s, out, stage_min(max, PTRDIFF_MAX / s->elem), deadline);
-	sink_end(s);
+	weft__sink_end(s);
 	return n;
 }
 
@@ -47,7 +47,7 @@ ssize_t weft_stream_read(weft_stream *s, void *out, size_t max)
 
 ssize_t weft_stream_view_until(weft_stream *s, const void **p, size_t max, int64_t deadline)
 {
-	ssize_t n = sink_begin(s);
+	ssize_t n = weft__sink_begin(s);
 	const char *at = NULL;
 
 	if (p)
@@ -60,7 +60,7 @@ ssize_t weft_stream_view_until(weft_stream *s, const void **p, size_t max, int64
 		n = weft__stage_view(s, &at, stage_min(max, s->batch), deadline);
 	if (n > 0)
 		*p = at;
-	sink_end(s);
+	weft__sink_end(s);
 	return n;
 }
 
@@ -80,7 +80,7 @@ bool weft__stream_step(weft_stream *s, void *out, size_t size)
 		s->have--;
 		return true;
 	}
-	if (sink_begin(s) == 0) {
+	if (weft__sink_begin(s) == 0) {
 		const char *p;
 		ssize_t n = weft__stage_view(s, &p, s->batch, WEFT_FOREVER);
 
@@ -88,7 +88,7 @@ bool weft__stream_step(weft_stream *s, void *out, size_t size)
 			memcpy(out, p, size);
 			weft__stage_unview(s, (size_t)n - 1);
 		}
-		sink_end(s);
+		weft__sink_end(s);
 		return n > 0;
 	}
 	return false;
@@ -98,7 +98,7 @@ bool weft__stream_step(weft_stream *s, void *out, size_t size)
 
 int64_t weft_stream_each_until(weft_stream *s, weft_stream_each_fn *fn, void *arg, int64_t deadline)
 {
-	int64_t total = 0, rc = fn ? sink_begin(s) : WEFT_EINVAL;
+	int64_t total = 0, rc = fn ? weft__sink_begin(s) : WEFT_EINVAL;
 	const char *p;
 	ssize_t n;
 
@@ -114,7 +114,7 @@ int64_t weft_stream_each_until(weft_stream *s, weft_stream_each_fn *fn, void *ar
 		if (rc)
 			break;
 	}
-	sink_end(s);
+	weft__sink_end(s);
 	return rc < 0 ? rc : rc == 0 && n < 0 ? n : total;
 }
 
@@ -125,7 +125,7 @@ int64_t weft_stream_each(weft_stream *s, weft_stream_each_fn *fn, void *arg)
 
 int64_t weft_stream_fold_until(weft_stream *s, void *acc, weft_stream_fold_fn *fn, void *arg, int64_t deadline)
 {
-	int64_t total = 0, rc = fn ? sink_begin(s) : WEFT_EINVAL;
+	int64_t total = 0, rc = fn ? weft__sink_begin(s) : WEFT_EINVAL;
 	const char *p;
 	ssize_t n;
 
@@ -141,7 +141,7 @@ int64_t weft_stream_fold_until(weft_stream *s, void *acc, weft_stream_fold_fn *f
 		if (rc)
 			break;
 	}
-	sink_end(s);
+	weft__sink_end(s);
 	return rc < 0 ? rc : rc == 0 && n < 0 ? n : total;
 }
 
@@ -152,7 +152,7 @@ int64_t weft_stream_fold(weft_stream *s, void *acc, weft_stream_fold_fn *fn, voi
 
 int64_t weft_stream_fold_batch_until(weft_stream *s, void *acc, weft_stream_fold_batch_fn *fn, void *arg, int64_t deadline)
 {
-	int64_t total = 0, rc = fn ? sink_begin(s) : WEFT_EINVAL;
+	int64_t total = 0, rc = fn ? weft__sink_begin(s) : WEFT_EINVAL;
 	const char *p;
 	ssize_t n;
 
@@ -162,7 +162,7 @@ int64_t weft_stream_fold_batch_until(weft_stream *s, void *acc, weft_stream_fold
 		rc = fn(acc, p, (size_t)n, arg);
 		total += n;
 	}
-	sink_end(s);
+	weft__sink_end(s);
 	return rc < 0 ? rc : rc == 0 && n < 0 ? n : total;
 }
 
@@ -175,7 +175,7 @@ int64_t weft_stream_fold_batch(weft_stream *s, void *acc, weft_stream_fold_batch
 
 int64_t weft_stream_count_until(weft_stream *s, int64_t deadline)
 {
-	int64_t total = 0, rc = sink_begin(s);
+	int64_t total = 0, rc = weft__sink_begin(s);
 	const char *p;
 	ssize_t n;
 
@@ -183,7 +183,7 @@ int64_t weft_stream_count_until(weft_stream *s, int64_t deadline)
 		return rc;
 	while ((n = weft__stage_view(s, &p, s->batch, deadline)) > 0)
 		total += n;
-	sink_end(s);
+	weft__sink_end(s);
 	return n < 0 ? n : total;
 }
 
@@ -250,7 +250,7 @@ int64_t weft_stream_collect_until(weft_stream *s, void **out, size_t *n, size_t 
 	if (n)
 		*n = 0;
 	if (out && n)
-		rc = sink_begin(s);
+		rc = weft__sink_begin(s);
 	if (rc)
 		return rc;
 	rc = s->fleeting ? WEFT_EINVAL : collect(s, &all, &have, max ? max : SIZE_MAX, deadline);
@@ -260,7 +260,7 @@ int64_t weft_stream_collect_until(weft_stream *s, void **out, size_t *n, size_t 
 	}
 	*out = all;
 	*n = have;
-	sink_end(s);
+	weft__sink_end(s);
 	return rc < 0 ? rc : (int64_t)have;
 }
 

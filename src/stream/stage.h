@@ -46,6 +46,7 @@ struct weft_stream {
 	weft_stream **ups; /* the stages before it, which it owns; &up where there is one */
 	weft_stream *up;
 	size_t n_ups;
+	weft_stream *shared; /* the stage before it that others have, too, for weft_stream_stats; NULL: none */
 	size_t elem, batch; /* bytes of an element; elements that buf has room for */
 	char *buf;          /* NULL until it is needed */
 	size_t at, have;    /* have elements of it are to be given, from at on */
@@ -93,6 +94,10 @@ HIDDEN void weft__stage_unview(weft_stream *s, size_t n);
 
 /* For sources that never wait, once a pull: is the caller cancelled, or out of time? It lets others run, if it is time for that. */
 HIDDEN int weft__stage_check(int64_t deadline);
+
+/* A sink of s begins. 0: it may, and weft__sink_end must follow. */
+HIDDEN int weft__sink_begin(weft_stream *s);
+HIDDEN void weft__sink_end(weft_stream *s);
 
 /* Only the puller writes it. */
 static inline void stage_count(ATOMIC(uint64_t) *n, uint64_t more)
