@@ -36,10 +36,10 @@ struct parallel {
 	weft_mutex m;      /* guards all below */
 	weft_cond result, room;
 	uint64_t head, ready, next;
-	int end;       /* 0: it goes on; ENDED; an error */
-	bool failed;   /* end is a failure of the function, or of a task */
-	char *places;  /* window results */
-	int *code;     /* of each */
+	int end;      /* 0: it goes on; ENDED; an error */
+	bool failed;  /* end is a failure of the function, or of a task */
+	char *places; /* window results */
+	int *code;    /* of each */
 	struct hand *hands;
 	char *bytes; /* theirs */
 	char where[WEFT_STREAM_NAME_MAX + 1];

@@ -8,7 +8,6 @@
 
 #include <stdlib.h>
 
-
 int weft__sink_begin(weft_stream *s)
 {
 	if (!s)

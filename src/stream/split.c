@@ -13,11 +13,13 @@
 struct split {
 	weft_mutex m; /* guards pulling and open */
 	weft_cond changed;
-	weft_stream *up; /* the puller's */
+	weft_stream *up;                        /* the puller's */
 	int (*which)(const void *e, void *arg); /* NULL: a tee */
 	void *arg;
 	size_t n, open; /* ends; those that were not freed */
-	bool pulling, told; /* an end is in it; the puller's: all feeds have ended */
+	bool pulling;   /* an end is at it */
+	bool begun;     /* the puller's: it has something in hand */
+	bool told;      /* the puller's: all feeds have ended */
 	enum weft_stream_policy policy;
 	char *batch; /* the puller's: what it has pulled */
 	struct feed *feeds[];
@@ -69,26 +71,30 @@ static void pull_over(void *arg)
 {
 	struct split *sp = arg;
 
+	if (sp->begun) {
+		sp->begun = false;
+		end_all(sp, WEFT_EPANIC, NULL);
+	}
 	weft__feed_lock(&sp->m);
 	sp->pulling = false;
 	weft_cond_broadcast(&sp->changed);
 	weft_mutex_unlock(&sp->m);
 }
 
+/* 0: there is something new for somebody, if only the end; or the caller's error. */
 static ssize_t pull_for_all(struct split *sp, size_t room, const char *name, int64_t deadline)
 {
-	bool panics = true;
 	ssize_t n;
 
 	WEFT_DEFER(pull_over, sp);
+	sp->begun = true;
 	n = weft__stage_pull(sp->up, sp->batch, stage_min(room, sp->up->batch), deadline);
-	panics = false;
-	(void)panics;
 	if (n > 0)
 		hand_out(sp, (size_t)n, name);
 	else if (sp->up->status)
 		end_all(sp, sp->up->status, sp->up->status < 0 ? sp->up->where : NULL);
-	return n;
+	sp->begun = false;
+	return n < 0 && !sp->told ? n : 0;
 }
 
 /* Locked: how many elements can be put to every end. */
@@ -137,8 +143,7 @@ static ssize_t get_more(struct end *e, int64_t deadline)
 	}
 	sp->pulling = true;
 	weft_mutex_unlock(&sp->m);
-	n = pull_for_all(sp, room, e->s.name, deadline);
-	return n < 0 && !sp->told ? n : 0;
+	return pull_for_all(sp, room, e->s.name, deadline);
 }
 
 static ssize_t end_pull(weft_stream *s, char *out, size_t max, int64_t deadline)
@@ -242,8 +247,8 @@ static int ends_make(struct split *sp, weft_stream *s, const struct stage_ops *o
 	return 0;
 }
 
-static void split(weft_stream *s, size_t n, weft_stream **out, const struct stage_ops *ops, int (*which)(const void *e, void *arg), void *arg,
-		  const weft_stream_opts *o)
+static void split(weft_stream *s, size_t n, weft_stream **out, const struct stage_ops *ops, int (*which)(const void *e, void *arg),
+		  void *arg, const weft_stream_opts *o)
 {
 	struct split *sp = NULL;
 	int rc = !s || !out || n == 0 || n > INT32_MAX ? WEFT_EINVAL : s->status < 0 ? s->status : s->fleeting ? WEFT_EINVAL : 0;

@@ -47,9 +47,9 @@ struct weft_stream {
 	weft_stream *up;
 	size_t n_ups;
 	weft_stream *shared; /* the stage before it that others have, too, for weft_stream_stats; NULL: none */
-	size_t elem, batch; /* bytes of an element; elements that buf has room for */
-	char *buf;          /* NULL until it is needed */
-	size_t at, have;    /* have elements of it are to be given, from at on */
+	size_t elem, batch;  /* bytes of an element; elements that buf has room for */
+	char *buf;           /* NULL until it is needed */
+	size_t at, have;     /* have elements of it are to be given, from at on */
 	int status;
 	bool fleeting;        /* its elements are weft_bytes, whose bytes are the source's */
 	bool fixed;           /* static, for want of memory: not to be written to */
