@@ -43,7 +43,7 @@ static ssize_t buffer_pull(weft_stream *s, char *out, size_t max, int64_t deadli
 		int rc = weft_group_go(&b->crew.g, reads_ahead, b);
 
 		if (rc)
-			return weft__stage_fail(s, rc, NULL);
+			return crew_refused(&b->crew, s, rc);
 		b->crew.begun = true;
 	}
 	return weft__feed_get(b->f, s, out, max, deadline);

@@ -5,6 +5,7 @@
 #ifndef WEFT_STREAM_CREW_H
 #define WEFT_STREAM_CREW_H
 
+#include "stream/stage.h"
 #include "weft/group.h"
 
 struct crew {
@@ -18,6 +19,12 @@ static inline int crew_make(struct crew *c)
 
 	c->made = rc == 0;
 	return rc;
+}
+
+/* A task could not be started. If that was for the puller's own cancel or deadline, or for how many tasks there are just now, the next pull tries again. */
+static inline ssize_t crew_refused(struct crew *c, weft_stream *s, int rc)
+{
+	return stage_passes(rc) && weft_ctx_reason(weft_group_ctx(&c->g)) == WEFT_NOT_CANCELED ? rc : weft__stage_fail(s, rc, NULL);
 }
 
 static inline void crew_end(struct crew *c)

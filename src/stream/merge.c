@@ -25,7 +25,8 @@ struct merge {
 	int end;           /* an error of a lane; then nothing more is pulled */
 	char where[WEFT_STREAM_NAME_MAX + 1];
 	struct lane *lanes;
-	char *bytes; /* their buffers */
+	size_t started; /* of their tasks; the reader's */
+	char *bytes;    /* their buffers */
 };
 
 /* Locked. */
@@ -91,11 +92,12 @@ static int fetches(void *arg)
 
 static int begin(struct merge *m)
 {
-	for (size_t i = 0; i < m->s.n_ups; i++) {
-		int rc = weft_group_go(&m->crew.g, fetches, &m->lanes[i]);
+	while (m->started < m->s.n_ups) {
+		int rc = weft_group_go(&m->crew.g, fetches, &m->lanes[m->started]);
 
 		if (rc)
 			return rc;
+		m->started++;
 	}
 	m->crew.begun = true;
 	return 0;
@@ -136,7 +138,7 @@ static ssize_t merge_pull(weft_stream *s, char *out, size_t max, int64_t deadlin
 	if (!m->crew.begun) {
 		rc = begin(m);
 		if (rc)
-			return weft__stage_fail(s, rc, NULL);
+			return crew_refused(&m->crew, s, rc);
 	}
 	weft__feed_lock(&m->lock);
 	while ((n = (ssize_t)read_next(m, out, max)) == 0 && m->left > 0 && !m->end) {

@@ -193,7 +193,7 @@ static ssize_t parallel_pull(weft_stream *s, char *out, size_t max, int64_t dead
 	if (!p->crew.begun) {
 		rc = begin(p);
 		if (rc)
-			return weft__stage_fail(s, rc, NULL);
+			return crew_refused(&p->crew, s, rc);
 	}
 	weft__feed_lock(&p->m);
 	for (;;) {

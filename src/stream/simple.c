@@ -108,6 +108,23 @@ static ALWAYS_INLINE ssize_t next_ones(weft_stream *s, const char **in, char *ou
 	return weft__stage_pull(up, out, stage_min(max, up->batch), deadline);
 }
 
+/* Copied whether or not it stays: a branch that nobody can foresee costs more. It may lie where it goes. */
+static ALWAYS_INLINE void keep_one(char *to, const char *from, size_t elem)
+{
+	uint64_t wide;
+	uint32_t narrow;
+
+	if (likely(elem == sizeof wide)) {
+		memcpy(&wide, from, sizeof wide);
+		memcpy(to, &wide, sizeof wide);
+	} else if (elem == sizeof narrow) {
+		memcpy(&narrow, from, sizeof narrow);
+		memcpy(to, &narrow, sizeof narrow);
+	} else if (to != from) {
+		memcpy(to, from, elem);
+	}
+}
+
 static ssize_t filter_pull(weft_stream *s, char *out, size_t max, int64_t deadline)
 {
 	struct filter *f = (struct filter *)s;
@@ -121,11 +138,8 @@ static ssize_t filter_pull(weft_stream *s, char *out, size_t max, int64_t deadli
 
 			if (unlikely(keep < 0))
 				return failed_at(s, left, keep);
-			if (keep) {
-				if (out + left * elem != in)
-					memcpy(out + left * elem, in, elem);
-				left++;
-			}
+			keep_one(out + left * elem, in, elem);
+			left += keep > 0;
 		}
 	}
 	return left > 0 ? (ssize_t)left : n;
