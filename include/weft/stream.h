@@ -129,6 +129,14 @@ WEFT_API weft_stream *weft_stream_file_lines(const char *path, size_t max);
 WEFT_API weft_stream *weft_stream_bytes(weft_io io, size_t max);
 WEFT_API weft_stream *weft_stream_file_bytes(const char *path, size_t max);
 
+/* weft_stream_retry - a stream that is made anew when it fails.
+ *
+ *   elem   bytes of an element of its
+ *   make   makes it, at the first pull, and again; another size of element is WEFT_EINVAL, NULL is WEFT_ENOMEM. What has been given is not taken back: it should go on where the one before ended
+ *   pause  is asked after each failure, with its code and how many there have been since an element came (1, 2, ...): nanoseconds until the next try, or negative: the error is final
+ */
+WEFT_API weft_stream *weft_stream_retry(size_t elem, weft_stream *(*make)(void *arg), int64_t (*pause)(int code, int failures, void *arg), void *arg);
+
 /* weft_stream_failed - a stream that has failed with this code (negative, else WEFT_EINVAL): for functions that make streams. */
 WEFT_API weft_stream *weft_stream_failed(int code);
 

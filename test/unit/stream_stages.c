@@ -532,3 +532,102 @@ TEST_WORKERS(timeouts)
 {
 	run(timeout_main, NULL);
 }
+
+struct tries {
+	int64_t from; /* it goes on here */
+	int made, asked, bad;
+};
+
+/* Three numbers, and an error. */
+static int until_third(const void *in, void *out, void *arg)
+{
+	struct tries *t = arg;
+
+	if (*(const int64_t *)in == t->from + 3 || t->bad)
+		return -300;
+	*(int64_t *)out = *(const int64_t *)in;
+	return 0;
+}
+
+static weft_stream *made_anew(void *arg)
+{
+	struct tries *t = arg;
+
+	t->made++;
+	if (t->made == 9)
+		return NULL;
+	if (t->made > 1 && !t->bad)
+		t->from += 3;
+	return weft_stream_name(weft_stream_map(weft_stream_range(t->from, 8, 1), 8, until_third, t), "thirds");
+}
+
+static int64_t pauses(int code, int failures, void *arg)
+{
+	struct tries *t = arg;
+
+	T_EQ(code, -300);
+	T_EQ(failures, t->bad ? t->bad++ : 1);
+	t->asked++;
+	return failures > 2 ? -1 : 100;
+}
+
+static int retry_main(void *arg)
+{
+	struct tries t = {.from = 0};
+	weft_stream *s = weft_stream_retry(8, made_anew, pauses, &t);
+	int64_t v[8];
+	weft_task *r;
+
+	(void)arg;
+	time_fake();
+	T_EQ(t.made, 0);
+	T_EQ(weft_stream_read(s, v, 8), 3);
+	T_EQ(weft_stream_read_until(s, v, 8, WEFT_NOW), WEFT_EAGAIN);
+	T_EQ(weft_stream_error(s, NULL), 0);
+	T_EQ(t.made, 1);
+	r = start(reads_number, s);
+	until_reason(r, "sleep");
+	T_EQ(weft_task_cancel(r), 0);
+	T_EQ(finish(r), WEFT_ECANCELED);
+	r = start(reads_number, s);
+	until_reason(r, "sleep");
+	time_move(100);
+	T_EQ(finish(r), 3);
+	T_EQ(weft_stream_read(s, v, 8), 2);
+	T_EQ(weft_stream_read_until(s, v, 8, WEFT_NOW), WEFT_EAGAIN);
+	time_move(100);
+	T_EQ(weft_stream_read(s, v, 8), 2); /* 6 and 7, and the end */
+	T_EQ(v[1], 7);
+	T_EQ(weft_stream_read(s, v, 8), 0);
+	T_EQ(t.asked, 2);
+	weft_stream_free(s);
+
+	t = (struct tries){.bad = 1};
+	s = weft_stream_retry(8, made_anew, pauses, &t);
+	for (int i = 0; i < 2; i++) {
+		T_EQ(weft_stream_read_until(s, v, 8, WEFT_NOW), WEFT_EAGAIN);
+		time_move(100);
+	}
+	T_EQ(weft_stream_read(s, v, 8), -300); /* for the third time */
+	fails_as(s, -300, "thirds");
+	T_EQ(t.made, 3);
+	weft_stream_free(s);
+	weft_stream_free(weft_stream_retry(8, made_anew, pauses, &t)); /* never made */
+	t.made = 8;
+	s = weft_stream_retry(8, made_anew, pauses, &t);
+	T_EQ(weft_stream_count(s), WEFT_ENOMEM);
+	weft_stream_free(s);
+	s = weft_stream_retry(4, made_anew, pauses, &t);
+	T_EQ(weft_stream_count(s), WEFT_EINVAL);
+	weft_stream_free(s);
+	s = weft_stream_retry(8, NULL, pauses, &t);
+	fails_as(s, WEFT_EINVAL, "retry");
+	weft_stream_free(s);
+	time_real();
+	return 0;
+}
+
+TEST_WORKERS(retries)
+{
+	run(retry_main, NULL);
+}
