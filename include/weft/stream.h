@@ -23,7 +23,7 @@
  * WEFT_ECANCELED, WEFT_ETIMEDOUT and WEFT_EAGAIN of a call mean its caller, its deadline: no element is lost, and the next call goes on. (A stage with tasks of its own is under the context of
  * the task that made it; when that is cancelled it fails with WEFT_ECANCELED.) Freeing goes the other way: sources are given back, writers get WEFT_EPIPE, tasks are cancelled and waited for.
  *
- * An element is copied by its bytes, as in a channel; elements are aligned for their type if its alignment is at most 16. Element functions run in the task that pulls, one at a time, unless a stage says otherwise; they may block. `arg` is
+ * An element is copied by its bytes, as in a channel, and one that nobody has read when its stream is freed is forgotten (but see on_drop); elements are aligned for their type if its alignment is at most 16. Element functions run in the task that pulls, one at a time, unless a stage says otherwise; they may block. `arg` is
  * theirs as long as the stream lives. A stream is one task's at a time (WEFT_EBUSY, where it is noticed), as are its stages; one whose element function has
  * ended its task, or panicked, can only be freed. It needs no runtime, where no stage needs one, and any thread may use it.
  *
@@ -108,8 +108,8 @@ WEFT_API weft_stream *weft_stream_gen(weft_gen *g, size_t elem);
 /* weft_stream_ticker - the time (int64_t, of weft_now) every ns nanoseconds, the first one so much after the first pull. Ticks that nobody asked for in time are left out. */
 WEFT_API weft_stream *weft_stream_ticker(int64_t ns);
 
-/* An element that is a piece of a source's buffer: valid until the stream is pulled again. So a stage that keeps elements, or a sink that does, refuses a stream of these (WEFT_EINVAL), until a
- * map, scan or flat_map has made something else of them: weft_stream_collect, _buffer, _parallel, _merge, _tee, _partition, _distinct, _batch, _window, _debounce, _throttle, _zip, _to_chan. */
+/* An element that is a piece of a source's buffer: valid until the stream is pulled again. So a stage or sink that keeps elements refuses a stream of these (WEFT_EINVAL), until a map, scan, zip or flat_map has made
+ * something else of them: weft_stream_collect, _to_chan, _buffer, _parallel, _merge, _tee, _partition, _distinct, _dedup, _batch, _window, _debounce. */
 typedef struct weft_bytes {
 	const char *data;
 	size_t n;
@@ -135,7 +135,8 @@ WEFT_API weft_stream *weft_stream_file_bytes(const char *path, size_t max);
  *   make   makes it, at the first pull, and again; another size of element is WEFT_EINVAL, NULL is WEFT_ENOMEM. What has been given is not taken back: it should go on where the one before ended
  *   pause  is asked after each failure, with its code and how many there have been since an element came (1, 2, ...): nanoseconds until the next try, or negative: the error is final
  */
-WEFT_API weft_stream *weft_stream_retry(size_t elem, weft_stream *(*make)(void *arg), int64_t (*pause)(int code, int failures, void *arg), void *arg);
+WEFT_API weft_stream *weft_stream_retry(size_t elem, weft_stream *(*make)(void *arg), int64_t (*pause)(int code, int failures, void *arg),
+					void *arg);
 
 /* weft_stream_failed - a stream that has failed with this code (negative, else WEFT_EINVAL): for functions that make streams. */
 WEFT_API weft_stream *weft_stream_failed(int code);
@@ -199,9 +200,9 @@ WEFT_API ssize_t weft_stream_write_many(weft_stream_tx *w, const void *elems, si
 WEFT_API ssize_t weft_stream_write_many_until(weft_stream_tx *w, const void *elems, size_t n, size_t *done, int64_t deadline);
 
 /* weft_stream_close - no more elements: the reader gets what is in it, then the end. Writers that wait get WEFT_ECLOSED.
- * weft_stream_fail - the same with an error in place of the end: negative, else it is WEFT_EINVAL's turn to be returned.
+ * weft_stream_fail - the same with an error, negative, in place of the end.
  *
- * Return 0; WEFT_ECLOSED: it was closed before, or failed; WEFT_EINVAL. Block: no. Threads: any.
+ * Return 0; WEFT_ECLOSED: it was closed before, or failed; WEFT_EINVAL: NULL, or no error. Block: no. Threads: any.
  */
 WEFT_API int weft_stream_close(weft_stream_tx *w);
 WEFT_API int weft_stream_fail(weft_stream_tx *w, int code);

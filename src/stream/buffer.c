@@ -27,7 +27,11 @@ static int reads_ahead(void *arg)
 
 	WEFT_DEFER(gone, b);
 	while ((n = weft__stage_view(up, &p, up->batch, WEFT_FOREVER)) > 0) {
-		n = weft__feed_put(b->f, p, (size_t)n, &done, WEFT_FOREVER);
+		size_t all = (size_t)n;
+
+		n = weft__feed_put(b->f, p, all, &done, WEFT_FOREVER);
+		for (size_t i = done; i < all && b->f->o.on_drop; i++) /* it is being freed */
+			b->f->o.on_drop(p + i * up->elem, b->f->o.arg);
 		if (n < 0)
 			break;
 	}

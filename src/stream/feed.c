@@ -389,8 +389,10 @@ void weft_stream_tx_free(weft_stream_tx *w)
 int weft_stream_write_until(weft_stream_tx *w, const void *elem, int64_t deadline)
 {
 	size_t done;
+	ssize_t n = w && elem ? weft__feed_put(feed_of(w), elem, 1, &done, deadline) : WEFT_EINVAL;
 
-	return w && elem ? (int)weft__feed_put(feed_of(w), elem, 1, &done, deadline) : WEFT_EINVAL;
+	NO_JUMP();
+	return (int)n;
 }
 
 int weft_stream_write(weft_stream_tx *w, const void *elem)
@@ -401,13 +403,16 @@ int weft_stream_write(weft_stream_tx *w, const void *elem)
 ssize_t weft_stream_write_many_until(weft_stream_tx *w, const void *elems, size_t n, size_t *done, int64_t deadline)
 {
 	size_t mine;
+	ssize_t rc;
 
 	if (!done)
 		done = &mine;
 	*done = 0;
 	if (!w || (!elems && n) || n > PTRDIFF_MAX / feed_of(w)->o.elem)
 		return WEFT_EINVAL;
-	return weft__feed_put(feed_of(w), elems, n, done, deadline);
+	rc = weft__feed_put(feed_of(w), elems, n, done, deadline);
+	NO_JUMP();
+	return rc;
 }
 
 ssize_t weft_stream_write_many(weft_stream_tx *w, const void *elems, size_t n, size_t *done)

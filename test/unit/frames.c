@@ -29,6 +29,8 @@ static weft_future *never;
 static weft_waker *nobody;
 static weft_proc *sleeper;
 static weft_limiter *slow;
+static weft_stream *dry_stream, *odd_stream, *unread;
+static weft_stream_tx *full_stream, *idle;
 static task *forever;
 static int pipe_fd[2];
 static tcp_listener *listener;
@@ -318,6 +320,30 @@ static int by_limiter(void *arg)
 	return 0;
 }
 
+static int by_stream_read(void *arg)
+{
+	(void)arg;
+	weft_stream_read(dry_stream, &(char){0}, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_stream_count(void *arg)
+{
+	(void)arg;
+	weft_stream_count(odd_stream);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_stream_write(void *arg)
+{
+	(void)arg;
+	weft_stream_write(full_stream, &(char){0});
+	NO_TAIL_CALL();
+	return 0;
+}
+
 static int by_sleep(void *arg)
 {
 	(void)arg;
@@ -568,6 +594,9 @@ static const struct call {
 	CALL(by_waker, "weft_waker_wait"),
 	CALL(by_proc, "weft_proc_wait"),
 	CALL(by_limiter, "weft_limiter_wait"),
+	CALL(by_stream_read, "weft_stream_read"),
+	CALL(by_stream_count, "weft_stream_count"),
+	CALL(by_stream_write, "weft_stream_write"),
 	CALL(by_sleep, "weft_task_sleep"),
 	CALL(by_park, "weft_task_park"),
 	CALL(by_io, "weft_io_wait"),
@@ -652,6 +681,10 @@ static int calls_main(void *arg)
 	T_EQ(weft_proc_spawn(&sleeper, &(weft_proc_opts){.argv = (const char *const[]){"sleep", "1000", NULL}, .pdeathsig = SIGKILL}), 0);
 	slow = weft_limiter_make(1, 3600 * SEC, 1);
 	T_EQ(weft_limiter_wait(slow, 1), 0);
+	T_EQ(weft_stream_open(&dry_stream, &idle, &(weft_stream_opts){.elem = 1}), 0);
+	T_EQ(weft_stream_open(&unread, &full_stream, &(weft_stream_opts){.elem = 1, .max = 1}), 0);
+	T_EQ(weft_stream_write(full_stream, &(char){0}), 0);
+	odd_stream = weft_stream_take(weft_stream_chan(empty), 3);
 	T_EQ(weft_group_init(&tasks, NULL), 0);
 	T_EQ(weft_group_go(&tasks, parks, NULL), 0);
 	T_EQ(go_opts(&forever, parks, NULL, NULL), 0);

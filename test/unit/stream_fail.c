@@ -148,7 +148,8 @@ static weft_stream *buffered(void)
 
 static weft_stream *parallel(void)
 {
-	return weft_stream_parallel(weft_stream_parallel(numbers(), 8, plus_one, NULL, NULL), 8, plus_one, NULL, &(weft_stream_par){.unordered = true});
+	return weft_stream_parallel(weft_stream_parallel(numbers(), 8, plus_one, NULL, NULL), 8, plus_one, NULL,
+				    &(weft_stream_par){.unordered = true});
 }
 
 static weft_stream *merged(void)
