@@ -98,13 +98,17 @@ bool weft__stream_step(weft_stream *s, void *out, size_t size)
 int64_t weft_stream_each_until(weft_stream *s, weft_stream_each_fn *fn, void *arg, int64_t deadline)
 {
 	int64_t total = 0, rc = fn ? weft__sink_begin(s) : WEFT_EINVAL;
-	const char *p;
+	const char *view;
+	size_t elem;
 	ssize_t n;
 
 	if (rc)
 		return rc;
-	while ((n = weft__stage_view(s, &p, s->batch, deadline)) > 0) {
-		for (ssize_t i = 0; i < n && !rc; i++, p += s->elem) {
+	elem = s->elem;
+	while ((n = weft__stage_view(s, &view, s->batch, deadline)) > 0) {
+		const char *p = view; /* whose address nobody has: it stays in a register across the calls */
+
+		for (ssize_t i = 0; i < n && !rc; i++, p += elem) {
 			rc = fn(p, arg);
 			total++;
 			if (unlikely(rc))
@@ -125,13 +129,17 @@ int64_t weft_stream_each(weft_stream *s, weft_stream_each_fn *fn, void *arg)
 int64_t weft_stream_fold_until(weft_stream *s, void *acc, weft_stream_fold_fn *fn, void *arg, int64_t deadline)
 {
 	int64_t total = 0, rc = fn ? weft__sink_begin(s) : WEFT_EINVAL;
-	const char *p;
+	const char *view;
+	size_t elem;
 	ssize_t n;
 
 	if (rc)
 		return rc;
-	while ((n = weft__stage_view(s, &p, s->batch, deadline)) > 0) {
-		for (ssize_t i = 0; i < n && !rc; i++, p += s->elem) {
+	elem = s->elem;
+	while ((n = weft__stage_view(s, &view, s->batch, deadline)) > 0) {
+		const char *p = view; /* as above */
+
+		for (ssize_t i = 0; i < n && !rc; i++, p += elem) {
 			rc = fn(acc, p, arg);
 			total++;
 			if (unlikely(rc))
