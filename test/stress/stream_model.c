@@ -633,7 +633,7 @@ static int pipelines_main(void *arg)
 	const char *many = getenv("WEFT_STREAM_PIPELINES");
 
 	(void)arg;
-	for (long i = many ? atol(many) : tap_iters(4000); i > 0; i--) {
+	for (long i = many ? atol(many) : tap_iters(8000); i > 0; i--) {
 		seed = (uint64_t)i * 8 + (uint64_t)tap_workers();
 		rng_state = seed * 0x9e3779b97f4a7c15u;
 		for (int k = 0; k < 4; k++)
