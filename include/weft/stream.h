@@ -349,7 +349,7 @@ WEFT_API weft_stream *weft_stream_merge(weft_stream *const *streams, size_t n);
 /* weft_stream_tee - n streams, of which each gives every element of s. weft_stream_partition - n streams; which(e, arg), 0 to n - 1, says which of them gives e; negative: an error.
  *
  *   out     receives the n streams, each to be freed; none is NULL
- *   max     elements each may be behind, exactly; 0: 64
+ *   max     elements each may be behind, exactly; 0: 64 (WEFT_STREAM_UNBOUNDED: it must be 0)
  *   policy  what happens when one is so far behind: WEFT_STREAM_BLOCK: the others wait for it (so they should be read by tasks of their own, all of them); DROP_OLDEST, DROP_LATEST: it loses elements; UNBOUNDED: memory grows
  *
  * There is no task: whichever stream is asked for an element and has none pulls s, for all. End and error of s come to each, behind its elements. A stream that is freed does not count any more (its part of a partition is dropped);
