@@ -330,7 +330,7 @@ WEFT_API weft_stream *weft_stream_buffer(weft_stream *s, const weft_stream_opts 
 
 /* Zero is the default everywhere. */
 typedef struct weft_stream_par {
-	int tasks;      /* that call fn at a time; 0: one for each worker */
+	int tasks;      /* that call fn at a time; 0: as many as there are workers; 1 for a foreign thread */
 	size_t window;  /* elements that are begun and not read yet, at most, no fewer than tasks; 0: four times tasks */
 	bool unordered; /* results come as they are ready, else in the order of the elements */
 } weft_stream_par;

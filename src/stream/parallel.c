@@ -237,12 +237,13 @@ weft_stream *weft_stream_parallel(weft_stream *s, size_t elem, weft_stream_map_f
 {
 	weft_stream_par par = o ? *o : (weft_stream_par){.tasks = 0};
 	size_t in = (weft_stream_elem(s) + 15) / 16 * 16, each = in + (elem + 15) / 16 * 16; /* aligned for any element */
+	struct worker *w = weft__worker();
 	struct parallel *p;
 	bool ok;
 	int rc = WEFT_ENOMEM;
 
 	if (par.tasks == 0)
-		par.tasks = weft__rt ? (int)weft__rt->n : 1;
+		par.tasks = w ? (int)w->rt->n : 1;
 	if (par.window == 0 && par.tasks > 0)
 		par.window = 4 * (size_t)par.tasks;
 	ok = fn && par.tasks > 0 && par.tasks <= TASKS_MAX && par.window >= (size_t)par.tasks && par.window <= INT32_MAX;
