@@ -5,7 +5,7 @@
  * Constants (NS, US, MS, SEC, NOW, FOREVER) that are macros already stay as they are. Who has other things of one of these names, an enumerator NOW say, #undefs weft's, or
  * does without the short names: WEFT_NOW is always there.
  *
- * weft_addr has none: everybody calls his variables so; nor weft_cond, weft_latch, weft_barrier, weft_once, weft_event, weft_spin, weft_flight, weft_local, weft_gen, weft_file, weft_dir; nor weft_err, which err.h has; nor weft_tcp_fd and its like (pipe_fd). Nor have weft_run, weft_exit, weft_in and the like, whose short names mean something already.
+ * weft_addr has none: everybody calls his variables so; nor weft_cond, weft_latch, weft_barrier, weft_once, weft_event, weft_spin, weft_flight, weft_local, weft_gen, weft_stream, weft_file, weft_dir; nor weft_err, which err.h has; nor weft_tcp_fd and its like (pipe_fd). Nor have weft_run, weft_exit, weft_in and the like, whose short names mean something already.
  */
 #ifndef WEFT_SHORT_H
 #define WEFT_SHORT_H
@@ -881,5 +881,99 @@ typedef weft_serve_counters serve_counters;
 #define tcp_serve weft_tcp_serve
 #define tcp_serve_addr weft_tcp_serve_addr
 #define serve_stats weft_serve_stats
+
+/* streams */
+typedef weft_stream_tx stream_tx;
+typedef weft_stream_opts stream_opts;
+typedef weft_stream_par stream_par;
+typedef weft_stream_err stream_err;
+typedef weft_stream_stat stream_stat;
+typedef weft_stream_meter stream_meter;
+#define stream_free weft_stream_free
+#define stream_name weft_stream_name
+#define stream_elem weft_stream_elem
+#define stream_error weft_stream_error
+#define stream_of weft_stream_of
+#define stream_range weft_stream_range
+#define stream_from weft_stream_from
+#define stream_chan weft_stream_chan
+#define stream_rx weft_stream_rx
+#define stream_gen weft_stream_gen
+#define stream_ticker weft_stream_ticker
+#define stream_lines weft_stream_lines
+#define stream_file_lines weft_stream_file_lines
+#define stream_bytes weft_stream_bytes
+#define stream_file_bytes weft_stream_file_bytes
+#define stream_retry weft_stream_retry
+#define stream_failed weft_stream_failed
+#define stream_open weft_stream_open
+#define stream_tx_ref weft_stream_tx_ref
+#define stream_tx_free weft_stream_tx_free
+#define stream_write weft_stream_write
+#define stream_write_until weft_stream_write_until
+#define stream_write_many weft_stream_write_many
+#define stream_write_many_until weft_stream_write_many_until
+#define stream_close weft_stream_close
+#define stream_fail weft_stream_fail
+#define stream_tx_len weft_stream_tx_len
+#define stream_tx_dropped weft_stream_tx_dropped
+#define stream_tx_high weft_stream_tx_high
+#define stream_map weft_stream_map
+#define stream_map_batch weft_stream_map_batch
+#define stream_filter weft_stream_filter
+#define stream_filter_batch weft_stream_filter_batch
+#define stream_take weft_stream_take
+#define stream_drop weft_stream_drop
+#define stream_take_while weft_stream_take_while
+#define stream_drop_while weft_stream_drop_while
+#define stream_scan weft_stream_scan
+#define stream_distinct weft_stream_distinct
+#define stream_dedup weft_stream_dedup
+#define stream_flat_map weft_stream_flat_map
+#define stream_concat weft_stream_concat
+#define stream_zip weft_stream_zip
+#define stream_batch weft_stream_batch
+#define stream_window weft_stream_window
+#define stream_window_time weft_stream_window_time
+#define stream_throttle weft_stream_throttle
+#define stream_debounce weft_stream_debounce
+#define stream_timeout weft_stream_timeout
+#define stream_buffer weft_stream_buffer
+#define stream_parallel weft_stream_parallel
+#define stream_merge weft_stream_merge
+#define stream_tee weft_stream_tee
+#define stream_partition weft_stream_partition
+#define stream_read weft_stream_read
+#define stream_read_until weft_stream_read_until
+#define stream_view weft_stream_view
+#define stream_view_until weft_stream_view_until
+#define stream_each weft_stream_each
+#define stream_each_until weft_stream_each_until
+#define stream_fold weft_stream_fold
+#define stream_fold_until weft_stream_fold_until
+#define stream_fold_batch weft_stream_fold_batch
+#define stream_fold_batch_until weft_stream_fold_batch_until
+#define stream_collect weft_stream_collect
+#define stream_collect_until weft_stream_collect_until
+#define stream_count weft_stream_count
+#define stream_count_until weft_stream_count_until
+#define stream_to_chan weft_stream_to_chan
+#define stream_to_chan_until weft_stream_to_chan_until
+#define stream_to_io weft_stream_to_io
+#define stream_to_io_until weft_stream_to_io_until
+#define stream_to_file weft_stream_to_file
+#define stream_to_file_until weft_stream_to_file_until
+#define stream_stats weft_stream_stats
+#define stream_clock weft_stream_clock
+#define stream_rate weft_stream_rate
+#define STREAM_BLOCK WEFT_STREAM_BLOCK
+#define STREAM_DROP_OLDEST WEFT_STREAM_DROP_OLDEST
+#define STREAM_DROP_LATEST WEFT_STREAM_DROP_LATEST
+#define STREAM_UNBOUNDED WEFT_STREAM_UNBOUNDED
+#define STREAM_BATCH WEFT_STREAM_BATCH
+#define STREAM_FOREACH WEFT_STREAM_FOREACH
+#define STREAM_MAP WEFT_STREAM_MAP
+#define STREAM_FILTER WEFT_STREAM_FILTER
+#define STREAM_FOLD WEFT_STREAM_FOLD
 
 #endif

@@ -29,6 +29,8 @@ static weft_future *never;
 static weft_waker *nobody;
 static weft_proc *sleeper;
 static weft_limiter *slow;
+static weft_stream *dry_stream, *odd_stream, *unread;
+static weft_stream_tx *full_stream, *idle;
 static weft_bulkhead *packed;
 static weft_limit *narrow;
 static weft_credit *no_credit;
@@ -394,6 +396,30 @@ static int by_retry(void *arg)
 	return 0;
 }
 
+static int by_stream_read(void *arg)
+{
+	(void)arg;
+	weft_stream_read(dry_stream, &(char){0}, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_stream_count(void *arg)
+{
+	(void)arg;
+	weft_stream_count(odd_stream);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_stream_write(void *arg)
+{
+	(void)arg;
+	weft_stream_write(full_stream, &(char){0});
+	NO_TAIL_CALL();
+	return 0;
+}
+
 static int by_sleep(void *arg)
 {
 	(void)arg;
@@ -644,6 +670,9 @@ static const struct call {
 	CALL(by_waker, "weft_waker_wait"),
 	CALL(by_proc, "weft_proc_wait"),
 	CALL(by_limiter, "weft_limiter_wait"),
+	CALL(by_stream_read, "weft_stream_read"),
+	CALL(by_stream_count, "weft_stream_count"),
+	CALL(by_stream_write, "weft_stream_write"),
 	CALL(by_bulkhead, "weft_bulkhead_enter"),
 	CALL(by_bulkhead_call, "weft_bulkhead_call"),
 	CALL(by_limit, "weft_limit_acquire"),
@@ -737,6 +766,10 @@ static int calls_main(void *arg)
 	T_EQ(weft_proc_spawn(&sleeper, &(weft_proc_opts){.argv = (const char *const[]){"sleep", "1000", NULL}, .pdeathsig = SIGKILL}), 0);
 	slow = weft_limiter_make(1, 3600 * SEC, 1);
 	T_EQ(weft_limiter_wait(slow, 1), 0);
+	T_EQ(weft_stream_open(&dry_stream, &idle, &(weft_stream_opts){.elem = 1}), 0);
+	T_EQ(weft_stream_open(&unread, &full_stream, &(weft_stream_opts){.elem = 1, .max = 1}), 0);
+	T_EQ(weft_stream_write(full_stream, &(char){0}), 0);
+	odd_stream = weft_stream_take(weft_stream_chan(empty), 3);
 	T_EQ(weft_bulkhead_make(&packed, &(weft_bulkhead_opts){.max = 1, .line.max = -1}), 0);
 	T_EQ(weft_bulkhead_enter(packed), 0);
 	T_EQ(weft_limit_make(&narrow, &(weft_limit_opts){.window.initial = 1, .line.max = -1}), 0);
