@@ -135,6 +135,9 @@ if command -v clang-14 >/dev/null; then
 	try "TSan program: builds" compile "$work/user.tsan" clang-14 -fsanitize=thread "$src/user.c"
 	# shellcheck disable=SC2086
 	try "TSan program: runs quietly" $norandom env TSAN_OPTIONS=halt_on_error=1 WEFT_WORKERS=4 "$work/user.tsan"
+	try "TSan, all that orders: builds" compile "$work/order.tsan" clang-14 -fsanitize=thread "$src/order.c"
+	# shellcheck disable=SC2086
+	try "TSan, all that orders: runs quietly" $norandom env TSAN_OPTIONS=halt_on_error=1 WEFT_WORKERS=4 "$work/order.tsan"
 	try "TSan program with a race: builds" compile "$work/user.tsan.bug" clang-14 -fsanitize=thread -DBUG_RACE "$src/user.c"
 	# shellcheck disable=SC2086
 	finds "TSan program with a race: it is found between tasks" "data race" $norandom env WEFT_WORKERS=4 "$work/user.tsan.bug"
