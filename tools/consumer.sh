@@ -88,6 +88,8 @@ for cc in gcc clang-14; do
 	try "$cc, shared: builds" compile "$work/user.$cc" "$cc" "$src/user.c"
 	try "$cc, shared: runs" "$work/user.$cc"
 done
+try "an overflow: builds" compile "$work/user.deep" gcc -DBUG_DEEP -Wno-infinite-recursion "$src/user.c"
+finds "an overflow: its frames are found and named without frame pointers" "#9 .*dig+0x" "$work/user.deep"
 try "gcc, static: builds" compile_static "$work/user.static" gcc "$src/user.c"
 try "gcc, static: runs without the shared library" env -u LD_LIBRARY_PATH "$work/user.static"
 try "C++: builds" compile "$work/user.cpp" g++ -std=c++11 -Wconversion -Wcast-qual -Wshadow "$src/user.cpp"
