@@ -7,6 +7,7 @@
 #include "core/runtime.h"
 #include "debug/backtrace.h"
 #include "debug/dump.h"
+#include "debug/lastwords.h"
 #include "debug/lockcheck.h"
 #include "weft/version.h"
 #include <stdio.h>
@@ -21,6 +22,8 @@ static int run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_proces
 	weft__hooks.deadlock = weft__dump_deadlock;
 	weft__fatal_hook = weft__dump_self;
 	weft__overflow_describe = weft__task_describe;
+	weft__overflow_caller = weft__last_caller;
+	weft__overflow_name = weft__last_name;
 #ifdef WEFT_DEBUG
 	weft__hooks.leaves = weft__lockcheck_find();
 #endif

@@ -69,6 +69,7 @@ WEFT_API int weft_file_temp(weft_file **out, char *path);
 WEFT_API int weft_file_temp_until(weft_file **out, char *path, int64_t deadline);
 
 /* weft_file_from_fd - a file of an open descriptor: a file, a FIFO, a device. It is weft's from here on: weft_file_close closes it. What can be waited for is set non-blocking.
+ * Standard input of whatever kind, file, pipe, terminal or /dev/null: weft_file_from_fd(&f, 0); closing it closes 0, and what is opened next gets that number.
  *
  * Returns 0; WEFT_EBADF; WEFT_ENOMEM; on any error the descriptor is still the caller's. Blocks: no. Threads: any.
  */

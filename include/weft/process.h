@@ -80,7 +80,7 @@ typedef struct weft_proc_opts {
 	const weft_proc_user *user; /* as whom it runs; NULL: as we do */
 	int pdeathsig; /* signal it gets when the thread that started it ends: the worker, at the end of weft_run, at the latest. It is started on that thread, which waits meanwhile. 0: none */
 	weft_ctx *
-		ctx; /* whose end ends it: SIGTERM, and SIGKILL if it has not ended `grace` later, to its whole group if that is its own (where it obeys the first, others of the group that do not live on). NULL: nobody's; for weft_proc_run and weft_proc_output: the caller's */
+		ctx; /* whose end ends it: SIGTERM, and SIGKILL if it has not ended `grace` later, to its whole group if that is its own. If it obeys SIGTERM, others of its group that do not are left alone: weft_proc_kill_group ends them. NULL: nobody's; for weft_proc_run and weft_proc_output: the caller's */
 	int64_t grace; /* nanoseconds; 0: SIGKILL at once */
 	/* weft_proc_output only */
 	const void *

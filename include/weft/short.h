@@ -5,7 +5,9 @@
  * Constants (NS, US, MS, SEC, NOW, FOREVER) that are macros already stay as they are. Who has other things of one of these names, an enumerator NOW say, #undefs weft's, or
  * does without the short names: WEFT_NOW is always there.
  *
- * weft_addr has none: everybody calls his variables so; nor weft_cond, weft_latch, weft_barrier, weft_once, weft_event, weft_spin, weft_flight, weft_local, weft_gen, weft_stream, weft_file, weft_dir; nor weft_err, which err.h has; nor weft_tcp_fd and its like (pipe_fd). Nor have weft_run, weft_exit, weft_in and the like, whose short names mean something already.
+ * Not every long name has a short one. Types without: weft_addr, which everybody calls his variables; weft_timer (POSIX has timer_t), weft_cond, weft_latch, weft_barrier, weft_once, weft_event,
+ * weft_spin, weft_flight, weft_local, weft_gen, weft_group, weft_stream, weft_panic, weft_file, weft_dir, weft_pipe, weft_tty, weft_unix, weft_io, weft_rd, weft_wr, weft_limited, weft_tee, weft_chain, weft_opts, weft_stat; weft_err,
+ * which err.h has; all of weft/tls.h. Functions without: weft_tcp_fd and its like (pipe_fd); weft_run, weft_exit, weft_in and others whose short names mean something already.
  */
 #ifndef WEFT_SHORT_H
 #define WEFT_SHORT_H
@@ -37,6 +39,7 @@ typedef weft_opool_opts opool_opts;
 typedef weft_cmap cmap;
 typedef weft_cmap_opts cmap_opts;
 typedef weft_ctx ctx;
+typedef weft_ctx_hook ctx_hook;
 typedef weft_mutex mutex;
 typedef weft_rmutex rmutex;
 typedef weft_rwlock rwlock;
@@ -48,6 +51,9 @@ typedef weft_group_stat group_stat;
 typedef weft_tcp tcp;
 typedef weft_tcp_listener tcp_listener;
 typedef weft_listen_opts listen_opts;
+typedef weft_dial_opts dial_opts;
+typedef weft_dns_opts dns_opts;
+typedef weft_copied io_copied;
 typedef weft_dirent fs_dirent;
 typedef weft_fswatch fswatch;
 typedef weft_fsevent fsevent;
@@ -507,6 +513,7 @@ typedef weft_udp_msg udp_msg;
 #define addr_parse weft_addr_parse
 #define addr_format weft_addr_format
 #define addr_port weft_addr_port
+#define addr_equal weft_addr_equal
 #define tcp_listen weft_tcp_listen
 #define tcp_accept weft_tcp_accept
 #define tcp_accept_until weft_tcp_accept_until
@@ -881,6 +888,7 @@ typedef weft_serve_counters serve_counters;
 #define tcp_serve weft_tcp_serve
 #define tcp_serve_addr weft_tcp_serve_addr
 #define serve_stats weft_serve_stats
+#define serve_drain_ctx weft_serve_drain_ctx
 
 /* streams */
 typedef weft_stream_tx stream_tx;

@@ -13,6 +13,7 @@
 
 #include "arch/switch.h"
 #include "base/check.h"
+#include "base/ref.h"
 #include "core/local.h"
 #include "core/lot.h"
 #include "core/recslab.h"
@@ -179,8 +180,10 @@ void weft__task_init(struct runtime *rt, struct worker *w, struct weft_task *t)
 
 static inline void record_free(struct worker *w, struct weft_task *t)
 {
-	if (unlikely(t->name != NULL))
+	if (unlikely(t->name != NULL)) {
+		san_acquire(&t->refs);
 		free(t->name);
+	}
 	if (unlikely(load_relaxed(&t->reason) == REASON_PANICKED)) /* ours alone; see joined in task_handle.c */
 		weft__fatal("task %llu panicked, and its handle was given back without a look at the result", (unsigned long long)t->id);
 	store_relaxed(&t->state, (uint8_t)TASK_FREE); /* for dumps */
@@ -190,7 +193,7 @@ static inline void record_free(struct worker *w, struct weft_task *t)
 void weft__task_unref(struct worker *w, struct weft_task *t)
 {
 	/* acquire: alone now, we see what the others did; release: they see what we did. A count of one needs no read-modify-write: nobody else has a reference to copy. */
-	if (load_acquire(&t->refs) == 1 || add_acq_rel(&t->refs, (uint32_t)-1) == 1)
+	if (load_acquire(&t->refs) == 1 || ref_drop(&t->refs))
 		record_free(w, t);
 }
 
@@ -542,6 +545,7 @@ static ALWAYS_INLINE bool bind(struct worker *w, struct weft_task *t)
 	if (unlikely(weft__san)) {
 		char label[48];
 
+		san_acquire(t); /* whoever started it has given it its name */
 		weft__san_fiber_init(&s->san, s->lo, (size_t)(s->hi - s->lo), weft__task_label(t, label, sizeof label));
 	}
 	return true;

@@ -21,6 +21,7 @@
 #include "io/dns.h"
 
 #include "base/clock.h"
+#include "base/ref.h"
 #include "core/lot.h"
 #include "core/offload.h"
 #include "core/runtime.h"
@@ -89,7 +90,7 @@ static struct lookup *lookup_new(const struct dns_query *q, struct shard *s)
 
 static void lookup_unref(struct lookup *l)
 {
-	if (!l || add_acq_rel(&l->refs, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+	if (!l || !ref_drop(&l->refs))
 		return;
 	free(l->a.addrs);
 	free(l->a.name);

@@ -19,6 +19,7 @@
 #include "io/file.h"
 #include "io/spawn.h"
 
+#include "base/ref.h"
 #include "core/lot.h"
 #include "core/runtime.h"
 #include "weft/scope.h"
@@ -237,7 +238,7 @@ void weft__proc_end(weft_proc *p, int64_t grace)
 
 static void unref(weft_proc *p)
 {
-	if (add_acq_rel(&p->refs, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+	if (!ref_drop(&p->refs))
 		return;
 	if (p->pidfd >= 0) {
 		(void)weft_io_forget(p->pidfd);
@@ -613,7 +614,7 @@ weft_proc *weft_proc_ref(weft_proc *p)
 
 void weft_proc_free(weft_proc *p)
 {
-	if (!p || add_acq_rel(&p->users, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+	if (!p || !ref_drop(&p->users))
 		return;
 	free_pipes(p);
 	if (has_ended(p))

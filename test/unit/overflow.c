@@ -5,6 +5,7 @@
  * The code under test runs on a thread whose stack is one of weft's; what kills its process is asked in a child, whose last words are read.
  */
 #include "core/stack.h"
+#include "debug/lastwords.h"
 
 #include "base/atomic.h"
 #include "base/compiler.h"
@@ -191,6 +192,22 @@ static void check_named(int status, const char *said)
 	T_STR_HAS(said, "  #15 ");
 	T_STR_HAS(said, " more frames ..."); /* a long chain: both ends */
 	T_OK(strlen(said) < 8000);
+}
+
+static void overflow_with_names(void)
+{
+	weft__overflow_caller = weft__last_caller;
+	weft__overflow_name = weft__last_name;
+	overflow_with(recurse, STACK_DEFAULT);
+}
+
+/* With the debug storey, as in every program: static functions have their names, too. */
+TEST(overflow_names_functions)
+{
+	char said[16384];
+
+	check_named(last_words(overflow_with_names, said, sizeof said), said);
+	T_STR_HAS(said, "  #2   deep");
 }
 
 /* The task, its place, its size, what to do, and frames; then abort. */
