@@ -60,6 +60,7 @@ ROWS = {
     'P19': Row('net', (1, 2), '', SERVERS, 5),
     'P20': Row('net', (1,), '', SERVERS, 5),
     'P21': Row('net', (1,), '', SERVERS, 1),
+    'P23': Row('stream', (1, 2), '', ('go', 'tokio', 'plain')),
     'P24': Row('wakeup', (2,), '', ('go',), 1),
     'P25': Row('stages', (2,), '', ('go',), 1),
     'P26': Row('idle', (2,), '', ('go',), 1),
@@ -290,8 +291,8 @@ class Peers:
         out = os.path.join(target, 'release', 'peers-tokio')
         registry = '/usr/share/cargo/registry'
         versions = glob.glob(os.path.join(registry, 'tokio-[0-9]*'))
-        if not shutil.which('cargo') or not versions:
-            return 'no cargo, or no sources of tokio here (Debian: cargo librust-tokio-dev)'
+        if not shutil.which('cargo') or not versions or not glob.glob(os.path.join(registry, 'futures-util-[0-9]*')):
+            return 'no cargo, or no sources of tokio and futures-util here (Debian: cargo librust-tokio-dev librust-futures-util-dev)'
         # A copy, because cargo leaves its lock next to the sources.
         shutil.copytree(os.path.join(BENCH, 'peers', 'tokio'), src, dirs_exist_ok=True)
         env = dict(os.environ, CARGO_HOME=os.path.join(self.dir, 'tokio-cargo'),
@@ -308,7 +309,7 @@ class Peers:
         src = os.path.join(BENCH, 'peers', 'c')
         out = os.path.join(self.dir, 'c-' + name)
         cc = os.environ.get('CC', 'cc')
-        sources = glob.glob(os.path.join(src, '*')) + [os.path.join(BENCH, h) for h in ('http.h', 'stream.h', 'filebench.h')]
+        sources = glob.glob(os.path.join(src, '*')) + [os.path.join(BENCH, h) for h in ('elems.h', 'http.h', 'stream.h', 'filebench.h')]
         why = self.build(out, sources, shlex.split(cc) + ['-std=gnu11', '-D_GNU_SOURCE', '-O2', '-o', out,
                                                           os.path.join(src, name + '.c'), *libs, '-lpthread'])
         if not why:
@@ -328,8 +329,15 @@ class Peers:
 
     def mmsg(self):
         return self.c('mmsg')
+
     def plain(self):
-        return self.c('plain')
+        """Two programs: the row of files, and the row of streams."""
+        why = self.c('loop') or self.c('plain')
+        loop, files = self.commands.pop('loop', None), self.commands.get('plain')
+        if not why:
+            self.commands['plain'] = lambda row: (loop if row == 'P23' else files)(row)
+        return why
+
     def openssl(self):
         if not os.path.exists('/usr/include/openssl/ssl.h'):
             return 'no OpenSSL here (Debian: libssl-dev)'
