@@ -107,12 +107,12 @@ static int show_progress(const void *tick, void *arg)
 	static const char bar[] = "########################################";
 	struct progress *p = arg;
 	int64_t at = file_seek(p->log, 0, SEEK_CUR);
-	int done = (int)((double)at * 40 / (double)p->bytes);
+	double done = (double)at / (double)p->bytes;
 
 	(void)tick;
 	if (at < 0)
 		return (int)at;
-	fprintf(stderr, "\r|%-40.*s| %3d%%  %.1f million lines a second ", done, bar, done * 100 / 40,
+	fprintf(stderr, "\r|%-40.*s| %3.0f%%  %.1f million lines a second ", (int)(done * 40), bar, done * 100,
 		weft_stream_rate(p->entries, &p->meter) / 1e6);
 	return 0;
 }
