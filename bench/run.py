@@ -173,6 +173,7 @@ README = [
     ('P15', 'create', 1, 'create one of 1,000,000 parked tasks'),
     ('P15', 'resident, each', 1, 'memory of one of them'),
     ('P23', '3 stages', 1, 'map, filter, fold: an element through a stream (Go: a goroutine a stage)'),
+    ('P23', '3 stages, expressions', 1, 'the same, stages as expressions'),
     ('P24', 'wake, p99', 2, 'wake-up of a sleeping worker, p99'),
     ('P25', '4 stages of 1 us, capacity 16, speed-up', 2, 'pipeline of 1 us stages, 2 workers against 1'),
     ('P26', 'idle, context switches a second', 2, 'wake-ups of an idle process'),
