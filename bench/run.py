@@ -315,7 +315,7 @@ class Peers:
         src = os.path.join(BENCH, 'peers', 'c')
         out = os.path.join(self.dir, 'c-' + name)
         cc = os.environ.get('CC', 'cc')
-        sources = glob.glob(os.path.join(src, '*')) + [os.path.join(BENCH, h) for h in ('elems.h', 'http.h', 'stream.h', 'filebench.h')]
+        sources = glob.glob(os.path.join(src, '*')) + [os.path.join(BENCH, h) for h in ('elems.h', 'http.h', 'pour.h', 'filebench.h')]
         why = self.build(out, sources, shlex.split(cc) + ['-std=gnu11', '-D_GNU_SOURCE', '-O2', '-o', out,
                                                           os.path.join(src, name + '.c'), *libs, '-lpthread'])
         if not why:

@@ -46,13 +46,13 @@ static int fold_one(void *acc, const void *e, void *arg)
 
 static uint64_t by_elements(int stages)
 {
-	weft_stream *s = weft_stream_of(elems, ELEMS, sizeof(*elems));
+	weft_stream *s = stream_of(elems, ELEMS, sizeof(*elems));
 	uint64_t sum = 0;
 
 	for (int k = 0; k < stages - 1; k++)
-		s = k % 2 ? weft_stream_filter(s, keep_one, NULL) : weft_stream_map(s, sizeof(uint64_t), map_one, NULL);
-	counted(weft_stream_fold(s, &sum, fold_one, NULL));
-	weft_stream_free(s);
+		s = k % 2 ? stream_filter(s, keep_one, NULL) : stream_map(s, sizeof(uint64_t), map_one, NULL);
+	counted(stream_fold(s, &sum, fold_one, NULL));
+	stream_free(s);
 	return sum;
 }
 
@@ -99,31 +99,31 @@ static int fold_batch(void *acc, const void *in, size_t n, void *arg)
 
 static uint64_t by_batches(int stages)
 {
-	weft_stream *s = weft_stream_of(elems, ELEMS, sizeof(*elems));
+	weft_stream *s = stream_of(elems, ELEMS, sizeof(*elems));
 	uint64_t sum = 0;
 
 	for (int k = 0; k < stages - 1; k++)
-		s = k % 2 ? weft_stream_filter_batch(s, keep_batch, NULL) : weft_stream_map_batch(s, sizeof(uint64_t), map_batch, NULL);
-	counted(weft_stream_fold_batch(s, &sum, fold_batch, NULL));
-	weft_stream_free(s);
+		s = k % 2 ? stream_filter_batch(s, keep_batch, NULL) : stream_map_batch(s, sizeof(uint64_t), map_batch, NULL);
+	counted(stream_fold_batch(s, &sum, fold_batch, NULL));
+	stream_free(s);
 	return sum;
 }
 
 /* --- expressions --- */
 
-WEFT_STREAM_MAP(mapped, uint64_t, x, uint64_t, elem_map(x))
-WEFT_STREAM_FILTER(kept, uint64_t, x, elem_keep(x))
-WEFT_STREAM_FOLD(folded, uint64_t, acc, uint64_t, x, acc = elem_fold(acc, x))
+STREAM_MAP(mapped, uint64_t, x, uint64_t, elem_map(x))
+STREAM_FILTER(kept, uint64_t, x, elem_keep(x))
+STREAM_FOLD(folded, uint64_t, acc, uint64_t, x, acc = elem_fold(acc, x))
 
 static uint64_t by_expressions(int stages)
 {
-	weft_stream *s = weft_stream_of(elems, ELEMS, sizeof(*elems));
+	weft_stream *s = stream_of(elems, ELEMS, sizeof(*elems));
 	uint64_t sum = 0;
 
 	for (int k = 0; k < stages - 1; k++)
 		s = k % 2 ? kept(s, NULL) : mapped(s, NULL);
 	counted(folded(s, &sum, NULL));
-	weft_stream_free(s);
+	stream_free(s);
 	return sum;
 }
 
@@ -301,10 +301,10 @@ static void relay_by_hand(chan *in, chan *out)
 
 static void relay_by_stream(chan *in, chan *out)
 {
-	weft_stream *s = weft_stream_filter(weft_stream_map(weft_stream_chan(in), sizeof(uint64_t), map_one, NULL), keep_one, NULL);
+	weft_stream *s = stream_filter(stream_map(stream_chan(in), sizeof(uint64_t), map_one, NULL), keep_one, NULL);
 
-	counted(weft_stream_to_chan(s, out));
-	weft_stream_free(s);
+	counted(stream_to_chan(s, out));
+	stream_free(s);
 	MUST(chan_close(out));
 	chan_free(in);
 	chan_free(out);
@@ -348,7 +348,7 @@ static int64_t relayed_by_stream(uint64_t n, void *arg)
 
 struct job {
 	uint64_t items, steps;
-	weft_stream_par o;
+	stream_par o;
 	int64_t took;
 };
 
@@ -363,11 +363,11 @@ static int compute(const void *in, void *out, void *arg)
 static int parallel(void *arg)
 {
 	struct job *j = arg;
-	weft_stream *s = weft_stream_parallel(weft_stream_range(0, (int64_t)j->items, 1), sizeof(uint64_t), compute, j, &j->o);
-	int64_t start = bench_now(), n = counted(weft_stream_count(s));
+	weft_stream *s = stream_parallel(stream_range(0, (int64_t)j->items, 1), sizeof(uint64_t), compute, j, &j->o);
+	int64_t start = bench_now(), n = counted(stream_count(s));
 
 	j->took = bench_now() - start;
-	weft_stream_free(s);
+	stream_free(s);
 	return n == (int64_t)j->items ? 0 : 1;
 }
 

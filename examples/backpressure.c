@@ -43,12 +43,12 @@ static void on_mark(bool high, size_t len, void *arg)
 }
 
 /* The numbers from *next to last, as far as there is room. */
-static int write_some(weft_stream_tx *w, int *next, int last, struct tick *t)
+static int write_some(stream_tx *w, int *next, int last, struct tick *t)
 {
 	int rc = 0;
 
 	for (; *next <= last && rc >= 0; ++*next) {
-		rc = weft_stream_write_until(w, next, NOW);
+		rc = stream_write_until(w, next, NOW);
 		if (rc < 0)
 			break;
 		append(t->wrote, sizeof t->wrote, *t->wrote ? " " : "wrote ", *next, "");
@@ -58,18 +58,18 @@ static int write_some(weft_stream_tx *w, int *next, int last, struct tick *t)
 	return rc < 0 && rc != WEFT_EAGAIN ? rc : 0;
 }
 
-static int show(const char *title, weft_stream_opts o)
+static int show(const char *title, stream_opts o)
 {
 	int rc, next = 1, last = 0, got = 0, n = 0;
 	struct tick t;
 	weft_stream *s;
-	weft_stream_tx *w;
+	stream_tx *w;
 
 	o.elem = sizeof(int);
 	o.on_drop = on_drop;
 	o.on_mark = o.high > 0 ? on_mark : NULL;
 	o.arg = &t;
-	rc = weft_stream_open(&s, &w, &o);
+	rc = stream_open(&s, &w, &o);
 	if (rc != 0)
 		return rc;
 	printf("%s\n", title);
@@ -77,23 +77,23 @@ static int show(const char *title, weft_stream_opts o)
 		size_t len;
 
 		memset(&t, 0, sizeof t);
-		if (tick <= TICKS && next > last && !weft_stream_tx_high(w)) /* heeds the water mark: nothing new until it is low */
+		if (tick <= TICKS && next > last && !stream_tx_high(w)) /* heeds the water mark: nothing new until it is low */
 			last += A_TICK;
 		rc = write_some(w, &next, last, &t);
 		if (rc != 0)
 			break;
 		if (tick >= TICKS && next > last)
-			weft_stream_close(w); /* once more is no harm */
-		len = weft_stream_tx_len(w);
-		rc = (int)weft_stream_read(s, &got, 1);
+			stream_close(w); /* once more is no harm */
+		len = stream_tx_len(w);
+		rc = (int)stream_read(s, &got, 1);
 		if (rc <= 0)
 			break;
 		n++;
 		printf("%4d  %-20s |%-8.*s|  read %d%s%s\n", tick, t.wrote, (int)len, "########", got, t.dropped, t.mark);
 	}
-	printf("%d written, %d read, %d dropped\n\n", last, n, (int)weft_stream_tx_dropped(w));
-	weft_stream_tx_free(w);
-	weft_stream_free(s);
+	printf("%d written, %d read, %d dropped\n\n", last, n, (int)stream_tx_dropped(w));
+	stream_tx_free(w);
+	stream_free(s);
 	return rc;
 }
 
@@ -101,48 +101,47 @@ static int show(const char *title, weft_stream_opts o)
 
 static atomic_int written;
 
-static void write_all(weft_stream_tx *w)
+static void write_all(stream_tx *w)
 {
 	for (int i = 1; i <= NUMBERS; i++) {
-		if (weft_stream_write(w, &i) != 0)
+		if (stream_write(w, &i) != 0)
 			break;
 		atomic_store(&written, i);
 	}
-	weft_stream_tx_free(w); /* closes it */
+	stream_tx_free(w); /* closes it */
 }
 
 static int wait_for_room(void)
 {
 	weft_stream *s;
-	weft_stream_tx *w;
-	int rc = weft_stream_open(&s, &w, &(weft_stream_opts){.elem = sizeof(int), .max = ROOM}), most = 0, n = 0, got;
+	stream_tx *w;
+	int rc = stream_open(&s, &w, &(stream_opts){.elem = sizeof(int), .max = ROOM}), most = 0, n = 0, got;
 
 	if (rc == 0)
 		rc = go(write_all, w);
 	if (rc != 0)
 		return rc;
-	while ((rc = (int)weft_stream_read(s, &got, 1)) > 0) {
+	while ((rc = (int)stream_read(s, &got, 1)) > 0) {
 		int ahead = atomic_load(&written) - ++n;
 
 		most = ahead > most ? ahead : most;
 	}
 	printf("a task that waits: %d read, %s\n", n,
 	       most <= ROOM ? "and never was the writer further ahead than there was room" : "the writer ran away");
-	weft_stream_free(s);
+	stream_free(s);
 	return rc;
 }
 
 WEFT_MAIN(argc, argv)
 {
-	int rc = show("block: the writer waits", (weft_stream_opts){.max = ROOM});
+	int rc = show("block: the writer waits", (stream_opts){.max = ROOM});
 
 	if (rc == 0)
-		rc = show("drop the oldest: the reader stays up to date",
-			  (weft_stream_opts){.max = ROOM, .policy = WEFT_STREAM_DROP_OLDEST});
+		rc = show("drop the oldest: the reader stays up to date", (stream_opts){.max = ROOM, .policy = STREAM_DROP_OLDEST});
 	if (rc == 0)
-		rc = show("drop the latest: what is begun goes on", (weft_stream_opts){.max = ROOM, .policy = WEFT_STREAM_DROP_LATEST});
+		rc = show("drop the latest: what is begun goes on", (stream_opts){.max = ROOM, .policy = STREAM_DROP_LATEST});
 	if (rc == 0)
-		rc = show("no bound, with water marks", (weft_stream_opts){.policy = WEFT_STREAM_UNBOUNDED, .high = 6, .low = 2});
+		rc = show("no bound, with water marks", (stream_opts){.policy = STREAM_UNBOUNDED, .high = 6, .low = 2});
 	if (rc == 0)
 		rc = wait_for_room();
 	if (rc != 0)

@@ -19,7 +19,7 @@
 #define STAGES 8
 #define TICK (50 * MS)
 
-typedef WEFT_STREAM_BATCH(int32_t, MEAN_OF) readings;
+typedef STREAM_BATCH(int32_t, MEAN_OF) readings;
 
 /* --- what is measured: noise around 20.00 degrees, and from time to time a broken wire --- */
 
@@ -41,7 +41,7 @@ static int read_sensor(void *out, void *arg, int64_t deadline)
 	return 1;
 }
 
-WEFT_STREAM_FILTER(possible, int32_t, hundredths, hundredths >= -5000 && hundredths <= 10000)
+STREAM_FILTER(possible, int32_t, hundredths, hundredths >= -5000 && hundredths <= 10000)
 
 static int mean(const void *in, void *out, void *arg)
 {
@@ -75,15 +75,15 @@ static int widen(void *acc, const void *e, void *arg)
 
 struct watcher {
 	const weft_stream *of;
-	weft_stream_stat last[STAGES];
+	stream_stat last[STAGES];
 	int64_t at;
 };
 
 static int say_rates(const void *tick, void *arg)
 {
 	struct watcher *w = arg;
-	weft_stream_stat stage[STAGES];
-	size_t n = weft_stream_stats(w->of, stage, STAGES);
+	stream_stat stage[STAGES];
+	size_t n = stream_stats(w->of, stage, STAGES);
 	int64_t at = *(const int64_t *)tick;
 
 	for (size_t i = 0; i < n && i < STAGES && w->at; i++) {
@@ -102,10 +102,10 @@ static int say_rates(const void *tick, void *arg)
 /* Until it is cancelled. */
 static int watch_rates(void *watcher)
 {
-	weft_stream *ticks = weft_stream_ticker(TICK);
-	int64_t rc = weft_stream_each(ticks, say_rates, watcher);
+	weft_stream *ticks = stream_ticker(TICK);
+	int64_t rc = stream_each(ticks, say_rates, watcher);
 
-	weft_stream_free(ticks);
+	stream_free(ticks);
 	return (int)rc;
 }
 
@@ -114,31 +114,31 @@ static int measure(double seconds)
 	struct sensor sensor = {.seed = 1, .left = (uint64_t)(seconds * A_SECOND)};
 	struct range r = {.min = 1e9, .max = -1e9};
 	int64_t at_least = (int64_t)(sensor.left > BURST ? sensor.left - BURST : 0) * SEC / A_SECOND, start = now(), rc;
-	weft_stream_stat stage[STAGES];
-	weft_stream_err e;
+	stream_stat stage[STAGES];
+	stream_err e;
 	struct watcher w = {.at = 0};
 	weft_stream *s;
 	task *watching;
 
-	s = weft_stream_name(weft_stream_from(sizeof(int32_t), read_sensor, NULL, &sensor), "sensor");
-	s = weft_stream_name(weft_stream_throttle(s, A_SECOND, SEC, BURST), "pace");
+	s = stream_name(stream_from(sizeof(int32_t), read_sensor, NULL, &sensor), "sensor");
+	s = stream_name(stream_throttle(s, A_SECOND, SEC, BURST), "pace");
 	s = possible(s, NULL);
-	s = weft_stream_name(weft_stream_window(s, MEAN_OF, MEAN_OF), "hundreds");
-	s = weft_stream_name(weft_stream_map(s, sizeof(double), mean, NULL), "means");
-	w.of = weft_stream_clock(s);
+	s = stream_name(stream_window(s, MEAN_OF, MEAN_OF), "hundreds");
+	s = stream_name(stream_map(s, sizeof(double), mean, NULL), "means");
+	w.of = stream_clock(s);
 	rc = go_opts(&watching, watch_rates, &w, NULL);
 	if (rc == 0) {
-		rc = weft_stream_fold(s, &r, widen, NULL);
+		rc = stream_fold(s, &r, widen, NULL);
 		task_cancel(watching);
 		task_join(watching, NULL);
 	}
-	if (weft_stream_error(s, &e) != 0)
+	if (stream_error(s, &e) != 0)
 		fprintf(stderr, "%s: %s\n", e.stage, weft_strerror(e.code));
-	for (size_t i = 0, n = weft_stream_stats(s, stage, STAGES); i < n && i < STAGES && rc >= 0; i++)
+	for (size_t i = 0, n = stream_stats(s, stage, STAGES); i < n && i < STAGES && rc >= 0; i++)
 		printf("%-10s %6" PRIu64 "\n", stage[i].name, stage[i].out);
 	if (rc >= 0)
 		printf("means from %.2f to %.2f degrees, %s\n", r.min, r.max, now() - start >= at_least ? "at the pace" : "too fast");
-	weft_stream_free(s);
+	stream_free(s);
 	return rc < 0 ? (int)rc : 0;
 }
 

@@ -99,7 +99,7 @@ struct progress {
 	weft_file *log;
 	uint64_t bytes;
 	weft_stream *entries;
-	weft_stream_meter meter;
+	stream_meter meter;
 };
 
 static int show_progress(const void *tick, void *arg)
@@ -113,17 +113,17 @@ static int show_progress(const void *tick, void *arg)
 	if (at < 0)
 		return (int)at;
 	fprintf(stderr, "\r|%-40.*s| %3.0f%%  %.1f million lines a second ", (int)(done * 40), bar, done * 100,
-		weft_stream_rate(p->entries, &p->meter) / 1e6);
+		stream_rate(p->entries, &p->meter) / 1e6);
 	return 0;
 }
 
 /* Until it is cancelled. */
 static int keep_showing(void *progress)
 {
-	weft_stream *ticks = weft_stream_ticker(100 * MS);
-	int64_t rc = weft_stream_each(ticks, show_progress, progress);
+	weft_stream *ticks = stream_ticker(100 * MS);
+	int64_t rc = stream_each(ticks, show_progress, progress);
 
-	weft_stream_free(ticks);
+	stream_free(ticks);
 	return (int)rc;
 }
 
@@ -158,27 +158,27 @@ static int count_words(void *acc, const void *e, void *arg)
 
 static int count_log(weft_file *log, uint64_t bytes, struct tally *t)
 {
-	weft_stream *s = weft_stream_name(weft_stream_filter(weft_stream_lines(file_io(log), LINE), is_entry, NULL), "entries");
-	weft_stream_meter start = {.at = now()};
+	weft_stream *s = stream_name(stream_filter(stream_lines(file_io(log), LINE), is_entry, NULL), "entries");
+	stream_meter start = {.at = now()};
 	struct progress p = {.log = log, .bytes = bytes, .entries = s, .meter = start};
-	weft_stream_stat stage[2];
-	weft_stream_err e;
+	stream_stat stage[2];
+	stream_err e;
 	task *shows;
 	int64_t rc = go_opts(&shows, keep_showing, &p, NULL);
 
 	if (rc == 0) {
-		rc = weft_stream_fold(s, t, count_words, NULL);
+		rc = stream_fold(s, t, count_words, NULL);
 		task_cancel(shows);
 		task_join(shows, NULL);
 		p.meter = start; /* on the whole */
 		show_progress(NULL, &p);
 		fprintf(stderr, "\n");
 	}
-	if (weft_stream_error(s, &e) != 0)
+	if (stream_error(s, &e) != 0)
 		fprintf(stderr, "%s: %s\n", e.stage, weft_strerror(e.code));
-	for (size_t i = 0, n = weft_stream_stats(s, stage, 2); i < n && i < 2 && rc >= 0; i++)
+	for (size_t i = 0, n = stream_stats(s, stage, 2); i < n && i < 2 && rc >= 0; i++)
 		printf("%-8s %10" PRIu64 "\n", stage[i].name, stage[i].out);
-	weft_stream_free(s);
+	stream_free(s);
 	return rc < 0 ? (int)rc : 0;
 }
 
