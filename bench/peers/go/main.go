@@ -50,6 +50,7 @@ var rows = map[string]func(){
 	"P34": groups,
 	"P36": futures,
 	"P60": tlsRow,
+	"P23": pipelines,
 	"P52": roundTrips, "P53": flows,
 	"P56": datagrams,
 	"P54": names,
