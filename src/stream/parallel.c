@@ -48,7 +48,7 @@ struct parallel {
 /* Locked. */
 static void stop(struct parallel *p, int end, bool failed, const char *where)
 {
-	if (!p->end) {
+	if (!p->end || (failed && !p->failed)) { /* an element that was pulled before is never overlooked: not even its failure */
 		p->end = end;
 		p->failed = failed;
 		memcpy(p->where, where, strnlen(where, WEFT_STREAM_NAME_MAX));

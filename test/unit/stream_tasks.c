@@ -156,6 +156,58 @@ static int reads_one(void *arg)
 	return (int)weft_stream_read(arg, &v, 1);
 }
 
+struct last {
+	int given;
+	ATOMIC(bool) ended;
+};
+
+static int one_only(void *out, void *arg, int64_t deadline)
+{
+	struct last *l = arg;
+
+	(void)deadline;
+	if (l->given++) {
+		store_release(&l->ended, true);
+		return 0;
+	}
+	*(int64_t *)out = 1;
+	return 1;
+}
+
+static int fails_behind_the_end(const void *in, void *out, void *arg)
+{
+	struct last *l = arg;
+
+	(void)in, (void)out;
+	until(load_acquire(&l->ended));
+	for (int i = 0; i < 100; i++)
+		let_run(); /* alone with it on a worker, the other has noted the end by now */
+	return -7;
+}
+
+static int parallel_last_main(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 10; i++) {
+		struct last l = {.given = 0};
+		weft_stream_par o = {.tasks = 2, .unordered = i & 1};
+		weft_stream *s = weft_stream_from(8, one_only, NULL, &l);
+		int64_t v;
+
+		s = weft_stream_parallel(s, 8, fails_behind_the_end, &l, &o);
+		T_EQ(weft_stream_read(s, &v, 1), -7);
+		T_EQ(weft_stream_error(s, NULL), -7);
+		weft_stream_free(s);
+	}
+	return 0;
+}
+
+/* The last element fails when the end has been seen: it is an error, not the end, and not a wait for what never comes. */
+TEST_WORKERS(parallel_last_fails)
+{
+	run(parallel_last_main, NULL);
+}
+
 static int parallel_ends_main(void *arg)
 {
 	weft_chan *never = weft_chan_make(8, 0);
