@@ -142,6 +142,8 @@ GOALS = {
     ('P23', '1 stage, expressions, against the plain loop', 1): 3,
     ('P23', '3 stages, expressions, against the plain loop', 1): 3,
     ('P23', '10 stages, expressions, against the plain loop', 1): 3,
+    ('P23', '3 stages, steps, against the plain loop', 1): 3,
+    ('P23', '10 stages, steps, against the plain loop', 1): 3,
     ('P24', 'go, p99', 2): 100,
     ('P24', 'wake, p99', 2): 100,
     ('P25', '4 stages of 1 us, capacity 16, speed-up', 2): 1.9,

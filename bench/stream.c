@@ -3,7 +3,7 @@
  * stream.c - P23: what does an element cost on its way through a stream of 1, 3 and 10 stages, next to a loop by hand, and to tasks with channels between them?
  *
  * The pipelines are those of elems.h; each round's sum is compared with the plain loop's. Forms of the same: a function an element, a function a batch, expressions that are compiled into a
- * loop (WEFT_STREAM_MAP), and a task a stage. "Against the plain loop": both in turn, in one process.
+ * loop (WEFT_STREAM_MAP), the same in one stage (WEFT_STREAM_STEPS), and a task a stage. "Against the plain loop": both in turn, in one process.
  *
  * Besides: what a stream between two channels costs, against a task that receives and sends; and how much faster a parallel map is with two workers than with one, each in a runtime of
  * its own.
@@ -122,6 +122,23 @@ static uint64_t by_expressions(int stages)
 
 	for (int k = 0; k < stages - 1; k++)
 		s = k % 2 ? kept(s, NULL) : mapped(s, NULL);
+	counted(folded(s, &sum, NULL));
+	stream_free(s);
+	return sum;
+}
+
+/* --- the same, all maps and filters of a pipeline in the steps of one stage --- */
+
+STREAM_STEPS(steps_3, uint64_t, x, uint64_t, y, y = elem_map(x); if (!elem_keep(y)) continue)
+STREAM_STEPS(steps_10, uint64_t, x, uint64_t, y, ELEM_MAP_AND_KEEP(x); ELEM_MAP_AND_KEEP(x); ELEM_MAP_AND_KEEP(x); ELEM_MAP_AND_KEEP(x);
+	     y = elem_map(x); ELEM_ALONE(y))
+
+static uint64_t by_steps(int stages)
+{
+	weft_stream *s = stream_of(elems, ELEMS, sizeof(*elems));
+	uint64_t sum = 0;
+
+	s = stages == 3 ? steps_3(s, NULL) : stages == 10 ? steps_10(s, NULL) : s;
 	counted(folded(s, &sum, NULL));
 	stream_free(s);
 	return sum;
@@ -257,6 +274,7 @@ static void pipelines(const struct bench *b)
 		{"", by_elements, true},
 		{", batch functions", by_batches, true},
 		{", expressions", by_expressions, true},
+		{", steps", by_steps, true},
 		{", a task each, 128", tasks_128, false},
 		{", a task each, unbuffered", tasks_unbuffered, false},
 	};

@@ -930,6 +930,7 @@ typedef weft_stream_meter stream_meter;
 #define stream_map_batch weft_stream_map_batch
 #define stream_filter weft_stream_filter
 #define stream_filter_batch weft_stream_filter_batch
+#define stream_filter_map_batch weft_stream_filter_map_batch
 #define stream_take weft_stream_take
 #define stream_drop weft_stream_drop
 #define stream_take_while weft_stream_take_while
@@ -982,6 +983,7 @@ typedef weft_stream_meter stream_meter;
 #define STREAM_FOREACH WEFT_STREAM_FOREACH
 #define STREAM_MAP WEFT_STREAM_MAP
 #define STREAM_FILTER WEFT_STREAM_FILTER
+#define STREAM_STEPS WEFT_STREAM_STEPS
 #define STREAM_FOLD WEFT_STREAM_FOLD
 
 #endif

@@ -16,7 +16,7 @@
  * not be made (memory, arguments) is an error of the stream like any other, which the next stage passes on; so makers never return NULL, and nothing leaks.
  *
  * Pull: a sink asks the last stage for some elements, that one asks the stage before it, and so on up to the source, all in the sink's task, by plain calls. There is no queue, no task and no
- * allocation an element; stages that have tasks of their own say so (weft_stream_buffer, _parallel, _merge). A call asks for up to a batch (128 elements, or what 8 KiB hold), and gets what is there, at
+ * allocation an element; stages that have tasks of their own say so (weft_stream_buffer, _parallel, _merge). A call asks for up to a batch (512 elements, or what 8 KiB hold), and gets what is there, at
  * least one: a batch is never waited for. What nobody asks for is not taken from the source: behind weft_stream_take(s, 3) a channel has lost three elements.
  *
  * Errors: an element function that returns a negative number fails its stage. The elements before come first, then every call returns that error; weft_stream_error says which stage it was. A source's end is handed on likewise.
@@ -238,6 +238,12 @@ WEFT_API weft_stream *weft_stream_filter(weft_stream *s, weft_stream_filter_fn *
 typedef ssize_t weft_stream_filter_batch_fn(const void *in, void *out, size_t n, void *arg);
 WEFT_API weft_stream *weft_stream_filter_batch(weft_stream *s, weft_stream_filter_batch_fn *fn, void *arg);
 
+/* weft_stream_filter_map_batch - both at once: fn writes to out what has become of the n elements at in, n at most, and returns how many; negative: an error. They do not overlap.
+ *
+ *   elem  bytes of what fn writes to out
+ */
+WEFT_API weft_stream *weft_stream_filter_map_batch(weft_stream *s, size_t elem, weft_stream_filter_batch_fn *fn, void *arg);
+
 /* weft_stream_take - the first n elements, then the end; more are not asked for. weft_stream_drop - all but the first n. */
 WEFT_API weft_stream *weft_stream_take(weft_stream *s, uint64_t n);
 WEFT_API weft_stream *weft_stream_drop(weft_stream *s, uint64_t n);
@@ -330,8 +336,8 @@ WEFT_API weft_stream *weft_stream_buffer(weft_stream *s, const weft_stream_opts 
 
 /* Zero is the default everywhere. */
 typedef struct weft_stream_par {
-	int tasks;      /* that call fn at a time; 0: as many as there are workers; 1 for a foreign thread */
-	size_t window;  /* elements that are begun and not read yet, at most, no fewer than tasks; 0: four times tasks */
+	int tasks;     /* that call fn at a time; 0: as many as there are workers; 1 for a foreign thread */
+	size_t window; /* elements that are begun and not read yet, at most, no fewer than tasks; 0: 32 times tasks, or what 64 KiB of results hold, at least 4 times */
 	bool unordered; /* results come as they are ready, else in the order of the elements */
 } weft_stream_par;
 
@@ -477,13 +483,19 @@ WEFT_API double weft_stream_rate(const weft_stream *s, weft_stream_meter *m);
  *
  *     WEFT_STREAM_MAP(square, int64_t, x, int64_t, x * x)            weft_stream *square(weft_stream *s, void *arg);
  *     WEFT_STREAM_FILTER(even, int64_t, x, x % 2 == 0)               weft_stream *even(weft_stream *s, void *arg);
+ *     WEFT_STREAM_STEPS(odd_ones, int64_t, x, int64_t, y,            weft_stream *odd_ones(weft_stream *s, void *arg);
+ *                       x = x / 3;
+ *                       if (x % 2 == 0)
+ *                               continue;
+ *                       y = x + 1)
  *     WEFT_STREAM_FOLD(sum, int64_t, acc, int64_t, x, acc += x)      int64_t sum(weft_stream *s, int64_t *acc, void *arg);      and sum_until(..., deadline)
  *
  *     int64_t total = 0;
  *
  *     rc = sum(even(square(s, NULL), NULL), &total, NULL);
  *
- * x is the element, of that type, arg what was given. A stream whose elements have another size than the type is an error, WEFT_EINVAL, of that stage.
+ * x is the element, of that type, arg what was given. Steps are any number of maps and filters in one stage, so in one loop: statements that compute y from x; `continue` leaves the element out; `break` is an
+ * error of the stage, WEFT_EINVAL. A stream whose elements have another size than the type is an error, WEFT_EINVAL, of that stage.
  */
 #define WEFT_STREAM_MAP(name, T, x, U, expr)                                                                                        \
 	static inline int name##_batch_(const void *weft_in_, void *weft_out_, size_t weft_n_, void *arg)                           \
@@ -522,6 +534,29 @@ WEFT_API double weft_stream_rate(const weft_stream *s, weft_stream_meter *m);
 	static inline weft_stream *name(weft_stream *s, void *arg)                                                                  \
 	{                                                                                                                           \
 		return weft_stream_name(weft_stream_filter_batch(weft__stream_as(s, sizeof(T), #name), name##_batch_, arg), #name); \
+	}
+
+#define WEFT_STREAM_STEPS(name, T, x, U, y, ...)                                                                                           \
+	static inline ssize_t name##_batch_(const void *weft_in_, void *weft_out_, size_t weft_n_, void *arg)                              \
+	{                                                                                                                                  \
+		const __typeof__(T) *weft_i_ = (const __typeof__(T) *)weft_in_;                                                            \
+		__typeof__(U) *__restrict__ weft_o_ = (__typeof__(U) *)weft_out_;                                                          \
+		size_t weft_left_ = 0, weft_k_ = 0;                                                                                        \
+                                                                                                                                           \
+		(void)arg;                                                                                                                 \
+		for (; weft_k_ < weft_n_; weft_k_++) {                                                                                     \
+			__typeof__(T) x = weft_i_[weft_k_];                                                                                \
+			__typeof__(U) y;                                                                                                   \
+                                                                                                                                           \
+			__VA_ARGS__;                                                                                                       \
+			weft_o_[weft_left_++] = y;                                                                                         \
+		}                                                                                                                          \
+		return weft_k_ == weft_n_ ? (ssize_t)weft_left_ : WEFT_EINVAL;                                                             \
+	}                                                                                                                                  \
+	static inline weft_stream *name(weft_stream *s, void *arg)                                                                         \
+	{                                                                                                                                  \
+		return weft_stream_name(weft_stream_filter_map_batch(weft__stream_as(s, sizeof(T), #name), sizeof(U), name##_batch_, arg), \
+					#name);                                                                                            \
 	}
 
 #define WEFT_STREAM_FOLD(name, A, acc, T, x, expr)                                                                            \

@@ -17,6 +17,8 @@
 
 #include <stdlib.h>
 
+#define WINDOW_BYTES 65536 /* of results, unless four a task are more */
+
 enum { PENDING = 1 }; /* code of a place without a result; 0: it has one; negative: a failure */
 
 struct hand {
@@ -233,6 +235,14 @@ static const struct stage_ops parallel_ops = {.kind = "parallel", .pull = parall
 
 #define TASKS_MAX 100000
 
+/* Where the caller says nothing: as many results as keep the tasks at it while the reader is away, where they are small. */
+static size_t window_for(size_t tasks, size_t elem)
+{
+	size_t most = 32 * tasks, least = 4 * tasks, fit = WINDOW_BYTES / elem;
+
+	return fit > most ? most : fit < least ? least : fit;
+}
+
 weft_stream *weft_stream_parallel(weft_stream *s, size_t elem, weft_stream_map_fn *fn, void *arg, const weft_stream_par *o)
 {
 	weft_stream_par par = o ? *o : (weft_stream_par){.tasks = 0};
@@ -244,8 +254,8 @@ weft_stream *weft_stream_parallel(weft_stream *s, size_t elem, weft_stream_map_f
 
 	if (par.tasks == 0)
 		par.tasks = w ? (int)w->rt->n : 1;
-	if (par.window == 0 && par.tasks > 0)
-		par.window = 4 * (size_t)par.tasks;
+	if (par.window == 0 && par.tasks > 0 && elem > 0)
+		par.window = window_for((size_t)par.tasks, elem);
 	ok = fn && par.tasks > 0 && par.tasks <= TASKS_MAX && par.window >= (size_t)par.tasks && par.window <= INT32_MAX;
 	p = weft__stage_keeps_on(&s, &parallel_ops, sizeof *p, elem, ok);
 	if (!p)

@@ -166,6 +166,20 @@ static ssize_t filter_batch_pull(weft_stream *s, char *out, size_t max, int64_t 
 	return left > 0 ? left : n;
 }
 
+static ssize_t filter_map_pull(weft_stream *s, char *out, size_t max, int64_t deadline)
+{
+	struct filter *f = (struct filter *)s;
+	const char *in;
+	ssize_t n, left = 0;
+
+	while (left == 0 && (n = weft__stage_view(s->up, &in, stage_min(max, s->up->batch), deadline)) > 0) {
+		left = f->batch(in, out, (size_t)n, f->arg);
+		if (unlikely(left < 0))
+			return failed_at(s, 0, (int)left);
+	}
+	return left > 0 ? left : n;
+}
+
 static ssize_t take_while_pull(weft_stream *s, char *out, size_t max, int64_t deadline)
 {
 	struct filter *f = (struct filter *)s;
@@ -207,6 +221,7 @@ static ssize_t drop_while_pull(weft_stream *s, char *out, size_t max, int64_t de
 
 static const struct stage_ops filter_ops = {.kind = "filter", .pull = filter_pull};
 static const struct stage_ops filter_batch_ops = {.kind = "filter", .pull = filter_batch_pull};
+static const struct stage_ops filter_map_ops = {.kind = "filter_map", .pull = filter_map_pull};
 static const struct stage_ops take_while_ops = {.kind = "take_while", .pull = take_while_pull};
 static const struct stage_ops drop_while_ops = {.kind = "drop_while", .pull = drop_while_pull};
 
@@ -239,6 +254,17 @@ weft_stream *weft_stream_drop_while(weft_stream *s, weft_stream_filter_fn *fn, v
 weft_stream *weft_stream_filter_batch(weft_stream *s, weft_stream_filter_batch_fn *fn, void *arg)
 {
 	struct filter *f = weft__stage_same_on(&s, &filter_batch_ops, sizeof *f, fn != NULL);
+
+	if (f) {
+		f->batch = fn;
+		f->arg = arg;
+	}
+	return s;
+}
+
+weft_stream *weft_stream_filter_map_batch(weft_stream *s, size_t elem, weft_stream_filter_batch_fn *fn, void *arg)
+{
+	struct filter *f = weft__stage_on(&s, &filter_map_ops, sizeof *f, elem, fn != NULL);
 
 	if (f) {
 		f->batch = fn;

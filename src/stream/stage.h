@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define BATCH_COUNT 128  /* elements a buffer holds at most: what a call of each stage is spread over, and what stays in the first cache */
+#define BATCH_COUNT 512  /* elements a buffer holds at most: what a call of each stage is spread over, and what stays in the first cache */
 #define BATCH_BYTES 8192 /* and bytes, unless one element is larger */
 
 #define ENDED 1

@@ -213,7 +213,7 @@ static weft_stream *stage_map(weft_stream *s, int at, int kind)
 static weft_stream *stage_filter(weft_stream *s)
 {
 	struct numbers *k = numbers(2 + rnd(5), 0);
-	bool batch = rnd(2);
+	uint32_t form = rnd(3);
 	size_t left = 0;
 
 	k->b = rnd((uint32_t)k->a);
@@ -222,7 +222,9 @@ static weft_stream *stage_filter(weft_stream *s)
 		if (filtered(m.v[i], k))
 			m.v[left++] = m.v[i];
 	m.n = left;
-	return batch ? weft_stream_filter_batch(s, filter_batch_fn, k) : weft_stream_filter(s, filter_fn, k);
+	return form == 0   ? weft_stream_filter_batch(s, filter_batch_fn, k)
+	       : form == 1 ? weft_stream_filter_map_batch(s, 8, filter_batch_fn, k)
+			   : weft_stream_filter(s, filter_fn, k);
 }
 
 static weft_stream *stage_counted(weft_stream *s)

@@ -135,6 +135,49 @@ TEST(typed_stages)
 	weft_stream_free(s);
 }
 
+WEFT_STREAM_STEPS(thirds, int64_t, x, int32_t, y, if (x % 3) continue; x /= 3; if (x % 2 == 0) continue; y = (int32_t)(x + *(int64_t *)arg))
+WEFT_STREAM_STEPS(broken, int64_t, x, int64_t, y, if (x == 700) break; y = x)
+
+static ssize_t fails_at_once(const void *in, void *out, size_t n, void *arg)
+{
+	(void)in, (void)out, (void)n, (void)arg;
+	return -9;
+}
+
+TEST(steps_in_one_stage)
+{
+	weft_stream *s = thirds(first(1000), &five);
+	int64_t sum = 0, n = 0, want = 0;
+
+	for (int64_t i = 1; i <= 333; i += 2, n++)
+		want += i + 5;
+	T_EQ(weft_stream_elem(s), 4);
+	T_EQ(total32(s, &sum, NULL), n);
+	T_EQ(sum, want);
+	weft_stream_free(s);
+	s = thirds(weft_stream_drop(first(1000), 998), &five); /* nothing stays */
+	T_EQ(weft_stream_count(s), 0);
+	weft_stream_free(s);
+	s = broken(first(1000), NULL);
+	T_EQ(weft_stream_count(s), WEFT_EINVAL);
+	fails_as(s, WEFT_EINVAL, "broken");
+	weft_stream_free(s);
+	s = thirds(plus(first(10), &five), &five); /* of 4 bytes */
+	T_EQ(weft_stream_count(s), WEFT_EINVAL);
+	fails_as(s, WEFT_EINVAL, "thirds");
+	weft_stream_free(s);
+	s = weft_stream_filter_map_batch(first(10), 4, fails_at_once, NULL);
+	T_EQ(weft_stream_count(s), -9);
+	fails_as(s, -9, "filter_map");
+	weft_stream_free(s);
+	s = weft_stream_filter_map_batch(first(10), 4, NULL, NULL);
+	T_EQ(weft_stream_count(s), WEFT_EINVAL);
+	weft_stream_free(s);
+	s = weft_stream_filter_map_batch(first(10), 0, fails_at_once, NULL);
+	T_EQ(weft_stream_count(s), WEFT_EINVAL);
+	weft_stream_free(s);
+}
+
 TEST(sizes_change_on_the_way)
 {
 	weft_stream *s = weft_stream_map(weft_stream_drop(first(300), 290), 4, narrow, NULL);
