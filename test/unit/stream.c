@@ -155,7 +155,7 @@ TEST(steps_in_one_stage)
 	T_EQ(total32(s, &sum, NULL), n);
 	T_EQ(sum, want);
 	weft_stream_free(s);
-	s = thirds(weft_stream_drop(first(1000), 998), &five); /* nothing stays */
+	s = thirds(weft_stream_drop(first(999), 997), &five); /* 997, 998: nothing stays */
 	T_EQ(weft_stream_count(s), 0);
 	weft_stream_free(s);
 	s = broken(first(1000), NULL);
