@@ -27,14 +27,15 @@ WEFT_BEGIN_DECLS
 typedef struct weft_fswatch weft_fswatch;
 
 /* What may happen. */
-#define WEFT_FS_CREATED 1   /* it is there now, made or moved in from elsewhere */
-#define WEFT_FS_REMOVED 2   /* it is gone, removed or moved away; of what was added itself too: then nothing more is heard of it */
-#define WEFT_FS_CHANGED 4   /* what is in it, or its length */
-#define WEFT_FS_CLOSED 8    /* who had it open for writing has closed it */
-#define WEFT_FS_ATTRIBS 16  /* permissions, owner, times, number of links */
-#define WEFT_FS_RENAMED 32  /* from has the name path now: both are watched */
-#define WEFT_FS_ALL 63      /* all of these */
-#define WEFT_FS_OVERFLOW 64 /* told in any case: more happened than was taken, and something was lost; path is "". Look at everything */
+#define WEFT_FS_CREATED 1  /* it is there now, made or moved in from elsewhere */
+#define WEFT_FS_REMOVED 2  /* it is gone, removed or moved away; of what was added itself too: then nothing more is heard of it */
+#define WEFT_FS_CHANGED 4  /* what is in it, or its length */
+#define WEFT_FS_CLOSED 8   /* who had it open for writing has closed it */
+#define WEFT_FS_ATTRIBS 16 /* permissions, owner, times, number of links */
+#define WEFT_FS_RENAMED 32 /* from has the name path now: both are watched */
+#define WEFT_FS_ALL 63     /* all of these */
+#define WEFT_FS_OVERFLOW \
+	64 /* told in any case: more happened than was taken, and something was lost; path is "". Look at everything. What was added and is gone is told as removed behind it */
 
 /* How to watch. */
 #define WEFT_FS_TREE 1 /* all directories below as well, those made later included */

@@ -23,12 +23,14 @@ struct node {
 	int wd;                 /* the kernel's number */
 	int events;             /* of a root: WEFT_FS_*, as asked for */
 	bool tree;              /* of a root */
+	unsigned round;         /* of the nodes, in which it was found last */
 	char *name;             /* the last part of its path; of a root: all of it */
 };
 
-/* Told before what the kernel tells: found in a new directory. */
+/* Told before what the kernel tells next: found in a new directory, or, after a loss, not to be there any more. */
 struct found {
 	struct found *next;
+	int what;
 	bool is_dir;
 	char path[];
 };
@@ -37,6 +39,8 @@ struct nodes {
 	int fd; /* the inotify's */
 	struct list bucket[NODE_BUCKETS];
 	struct list roots;
+	unsigned round;    /* how often all was looked at again */
+	struct list aside; /* empty but while that is done: what has not been found yet */
 	struct found *first, **last;
 	bool lost; /* something could not be watched, or told: to be told as an overflow */
 };
@@ -57,8 +61,11 @@ int weft__node_move(struct node *n, struct node *up, const char *name);
 /* It is not watched any more, nor what is below it. gone: the kernel knows already. Makes system calls. */
 void weft__node_drop(struct nodes *s, struct node *n, bool gone);
 
-/* For threads that may block. A root; or what lies below a node that is new (name), all told as found, or, with name NULL, what is not watched yet. */
+/* For threads that may block. A root; or the directory `name` that is new in a node, and what lies below it: told as found, if it shall be. */
 int weft__nodes_add(struct nodes *s, const char *path, int events, bool tree);
 void weft__nodes_grow(struct nodes *s, struct node *up, const char *name, bool tell);
+
+/* The same, when events were lost: roots that are gone are told, and trees watched anew. 0, or WEFT_ENOMEM: to be done again. */
+int weft__nodes_again(struct nodes *s);
 
 #endif

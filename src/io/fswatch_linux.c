@@ -228,24 +228,24 @@ static int tell_found(weft_fswatch *w, weft_fsevent *out)
 	w->nodes.first = f->next;
 	if (!f->next)
 		w->nodes.last = &w->nodes.first;
-	tell(w, out, WEFT_FS_CREATED, f->is_dir, path, NULL);
+	tell(w, out, f->what, f->is_dir, path, NULL);
 	free(f);
 	return 1;
 }
 
-/* Something was lost, new directories perhaps. */
+static ssize_t do_again(struct file_call *c)
+{
+	return weft__nodes_again(&container_of(c, struct node_call, c)->w->nodes);
+}
+
+/* Something was lost: new directories, other names, the ends of some. */
 static int overflow(weft_fswatch *w, weft_fsevent *out, int64_t deadline)
 {
-	struct list *roots = &w->nodes.roots;
-	int rc;
+	struct node_call k = {.c = {.fn = do_again}, .w = w};
+	int rc = (int)weft__file_call(&k.c, deadline);
 
-	for (struct list_node *n = list_first(roots); n; n = list_after(roots, n)) {
-		struct node *root = container_of(n, struct node, sib);
-
-		rc = root->tree ? grow(w, root, NULL, false, deadline) : 0;
-		if (rc)
-			return rc;
-	}
+	if (rc)
+		return rc;
 	w->nodes.lost = false;
 	use_up(w);
 	return tell(w, out, WEFT_FS_OVERFLOW, false, NULL, NULL);

@@ -5,6 +5,7 @@
 #include "io/fswatch.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +21,8 @@ void weft__nodes_init(struct nodes *s, int fd)
 	for (int i = 0; i < NODE_BUCKETS; i++)
 		list_init(&s->bucket[i]);
 	list_init(&s->roots);
+	list_init(&s->aside);
+	s->round = 0;
 	s->first = NULL;
 	s->last = &s->first;
 	s->lost = false;
@@ -194,6 +197,18 @@ static int node_watch(struct nodes *s, struct node *n, const char *path)
 	return 0;
 }
 
+/* The kernel's number of what is at path now, or why there is none. Everything is watched for its end: to ask for that once more changes nothing. */
+static int number_at(struct nodes *s, const char *path, uint32_t how)
+{
+	int wd = inotify_add_watch(s->fd, path, IN_DELETE_SELF | IN_MASK_ADD | how);
+
+	if (wd < 0)
+		return -errno;
+	if (!weft__nodes_find(s, wd))
+		inotify_rm_watch(s->fd, wd);
+	return wd;
+}
+
 /* A directory in a tree. */
 static int node_add(struct node **out, struct nodes *s, struct node *up, const char *name, const char *path)
 {
@@ -201,20 +216,34 @@ static int node_add(struct node **out, struct nodes *s, struct node *up, const c
 	return *out ? node_watch(s, *out, path) : WEFT_ENOMEM;
 }
 
-static void tell(struct nodes *s, const char *path, bool is_dir)
+static int tell(struct nodes *s, int what, const char *path, bool is_dir)
 {
 	size_t bytes = strlen(path) + 1;
 	struct found *f = malloc(sizeof *f + bytes);
 
-	if (!f) {
-		s->lost = true;
-		return;
-	}
+	if (!f)
+		return WEFT_ENOMEM;
 	f->next = NULL;
+	f->what = what;
 	f->is_dir = is_dir;
 	memcpy(f->path, path, bytes);
 	*s->last = f;
 	s->last = &f->next;
+	return 0;
+}
+
+/* What lies below n and has not been seen in this round. */
+static void set_aside(struct nodes *s, struct node *n)
+{
+	struct list_node *at, *next;
+
+	for (at = list_first(&n->below); at; at = next) {
+		next = list_after(&n->below, at);
+		if (container_of(at, struct node, sib)->round == s->round)
+			continue;
+		list_remove(at);
+		list_push_tail(&s->aside, at);
+	}
 }
 
 /* After these nothing more can be watched. */
@@ -223,55 +252,98 @@ static bool is_shortage(int rc)
 	return rc == WEFT_ENOSPC || rc == WEFT_ENOMEM || rc == WEFT_EMFILE || rc == WEFT_ENFILE;
 }
 
-static int watch_below(struct nodes *s, struct node *n, bool tell_all);
+/* Why a directory is looked into. */
+enum look {
+	LOOK_QUIETLY, /* it shall be watched */
+	LOOK_TELL,    /* it is new: what is in it is told */
+	LOOK_AGAIN    /* names were lost: what is watched already may be called something else */
+};
+
+static int watch_below(struct nodes *s, struct node *n, enum look why);
+
+/* The directory of that name in up. *out: to be looked into; NULL: not that. */
+static int dir_found(struct node **out, struct nodes *s, struct node *up, const char *name, const char *path)
+{
+	struct node *old = weft__node_below(up, name);
+	int rc = node_add(out, s, up, name, path);
+
+	if (rc == WEFT_EEXIST && old) {
+		*out = old;
+		return 0;
+	}
+	if (rc == 0 && old)
+		weft__node_drop(s, old, false); /* another directory of that name, which is gone */
+	if (rc)
+		*out = NULL;
+	return rc;
+}
+
+/* The same, where names are worth nothing: by the kernel's number. */
+static int dir_again(struct node **out, struct nodes *s, struct node *up, const char *name, const char *path)
+{
+	struct node *n;
+	int rc = node_add(&n, s, up, name, path);
+
+	*out = NULL;
+	if (rc == WEFT_EEXIST) {
+		n = weft__nodes_find(s, number_at(s, path, IN_DONT_FOLLOW | IN_ONLYDIR));
+		if (!n || !n->up || n->round == s->round)
+			return 0; /* added by itself; or it has been moved just now, which will be told */
+		rc = weft__node_move(n, up, name);
+		if (rc == 0 && n->root != up->root) { /* of which other things may be asked for */
+			n->root = up->root;
+			(void)inotify_add_watch(s->fd, path, (mask_of(n->root) & ~(uint32_t)IN_MASK_CREATE) | IN_MASK_ADD | IN_DONT_FOLLOW);
+		}
+	}
+	if (rc)
+		return rc;
+	n->round = s->round;
+	*out = n;
+	return 0;
+}
 
 /* An entry of n's directory. Returns 0, or an error after which nothing more can be watched. */
-static int look_at(struct nodes *s, struct node *n, const struct dirent *e, int dir, bool tell_all)
+static int look_at(struct nodes *s, struct node *n, const struct dirent *e, int dir, enum look why)
 {
 	bool is_dir = (e->d_type == DT_UNKNOWN ? weft__fs_type(dir, e->d_name) : e->d_type) == DT_DIR;
-	struct node *old = is_dir ? weft__node_below(n, e->d_name) : NULL, *below;
+	struct node *below;
 	char *path;
 	int rc = 0;
 
-	if (!is_dir && !tell_all)
+	if (!is_dir && why != LOOK_TELL)
 		return 0;
 	path = weft__node_path(n, e->d_name);
 	if (!path)
 		return WEFT_ENOMEM;
-	if (tell_all)
-		tell(s, path, is_dir);
+	if (why == LOOK_TELL && tell(s, WEFT_FS_CREATED, path, is_dir))
+		s->lost = true;
 	if (is_dir) {
-		rc = node_add(&below, s, n, e->d_name, path);
-		if (rc == WEFT_EEXIST && old)
-			below = old;
-		else if (rc == 0 && old)
-			weft__node_drop(s, old, false); /* another directory of that name, which is gone */
-		if (rc == 0 || (rc == WEFT_EEXIST && old))
-			rc = watch_below(s, below, tell_all);
+		rc = (why == LOOK_AGAIN ? dir_again : dir_found)(&below, s, n, e->d_name, path);
+		if (below)
+			rc = watch_below(s, below, why);
 	}
 	free(path);
-	return is_shortage(rc) ? rc : 0; /* others: it is gone already, nobody may look into it, or it is watched from elsewhere */
+	/* others: it is gone already, nobody may look into it, or it is watched from elsewhere; again: what is watched already goes on to be */
+	return is_shortage(rc) && why != LOOK_AGAIN ? rc : 0;
 }
 
-static int watch_below(struct nodes *s, struct node *n, bool tell_all)
+static int watch_below(struct nodes *s, struct node *n, enum look why)
 {
 	char *path = weft__node_path(n, NULL);
+	DIR *d = path ? opendir(path) : NULL;
+	int rc = d ? 0 : path ? -errno : WEFT_ENOMEM;
 	const struct dirent *e;
-	int rc = 0;
-	DIR *d;
 
-	if (!path)
-		return WEFT_ENOMEM;
-	d = opendir(path);
 	free(path);
-	if (!d)
-		return is_shortage(-errno) ? -errno : 0;
 	while (rc == 0 && (e = readdir(d)) != NULL) {
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			rc = look_at(s, n, e, dirfd(d), tell_all);
+			rc = look_at(s, n, e, dirfd(d), why);
 	}
-	closedir(d);
-	return rc;
+	if (d)
+		closedir(d);
+	if (why == LOOK_AGAIN)
+		set_aside(s, n);
+	return is_shortage(rc) ? rc : 0;
 }
 
 int weft__nodes_add(struct nodes *s, const char *path, int events, bool tree)
@@ -286,7 +358,7 @@ int weft__nodes_add(struct nodes *s, const char *path, int events, bool tree)
 	rc = node_watch(s, n, path);
 	if (rc)
 		return rc;
-	rc = tree ? watch_below(s, n, false) : 0;
+	rc = tree ? watch_below(s, n, LOOK_QUIETLY) : 0;
 	if (rc)
 		weft__node_drop(s, n, false);
 	return rc;
@@ -294,22 +366,63 @@ int weft__nodes_add(struct nodes *s, const char *path, int events, bool tree)
 
 void weft__nodes_grow(struct nodes *s, struct node *up, const char *name, bool tell_all)
 {
-	struct node *n = up, *old;
-	char *path;
-	int rc = 0;
+	struct node *n, *old = weft__node_below(up, name);
+	char *path = weft__node_path(up, name);
+	int rc = path ? node_add(&n, s, up, name, path) : WEFT_ENOMEM;
 
-	if (name) {
-		old = weft__node_below(up, name);
-		path = weft__node_path(up, name);
-		rc = path ? node_add(&n, s, up, name, path) : WEFT_ENOMEM;
-		free(path);
-		if (rc == WEFT_EEXIST && old)
-			return; /* found before, when the directory above it was looked through; to watch it anew would lose what has come since */
-		if (rc == 0 && old)
-			weft__node_drop(s, old, false); /* another one of that name, which is gone */
-	}
+	free(path);
+	if (rc == WEFT_EEXIST && old)
+		return; /* found before, when the directory above it was looked through; to watch it anew would lose what has come since */
+	if (rc == 0 && old)
+		weft__node_drop(s, old, false); /* another one of that name, which is gone */
 	if (rc == 0)
-		rc = watch_below(s, n, tell_all);
+		rc = watch_below(s, n, tell_all ? LOOK_TELL : LOOK_QUIETLY);
 	if (is_shortage(rc))
 		s->lost = true;
+}
+
+/* Is what is at its path now something else, or nothing? 1, 0, or WEFT_ENOMEM: nobody knows. */
+static int root_gone(struct nodes *s, const struct node *root)
+{
+	int wd = number_at(s, root->name, 0);
+
+	if (wd >= 0)
+		return wd != root->wd;
+	if (wd == WEFT_ENOMEM)
+		return wd;
+	return wd == WEFT_ENOENT || wd == WEFT_ENOTDIR || wd == WEFT_ELOOP ||
+	       wd == WEFT_ENOSPC; /* the last: it would be a watch more. Others: nobody may look */
+}
+
+/*
+ * Watches stay where they are, and only get their new names: to end one is an event too, and a tree may have more directories than the kernel keeps events. So what has not been found in its place is set
+ * aside, until all has been looked at.
+ */
+int weft__nodes_again(struct nodes *s)
+{
+	struct list_node *at, *next;
+	int rc = 0;
+
+	s->round++;
+	for (at = list_first(&s->roots); at && rc >= 0; at = next) {
+		struct node *root = container_of(at, struct node, sib);
+
+		next = list_after(&s->roots, at);
+		rc = root_gone(s, root);
+		if (rc == 1 && root->events & WEFT_FS_REMOVED)
+			rc = tell(s, WEFT_FS_REMOVED, root->name, root->tree) ? WEFT_ENOMEM : 1;
+		if (rc == 1) {
+			set_aside(s, root);
+			weft__node_drop(s, root, false);
+		}
+	}
+	for (at = list_first(&s->roots); at && rc >= 0; at = list_after(&s->roots, at)) {
+		struct node *root = container_of(at, struct node, sib);
+
+		if (root->tree)
+			(void)watch_below(s, root, LOOK_AGAIN); /* a loss is told in any case */
+	}
+	while ((at = list_first(&s->aside)) != NULL)
+		weft__node_drop(s, container_of(at, struct node, sib), false);
+	return rc < 0 ? rc : 0;
 }

@@ -295,36 +295,73 @@ TEST_WORKERS(a_directory_found_and_heard_of)
 	run_net(found_and_heard_of, NULL);
 }
 
-/* More than the kernel keeps: it says so, and new directories are watched all the same. */
-static int too_many(void *arg)
+/* --- more than the kernel keeps --- */
+
+static long events_kept(void)
 {
-	long limit = 0, n = 0;
-	weft_fsevent e;
+	long limit;
 	void *text;
 
-	(void)arg;
 	T_EQ(weft_file_read_all("/proc/sys/fs/inotify/max_queued_events", &text, NULL), 0);
 	limit = atol(text);
 	free(text);
-	if (limit > 50000)
+	return limit;
+}
+
+/* As many events as are kept. Two files in turn: those alike are one. */
+static void flood(const char *a, const char *b)
+{
+	char *paths[2] = {strdup(in(a)), strdup(in(b))};
+
+	for (long i = events_kept(); i > 0; i--)
+		T_EQ(chmod(paths[i % 2], 0600), 0);
+	free(paths[0]);
+	free(paths[1]);
+}
+
+/* All of them, and the word that more were lost. lane: of which no thread is free when that is asked for; it is kept. */
+static void told_of_flood(struct lane_full *lane)
+{
+	weft_fsevent e;
+
+	for (long i = events_kept(); i > 0; i--) {
+		T_EQ(weft_fswatch_next(w, &e), 0);
+		T_EQ(e.what, WEFT_FS_ATTRIBS);
+	}
+	if (lane) {
+		lane_fill(lane, LANE_FILE);
+		T_EQ(weft_fswatch_next_until(w, &e, WEFT_NOW), WEFT_EAGAIN);
+		lane_free(lane);
+	}
+	told(WEFT_FS_OVERFLOW, NULL, NULL);
+}
+
+/* Runs it if the queue can be filled in a moment. */
+static void run_flooded(weft_task_fn *fn)
+{
+	tap_limit(120);
+	if (run_net_with(fn, NULL, (weft_opts){.workers = 0}))
+		tap_skip("the kernel keeps very many events");
+}
+
+/* It says so, and new directories are watched all the same. */
+static int too_many(void *arg)
+{
+	static struct lane_full l;
+
+	(void)arg;
+	if (events_kept() > 50000)
 		return 1;
 	w = watch_made();
 	T_EQ(mkdir(in("t"), 0700), 0);
 	put("t/a", "");
 	put("t/b", "");
 	T_EQ(weft_fswatch_add(w, in("t"), WEFT_FS_ATTRIBS, WEFT_FS_TREE), 0);
-	for (long i = 0; i < limit; i++) /* two in turn: those alike are one */
-		T_EQ(chmod(in(i % 2 ? "t/a" : "t/b"), 0600), 0);
-	T_EQ(chmod(in("t/a"), 0600), 0);
+	flood("t/a", "t/b");
+	T_EQ(chmod(in("t/b"), 0640), 0);
 	T_EQ(mkdir(in("t/lost"), 0700), 0);
 	put("t/lost/c", "");
-	do {
-		T_EQ(weft_fswatch_next(w, &e), 0);
-		n++;
-	} while (e.what == WEFT_FS_ATTRIBS);
-	T_EQ(e.what, WEFT_FS_OVERFLOW);
-	T_STR_EQ(e.path, "");
-	T_EQ(n, limit + 1);
+	told_of_flood(&l);
 	nothing_told();
 	T_EQ(chmod(in("t/lost/c"), 0640), 0);
 	told(WEFT_FS_ATTRIBS, "t/lost/c", NULL);
@@ -334,9 +371,162 @@ static int too_many(void *arg)
 
 TEST_WORKERS(more_than_can_be_taken)
 {
-	tap_limit(120);
-	if (run_net_with(too_many, NULL, (weft_opts){.workers = 0}))
-		tap_skip("the kernel keeps very many events");
+	run_flooded(too_many);
+}
+
+/* Directories that got other names, or went, while nothing was heard: what happens in them later is told under the names they have. */
+static int names_lost(void *arg)
+{
+	(void)arg;
+	if (events_kept() > 50000)
+		return 1;
+	w = watch_made();
+	T_EQ(weft_fs_mkdir_all(in("t/a/deep"), 0700), 0);
+	T_EQ(weft_fs_mkdir_all(in("t/b/deep"), 0700), 0);
+	T_EQ(weft_fs_mkdir_all(in("t/goes/deep"), 0700), 0);
+	T_EQ(weft_fs_mkdir_all(in("t/over/deep"), 0700), 0);
+	T_EQ(weft_fs_mkdir_all(in("t/own"), 0700), 0);
+	T_EQ(mkdir(in("u"), 0700), 0);
+	put("u/a", "");
+	put("u/b", "");
+	T_EQ(weft_fswatch_add(w, in("t/own"), WEFT_FS_CREATED, 0), 0);
+	T_EQ(weft_fswatch_add(w, in("t"), WEFT_FS_CREATED, WEFT_FS_TREE), 0);
+	T_EQ(weft_fswatch_add(w, in("u"), WEFT_FS_ATTRIBS | WEFT_FS_CREATED, WEFT_FS_TREE), 0);
+	flood("u/a", "u/b");
+	T_EQ(rename(in("t/a"), in("t/c")), 0); /* another name */
+	T_EQ(rename(in("t/b"), in("t/a")), 0); /* that which another had */
+	T_EQ(rename(in("t/c/deep"), in("t/a/deeper")), 0);
+	T_EQ(weft_fs_remove_all(in("t/goes")), 0); /* gone, and another of its name */
+	T_EQ(weft_fs_mkdir_all(in("t/goes/deep"), 0700), 0);
+	T_EQ(rename(in("t/over"), in("u/over")), 0); /* to another tree */
+	told_of_flood(NULL);
+	nothing_told();
+	put("t/c/f", "");
+	told(WEFT_FS_CREATED, "t/c/f", NULL);
+	put("t/a/f", "");
+	told(WEFT_FS_CREATED, "t/a/f", NULL);
+	put("t/a/deep/f", "");
+	told(WEFT_FS_CREATED, "t/a/deep/f", NULL);
+	put("t/a/deeper/f", "");
+	told(WEFT_FS_CREATED, "t/a/deeper/f", NULL);
+	put("t/goes/deep/f", "");
+	told(WEFT_FS_CREATED, "t/goes/deep/f", NULL);
+	put("u/over/deep/f", "");
+	told(WEFT_FS_CREATED, "u/over/deep/f", NULL);
+	T_EQ(chmod(in("u/over/deep/f"), 0640), 0); /* asked for in this tree, not in that */
+	told(WEFT_FS_ATTRIBS, "u/over/deep/f", NULL);
+	put("t/own/f", "");
+	told(WEFT_FS_CREATED, "t/own/f", NULL);
+	T_EQ(weft_fswatch_remove(w, in("t")), 0);
+	put("t/a/deeper/g", "");
+	nothing_told();
+	put("t/own/g", ""); /* added by itself, and still */
+	told(WEFT_FS_CREATED, "t/own/g", NULL);
+	T_EQ(weft_fswatch_close(w), 0);
+	return 0;
+}
+
+TEST_WORKERS(names_that_changed_unheard)
+{
+	run_flooded(names_lost);
+}
+
+/* What was added, and went while nothing was heard, is told behind the word of the loss. */
+static int ends_lost(void *arg)
+{
+	const int events = WEFT_FS_CREATED | WEFT_FS_REMOVED;
+
+	(void)arg;
+	if (events_kept() > 50000)
+		return 1;
+	w = watch_made();
+	T_EQ(mkdir(in("u"), 0700), 0);
+	put("u/a", "");
+	put("u/b", "");
+	T_EQ(weft_fs_mkdir_all(in("moves/sub"), 0700), 0);
+	T_EQ(mkdir(in("again"), 0700), 0);
+	T_EQ(mkdir(in("stays"), 0700), 0);
+	put("file", "");
+	put("unasked", "");
+	T_EQ(weft_fswatch_add(w, in("moves"), events, WEFT_FS_TREE), 0);
+	T_EQ(weft_fswatch_add(w, in("again"), events, 0), 0);
+	T_EQ(weft_fswatch_add(w, in("stays"), events, 0), 0);
+	T_EQ(weft_fswatch_add(w, in("file"), events, 0), 0);
+	T_EQ(weft_fswatch_add(w, in("unasked"), WEFT_FS_CHANGED, 0), 0);
+	T_EQ(weft_fswatch_add(w, in("u"), WEFT_FS_ATTRIBS | events, WEFT_FS_TREE), 0);
+	flood("u/a", "u/b");
+	T_EQ(rename(in("moves"), in("u/moved")), 0);
+	T_EQ(rmdir(in("again")), 0);
+	T_EQ(mkdir(in("again"), 0700), 0);
+	T_EQ(unlink(in("file")), 0);
+	T_EQ(unlink(in("unasked")), 0);
+	told_of_flood(NULL);
+	told(WEFT_FS_REMOVED, "moves", NULL);
+	told(WEFT_FS_REMOVED, "again", NULL);
+	told(WEFT_FS_REMOVED, "file", NULL);
+	nothing_told();
+	T_EQ(weft_fswatch_remove(w, in("moves")), WEFT_ENOENT);
+	T_EQ(weft_fswatch_remove(w, in("unasked")), WEFT_ENOENT);
+	put("u/moved/sub/f", ""); /* it has come into a tree */
+	told(WEFT_FS_CREATED, "u/moved/sub/f", NULL);
+	put("again/f", ""); /* another directory than the one that was added */
+	nothing_told();
+	T_EQ(weft_fswatch_add(w, in("again"), events, 0), 0);
+	put("again/g", "");
+	told(WEFT_FS_CREATED, "again/g", NULL);
+	put("stays/f", "");
+	told(WEFT_FS_CREATED, "stays/f", NULL);
+	T_EQ(weft_fswatch_close(w), 0);
+	return 0;
+}
+
+TEST_WORKERS(ends_unheard_are_told)
+{
+	run_flooded(ends_lost);
+}
+
+/* --- what is watched goes --- */
+
+static int tree_goes(void *arg)
+{
+	const int events = WEFT_FS_CREATED | WEFT_FS_REMOVED;
+
+	(void)arg;
+	w = watch_made();
+	for (int i = 0; i < 2; i++) {
+		T_EQ(weft_fs_mkdir_all(in("t/a"), 0700), 0);
+		T_EQ(weft_fswatch_add(w, in("t"), events, WEFT_FS_TREE), 0);
+		put("t/a/f", "");
+		told(WEFT_FS_CREATED, "t/a/f", NULL);
+		T_EQ(weft_fs_remove_all(in("t")), 0);
+		told(WEFT_FS_REMOVED, "t/a/f", NULL);
+		told(WEFT_FS_REMOVED, "t/a", NULL);
+		told(WEFT_FS_REMOVED, "t", NULL);
+		nothing_told(); /* which is no error: other things may be added */
+		T_EQ(weft_fswatch_remove(w, in("t")), WEFT_ENOENT);
+	}
+	/* a new one of its name is added before its end is heard of */
+	T_EQ(mkdir(in("t"), 0700), 0);
+	T_EQ(weft_fswatch_add(w, in("t"), events, WEFT_FS_TREE), 0);
+	T_EQ(rmdir(in("t")), 0);
+	T_EQ(mkdir(in("t"), 0700), 0);
+	T_EQ(weft_fswatch_add(w, in("t"), events, WEFT_FS_TREE), 0);
+	told(WEFT_FS_REMOVED, "t", NULL);
+	put("t/f", "");
+	told(WEFT_FS_CREATED, "t/f", NULL);
+	/* away under another name: its path is not known any more */
+	T_EQ(rename(in("t"), in("elsewhere")), 0);
+	told(WEFT_FS_REMOVED, "t", NULL);
+	put("elsewhere/f", "");
+	nothing_told();
+	T_EQ(weft_fswatch_remove(w, in("t")), WEFT_ENOENT);
+	T_EQ(weft_fswatch_close(w), 0);
+	return 0;
+}
+
+TEST_WORKERS(a_tree_goes_itself)
+{
+	run_net(tree_goes, NULL);
 }
 
 /* --- errors --- */
