@@ -550,6 +550,8 @@ typedef weft_udp_msg udp_msg;
 #define tcp_keepalive weft_tcp_keepalive
 #define udp_open weft_udp_open
 #define udp_connect weft_udp_connect
+#define udp_dial weft_udp_dial
+#define udp_dial_until weft_udp_dial_until
 #define udp_send weft_udp_send
 #define udp_send_until weft_udp_send_until
 #define udp_sendto weft_udp_sendto

@@ -61,6 +61,22 @@ WEFT_API int weft_udp_open(weft_udp **out, const char *addr, const weft_udp_opts
  */
 WEFT_API int weft_udp_connect(weft_udp *u, const weft_addr *peer);
 
+/* weft_udp_dial - a socket that is connected to an address, which may be a name.
+ *
+ *   out   receives it, with one reference; NULL on error
+ *   addr  as for weft_addr_resolve (weft/dns.h): "192.0.2.1:53", "example.com:ntp"; ":port" is the own machine
+ *   o     NULL: all zero
+ *
+ * Of a name's first 16 addresses it is the first to which there is a way. Nothing is sent: whether anybody listens there is not known. To send to a name from a socket that is open already, ask for its address
+ * (weft_addr_resolve) once, and not for each datagram.
+ *
+ * Returns 0; the errors of weft_dns_resolve; if there was no way to any address, why not to the first, or what else weft_udp_open and weft_udp_connect say of it; WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN (deadline
+ * WEFT_NOW, and a name must be asked for).
+ * Blocks: yes (name), if there is one to be asked for. Threads: as weft_dns_resolve.
+ */
+WEFT_API int weft_udp_dial(weft_udp **out, const char *addr, const weft_udp_opts *o);
+WEFT_API int weft_udp_dial_until(weft_udp **out, const char *addr, const weft_udp_opts *o, int64_t deadline);
+
 /* --- one datagram --- */
 
 /* weft_udp_send, weft_udp_sendto - send a datagram to the connected peer, or to an address.

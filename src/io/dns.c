@@ -249,7 +249,7 @@ static struct lookup *find_kept(struct shard *s, const struct dns_query *q)
 }
 
 /* Looks whether the caller may do anything, also where nobody is asked. */
-static int enter(int64_t deadline)
+int weft__dns_enter(int64_t deadline)
 {
 	int64_t limit = deadline;
 	struct self me;
@@ -271,7 +271,7 @@ static int ask(const struct dns_query *q, struct lookup **out, int64_t deadline)
 	*out = NULL;
 	l = shares ? find_kept(s, q) : NULL;
 	if (l) {
-		rc = enter(deadline);
+		rc = weft__dns_enter(deadline);
 		if (rc)
 			lookup_unref(l);
 		else
@@ -279,7 +279,7 @@ static int ask(const struct dns_query *q, struct lookup **out, int64_t deadline)
 		return rc;
 	}
 	if (deadline == WEFT_NOW) {
-		rc = enter(deadline);
+		rc = weft__dns_enter(deadline);
 		return rc ? rc : WEFT_EAGAIN;
 	}
 	do {
@@ -499,7 +499,7 @@ int weft_dns_resolve_until(weft_addr **out, const char *host, const char *servic
 	o = o ? o : &none;
 	if (o->family != AF_UNSPEC && o->family != AF_INET && o->family != AF_INET6)
 		return WEFT_EINVAL;
-	rc = enter(deadline);
+	rc = weft__dns_enter(deadline);
 	return rc ? rc : resolve(out, NULL, 0, host, service, o, deadline);
 }
 
@@ -529,7 +529,7 @@ int weft_dns_reverse_until(const weft_addr *a, char *name, size_t n, int64_t dea
 		q.of.v6.sin6_addr = a->v6.sin6_addr;
 		q.of.v6.sin6_scope_id = a->v6.sin6_scope_id;
 	}
-	rc = enter(deadline);
+	rc = weft__dns_enter(deadline);
 	rc = rc ? rc : ask(&q, &l, deadline);
 	rc = rc ? rc : l->rc;
 	if (!rc) {
@@ -550,7 +550,7 @@ int weft_dns_reverse(const weft_addr *a, char *name, size_t n)
 
 int weft_addr_resolve_until(weft_addr *out, const char *text, int64_t deadline)
 {
-	int rc = enter(deadline);
+	int rc = weft__dns_enter(deadline);
 
 	return rc ? rc : weft__dns_first(out, text, deadline);
 }

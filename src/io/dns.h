@@ -15,6 +15,9 @@
  * weft_dns_resolve. Parks only if somebody has to be asked. */
 int weft__dns_targets(weft_addr *out, const char *text, int family, int64_t deadline);
 
+/* What a call looks at on entry, before it asks: is the caller cancelled, or the deadline past? 0 or that. */
+int weft__dns_enter(int64_t deadline);
+
 /* The first address of "host:port". No host: any. Returns 0 or an error. Parks only if somebody has to be asked. */
 int weft__dns_first(weft_addr *out, const char *text, int64_t deadline);
 

@@ -7,6 +7,7 @@
  */
 #include "io/udp.h"
 #include "io/addr.h"
+#include "io/dns.h"
 #include "io/sock.h"
 #include "io/stream.h"
 
@@ -145,6 +146,54 @@ int weft_udp_connect(weft_udp *u, const weft_addr *peer)
 		rc = -errno;
 	weft__fd_leave(&u->f);
 	return rc;
+}
+
+/* A socket of to's family, connected to it. Returns it, or a negative code. */
+static int connected_to(const weft_addr *to, const weft_udp_opts *o)
+{
+	weft_addr own = {.sa.sa_family = to->sa.sa_family}; /* any, as all zero is */
+	int fd = open_at(&own, o), rc;
+
+	if (fd < 0 || connect(fd, &to->sa, weft__addr_len(to)) == 0)
+		return fd;
+	rc = -errno;
+	close(fd);
+	return rc;
+}
+
+int weft_udp_dial_until(weft_udp **out, const char *addr, const weft_udp_opts *o, int64_t deadline)
+{
+	static const weft_udp_opts none;
+	weft_addr to[DNS_TARGETS];
+	int rc, n, fd = 0;
+	struct fd *f;
+
+	*out = NULL;
+	o = o ? o : &none;
+	n = weft__dns_enter(deadline);
+	if (n == 0)
+		n = weft__dns_targets(to, addr, AF_UNSPEC, deadline);
+	if (n < 0)
+		return n;
+	rc = weft__fd_make(&f, -1);
+	if (rc)
+		return rc;
+	for (int i = 0; i < n; i++) {
+		fd = connected_to(&to[i], o);
+		if (fd >= 0) {
+			opened(f, fd, to[i].sa.sa_family == AF_INET6, o->gro);
+			*out = (weft_udp *)f;
+			return 0;
+		}
+		rc = rc ? rc : fd;
+	}
+	weft__fd_unref(f);
+	return rc;
+}
+
+int weft_udp_dial(weft_udp **out, const char *addr, const weft_udp_opts *o)
+{
+	return weft_udp_dial_until(out, addr, o, WEFT_FOREVER);
 }
 
 /* --- sending and receiving --- */

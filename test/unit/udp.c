@@ -4,6 +4,7 @@
  *
  * Waiting, deadlines, cancel and close are asked with those of TCP: unit/tcp_wait.c.
  */
+#include "names.h"
 #include "net.h"
 
 #include "weft/udp.h"
@@ -263,6 +264,72 @@ static int connected_main(void *arg)
 TEST_WORKERS(connected)
 {
 	run_net(connected_main, NULL);
+}
+
+static int dials_stuck(void *arg)
+{
+	weft_udp *u;
+	int rc = weft_udp_dial_until(&u, "stuck.test:9", NULL, *(int64_t *)arg);
+
+	T_EQ(u, NULL);
+	return rc;
+}
+
+static int dial_main(void *arg)
+{
+	int64_t never = WEFT_FOREVER;
+	char at[64], buf[8];
+	weft_addr peer, own;
+	weft_udp *u, *s;
+	weft_task *t;
+
+	(void)arg;
+	names_begin();
+	names_say("a.test", "127.0.0.1");
+	names_say("second.test", "255.255.255.255 127.0.0.1"); /* to the first one may not send */
+	names_say("none.test", "255.255.255.255");
+	names_fail("no.test", WEFT_EAI_NONAME);
+	s = open_at(&own);
+	snprintf(at, sizeof at, "a.test:%d", ntohs(own.v4.sin_port));
+	T_EQ(weft_udp_dial(&u, at, NULL), 0);
+	T_EQ(weft_udp_peer(u, &peer), 0);
+	T_OK(weft_addr_equal(&peer, &own));
+	T_EQ(weft_udp_send(u, "hello", 5), 5);
+	T_EQ(weft_udp_recvfrom(s, buf, sizeof buf, &peer, NULL), 5);
+	T_EQ(weft_udp_sendto(s, "yes", 3, &peer), 3);
+	T_EQ(weft_udp_recv(u, buf, sizeof buf, NULL), 3);
+	T_EQ(weft_udp_close(u), 0);
+	snprintf(at, sizeof at, "second.test:%d", ntohs(own.v4.sin_port));
+	T_EQ(weft_udp_dial(&u, at, NULL), 0);
+	T_EQ(weft_udp_peer(u, &peer), 0);
+	T_OK(weft_addr_equal(&peer, &own));
+	T_EQ(weft_udp_close(u), 0);
+	T_EQ(weft_udp_dial_until(&u, "127.0.0.1:9", NULL, WEFT_NOW), 0); /* nobody need be asked */
+	T_EQ(weft_udp_close(u), 0);
+	T_EQ(weft_udp_dial(&u, "none.test:9", &(weft_udp_opts){.broadcast = true}), 0);
+	T_EQ(weft_udp_close(u), 0);
+	T_EQ(weft_udp_dial(&u, "none.test:9", NULL), WEFT_EACCES);
+	T_EQ(u, NULL);
+	T_EQ(weft_udp_dial(&u, "none.test:9", &(weft_udp_opts){.send_buffer = -1}), WEFT_EINVAL);
+	T_EQ(weft_udp_dial(&u, "no.test:9", NULL), WEFT_EAI_NONAME);
+	T_EQ(weft_udp_dial(&u, "127.0.0.1", NULL), WEFT_EINVAL);
+	T_EQ(weft_udp_dial_until(&u, "127.0.0.1:9", NULL, 1), WEFT_ETIMEDOUT);
+	T_EQ(u, NULL);
+	T_EQ(weft_udp_dial_until(&u, "stuck.test:9", NULL, WEFT_NOW), WEFT_EAGAIN);
+	t = start(dials_stuck, &never);
+	until_reason(t, "name");
+	T_EQ(weft_task_cancel(t), 0);
+	T_EQ(finish(t), WEFT_ECANCELED);
+	names_open();
+	until(weft__dns_count() == 0);
+	T_EQ(weft_udp_close(s), 0);
+	return 0;
+}
+
+/* By a name: the first of its addresses to which there is a way. */
+TEST_WORKERS(dialled_by_name)
+{
+	run(dial_main, NULL);
 }
 
 struct receiving {
