@@ -2,13 +2,11 @@
  *
  * weft/serve.h - TCP servers that share the load and stop in order.
  *
- *     weft_ctx *stop = weft_ctx_on_signal(NULL, SIGTERM, SIGINT);
+ *     rc = weft_tcp_serve_addr(":7000", answer, NULL, &(weft_serve_opts){.signals = true, .max = 10000});
  *
- *     rc = weft_tcp_serve_addr(":7000", answer, NULL, &(weft_serve_opts){.ctx = stop, .max = 10000});
- *
- * Each connection is a task of its own. When the context ends the server
+ * Each connection is a task of its own. When a context ends (the caller's, or that of `ctx`), or a signal comes (`signals`), the server
  *   1. stops listening: who connects from here on is refused;
- *   2. lets the handlers finish, for `grace` nanoseconds, or until a second signal comes (weft_ctx_signal_again of the context given, else of the caller's);
+ *   2. lets the handlers finish, for `grace` nanoseconds, or until a second signal comes (with `signals`; else weft_ctx_signal_again of the context given, or of the caller's);
  *   3. cancels those that are left: their blocking calls return WEFT_ECANCELED;
  *   4. waits until the last one has returned, and names on standard error those that take long.
  *
@@ -30,6 +28,7 @@
 #include "export.h"
 #include "net.h"
 #include "time.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 WEFT_BEGIN_DECLS
@@ -72,6 +71,10 @@ typedef struct weft_serve_opts {
 	weft_serve_counters *counters; /* NULL: not wanted */
 	void (*ready)(const weft_addr *at,
 		      void *arg); /* called once, before the first connection is accepted, with the (first) listener's address */
+	void (*refused)(
+		weft_tcp *c, int why,
+		void *arg); /* called for each connection that gets no handler, before it is closed, by the task that accepts: it may send a word (WEFT_NOW), and must not wait long. why: WEFT_EAGAIN: there are as many tasks as may be; WEFT_ENOMEM; WEFT_ECANCELED: the server stops while it waits for room */
+	bool signals;       /* SIGTERM and SIGINT stop it, too, and a second one ends the grace; they are caught until its last task has gone */
 	/* weft_tcp_serve_addr only */
 	int listeners;           /* that share the port, and among which the kernel spreads connections; 0: one a worker */
 	weft_listen_opts listen; /* reuse_port: share the port with other processes of the same user, too */
@@ -80,10 +83,10 @@ typedef struct weft_serve_opts {
 /* weft_tcp_serve - accept connections and have each handled by fn(c, arg) in a task of its own, until the context ends, or all listeners have been closed.
  *
  *   l    n listeners, 1 to 1,024; a reference of each is taken over, whatever is returned: the listeners are closed
- *   arg  given to fn and to `ready`
+ *   arg  given to fn, `ready` and `refused`
  *
  * Returns 0: it has stopped, and all handlers have returned by themselves; WEFT_ETIMEDOUT: some had to be cancelled; WEFT_EINVAL: no listener, no fn, a negative number; WEFT_ENOMEM; what weft_go and weft_tcp_accept return, if
- * that is why it stopped. No handler runs any more in any case.
+ * that is why it stopped; with `signals` what weft_signal_notify returns. No handler runs any more in any case.
  * Blocks: yes (join, select, group); once it has begun neither cancel nor a deadline ends it but as said above. Threads: any, while a runtime is up, which
  * must not go down before it has returned.
  */

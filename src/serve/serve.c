@@ -16,11 +16,14 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "core/runtime.h"
+#include "io/sigcatch.h"
+#include "serve/sigreader.h"
 #include "weft/chan.h"
 #include "weft/group.h"
 #include "weft/scope.h"
 #include "weft/signal.h"
 #include "weft/sync.h"
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,19 +147,31 @@ static int handle(void *arg)
 
 /* --- accepting --- */
 
+/* c gets no handler; whose it is closes it. The task may be cancelled by now. */
+static void refuse(struct server *s, weft_tcp *c, int why)
+{
+	count(s, REFUSED, 1);
+	if (!s->o->refused)
+		return;
+	WEFT_WITH_SHIELD s->o->refused(c, why, s->arg);
+}
+
 /* A handler for c, in the room that was taken for it. */
 static void begin(struct server *s, struct conn *cn, weft_tcp *c)
 {
+	int rc;
+
 	*cn = (struct conn){.s = s, .c = c, .since = clock_now()};
 	count(s, RUNNING, 1);
 	add_relaxed(&s->live, 1u); /* the server's own is there yet */
 	lock_take(&s->lock, RANK_POOL);
 	list_push_tail(&s->conns, &cn->link);
 	lock_drop(&s->lock);
-	if (weft_group_trygo(&s->handlers, handle, cn) == 0)
+	rc = weft_group_trygo(&s->handlers, handle, cn);
+	if (rc == 0)
 		return;
 	count(s, RUNNING, (uint64_t)-1);
-	count(s, REFUSED, 1);
+	refuse(s, c, rc);
 	conn_free(cn);
 }
 
@@ -178,7 +193,7 @@ static int accept_one(struct acceptor *a)
 	if (rc == 0) {
 		begin(s, cn, c);
 	} else {
-		count(s, REFUSED, 1);
+		refuse(s, c, rc);
 		(void)weft_tcp_close(c);
 		free(cn);
 	}
@@ -340,12 +355,28 @@ weft_ctx *weft_serve_drain_ctx(void)
 	return weft_ctx_value(NULL, &stop_key);
 }
 
+/* Signals end s->stop, too. */
+static int hear_signals(struct server *s)
+{
+	weft_ctx *heard;
+	int rc = s->stop ? weft__ctx_on_bits(&heard, s->stop, SIG_BIT(SIGTERM) | SIG_BIT(SIGINT)) : WEFT_ENOMEM;
+
+	if (rc)
+		return rc;
+	weft_ctx_free(s->stop); /* which the other holds */
+	s->stop = heard;
+	return 0;
+}
+
 /* What can fail before the first task starts. */
 static int prepare(struct server *s, weft_tcp_listener *const *l, weft_ctx **values)
 {
 	int rc;
 
 	s->stop = s->o->ctx ? weft_ctx_linked(s->o->ctx, NULL) : weft_ctx_make(NULL);
+	rc = s->o->signals ? hear_signals(s) : 0;
+	if (rc)
+		return rc;
 	*values = handlers_ctx(s);
 	s->idle = weft_chan_make(1, 1);
 	s->acceptors = calloc((size_t)s->n, sizeof *s->acceptors);

@@ -223,25 +223,20 @@ static void ctx_gone(void *arg)
 		weft_waker_wake(weft__sig_waker); /* nobody may be left */
 }
 
-weft_ctx *weft_ctx_on_signal(weft_ctx *parent, ...)
+int weft__ctx_on_bits(weft_ctx **out, weft_ctx *parent, uint64_t bits)
 {
-	struct sub *s;
-	uint64_t bits;
+	struct sub *s = calloc(1, sizeof *s);
 	weft_ctx *c;
-	va_list sigs;
 	int rc;
 
-	va_start(sigs, parent);
-	bits = bits_of(va_arg(sigs, int), sigs);
-	va_end(sigs);
-	s = bits ? calloc(1, sizeof *s) : NULL;
+	*out = NULL;
 	if (!s)
-		return NULL;
+		return WEFT_ENOMEM;
 	s->again = weft_ctx_make(weft__ctx_root());
 	c = s->again ? weft_ctx_with_value(parent, &key, s, ctx_gone) : NULL;
 	if (!c) {
 		weft__sub_free(s);
-		return NULL;
+		return WEFT_ENOMEM;
 	}
 	lock_take(&weft__sig_lock, RANK_POOL);
 	rc = catch_all(bits);
@@ -253,10 +248,23 @@ weft_ctx *weft_ctx_on_signal(weft_ctx *parent, ...)
 	lock_drop(&weft__sig_lock);
 	if (!rc)
 		rc = weft__sub_reader();
-	if (!rc)
-		return c;
-	weft_ctx_free(c);
-	return NULL;
+	if (rc)
+		weft_ctx_free(c);
+	else
+		*out = c;
+	return rc;
+}
+
+weft_ctx *weft_ctx_on_signal(weft_ctx *parent, ...)
+{
+	uint64_t bits;
+	weft_ctx *c;
+	va_list sigs;
+
+	va_start(sigs, parent);
+	bits = bits_of(va_arg(sigs, int), sigs);
+	va_end(sigs);
+	return bits && weft__ctx_on_bits(&c, parent, bits) == 0 ? c : NULL;
 }
 
 weft_ctx *weft_ctx_signal_again(weft_ctx *c)

@@ -50,6 +50,9 @@ static inline struct sub *sub_after(struct sub *s)
 /* Off the list. Not locked. */
 void weft__sub_free(struct sub *s);
 
+/* weft_ctx_on_signal, of signals as bits (io/sigcatch.h), which can all be caught. Returns 0, or what weft_signal_notify does, and *out is NULL. */
+int weft__ctx_on_bits(weft_ctx **out, weft_ctx *parent, uint64_t bits);
+
 /* Sees to it that there is a reader, now or with the next runtime. Returns 0 or a negative code. */
 int weft__sub_reader(void);
 

@@ -43,6 +43,7 @@ struct served {
 	weft_chan *c;
 	weft_task *task;
 	weft_task *handler; /* valid when begun is 1 */
+	ATOMIC(int) why;    /* of the one connection refused */
 };
 
 static void is_up(const weft_addr *at, void *arg)
@@ -371,6 +372,46 @@ TEST_WORKERS(second_signal_forces)
 	run_serve(signal_main, NULL);
 }
 
+static bool has_default(int sig)
+{
+	struct sigaction a;
+
+	T_EQ(sigaction(sig, NULL, &a), 0);
+	return a.sa_handler == SIG_DFL;
+}
+
+static int own_signals_main(void *arg)
+{
+	struct served s = {.fn = echoes, .o = {.signals = true, .grace = WEFT_FOREVER}};
+	struct served t = {.fn = echoes, .o = {.signals = true, .ctx = weft_ctx_make(NULL)}};
+	weft_tcp *c;
+
+	(void)arg;
+	T_OK(has_default(SIGTERM) && has_default(SIGINT));
+	serve(&s);
+	T_OK(!has_default(SIGTERM) && !has_default(SIGINT));
+	c = dial(&s);
+	round_trip(c);
+	T_EQ(kill(getpid(), SIGINT), 0);
+	until(stat_of(&s).state == WEFT_SERVE_DRAINING);
+	round_trip(c);
+	T_EQ(kill(getpid(), SIGTERM), 0);
+	T_EQ(finish(s.task), WEFT_ETIMEDOUT);
+	T_EQ(stat_of(&s).canceled, 1);
+	gone(c);
+	until(has_default(SIGTERM) && has_default(SIGINT)); /* its tasks hold its contexts a moment longer */
+	serve(&t);
+	T_EQ(weft_ctx_cancel(t.o.ctx, 0), 0); /* which goes on to count */
+	T_EQ(finish(t.task), 0);
+	weft_ctx_free(t.o.ctx);
+	return 0;
+}
+
+TEST_WORKERS(signals_of_its_own)
+{
+	run_serve(own_signals_main, NULL);
+}
+
 static int theirs_main(void *arg)
 {
 	struct served s = {.fn = echoes, .o = {.ctx = weft_ctx_make(NULL), .grace = WEFT_FOREVER}};
@@ -502,9 +543,28 @@ TEST_WORKERS(stragglers_are_named)
 
 /* --- handlers --- */
 
+/* Says a word, and keeps in mind why. */
+static void says_busy(weft_tcp *c, int why, void *arg)
+{
+	struct served *s = arg;
+
+	T_EQ(weft_tcp_write_until(c, "busy", 4, NULL, WEFT_NOW), 4);
+	T_EQ(load_relaxed(&s->why), 0);
+	store_relaxed(&s->why, why); /* seen by who sees the end of the connection */
+}
+
+static void told_busy(weft_tcp *c)
+{
+	char b[8];
+
+	T_EQ(weft_tcp_read(c, b, sizeof b), 4);
+	T_EQ(memcmp(b, "busy", 4), 0);
+	gone(c);
+}
+
 static int max_main(void *arg)
 {
-	struct served s = {.fn = echoes, .o = {.ctx = weft_ctx_make(NULL), .max = 2, .listeners = 1}};
+	struct served s = {.fn = echoes, .o = {.ctx = weft_ctx_make(NULL), .max = 2, .listeners = 1, .refused = says_busy}};
 	weft_tcp *c[5];
 
 	(void)arg;
@@ -522,7 +582,8 @@ static int max_main(void *arg)
 	}
 	until(stat_of(&s).accepted == 5);
 	T_EQ(weft_ctx_cancel(s.o.ctx, 0), 0);
-	gone(c[4]); /* it waited for room */
+	told_busy(c[4]); /* it waited for room */
+	T_EQ(load_relaxed(&s.why), WEFT_ECANCELED);
 	T_EQ(stat_of(&s).refused, 1);
 	T_EQ(weft_tcp_close(c[2]), 0);
 	T_EQ(weft_tcp_close(c[3]), 0);
@@ -605,7 +666,7 @@ TEST_WORKERS(handlers_see_values)
 
 static int crowded_main(void *arg)
 {
-	struct served s = {.fn = echoes, .o = {.ctx = weft_ctx_make(NULL), .listeners = 1}};
+	struct served s = {.fn = echoes, .o = {.ctx = weft_ctx_make(NULL), .listeners = 1, .refused = says_busy}};
 	weft_tcp *c[3];
 
 	(void)arg;
@@ -615,7 +676,8 @@ static int crowded_main(void *arg)
 	round_trip(c[0]);
 	round_trip(c[1]);
 	c[2] = dial(&s);
-	gone(c[2]);
+	told_busy(c[2]);
+	T_EQ(load_relaxed(&s.why), WEFT_EAGAIN);
 	T_EQ(stat_of(&s).refused, 1);
 	T_EQ(stat_of(&s).running, 2);
 	T_EQ(weft_tcp_close(c[0]), 0);
@@ -681,6 +743,42 @@ static int starved_main(void *arg)
 TEST_WORKERS(memory_comes_back)
 {
 	run_serve(starved_main, NULL);
+}
+
+static bool may_start_no_more(int rc)
+{
+	return rc == WEFT_ENOMEM || rc == WEFT_EMFILE || rc == WEFT_EAGAIN;
+}
+
+static int short_main(void *arg)
+{
+	weft_ctx *over = weft_ctx_make(NULL);
+	bool fired = true;
+	int rc = 0;
+
+	(void)arg;
+	T_EQ(weft_ctx_cancel(over, 0), 0);
+	until_all_workers_run();
+	for (long n = 1; fired || rc; n++) { /* once a stack was lacking tasks are refused for a while */
+		weft_tcp_listener *l;
+
+		T_EQ(weft_tcp_listen(&l, "127.0.0.1:0", NULL), 0);
+		failpoint_arm(n);
+		rc = weft_tcp_serve(&l, 1, echoes, NULL, &(weft_serve_opts){.ctx = over, .signals = true});
+		fired = failpoint_fired();
+		failpoint_disarm();
+		if (rc && !may_start_no_more(rc))
+			T_FAIL("call %ld (%s): %d", n, failpoint_name(), rc);
+		until(has_default(SIGTERM) && has_default(SIGINT));
+	}
+	weft_ctx_free(over);
+	return 0;
+}
+
+/* It says so, and nothing is left: neither a listener nor a signal. */
+TEST_WORKERS(no_memory_to_start_with)
+{
+	run_serve(short_main, NULL);
 }
 
 /* --- who gets what --- */
