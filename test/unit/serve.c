@@ -729,6 +729,7 @@ static int starved_main(void *arg)
 	pthread_t th;
 
 	(void)arg;
+	until_all_workers_run(); /* one that could not begin would never do */
 	serve(&s);
 	T_EQ(pthread_create(&th, NULL, starves, &s), 0);
 	until(load_acquire(&s.over)); /* pairs with store_release in starves */
