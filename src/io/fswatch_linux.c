@@ -14,6 +14,7 @@
 #include "io/stream.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #define BUFFER (16 << 10)
 #define EVENT_MAX (sizeof(struct inotify_event) + NAME_MAX + 1)
@@ -238,12 +239,35 @@ static ssize_t do_again(struct file_call *c)
 	return weft__nodes_again(&container_of(c, struct node_call, c)->w->nodes);
 }
 
-/* Something was lost: new directories, other names, the ends of some. */
+/* What there is by now behind the next event. */
+static void forget_rest(weft_fswatch *w)
+{
+	int left = 0;
+	ssize_t n;
+
+	w->len = w->at + event_size(event_at(w, w->at));
+	memmove(w->buf, w->buf + w->at, w->len - w->at);
+	w->len -= w->at;
+	w->at = 0;
+	if (ioctl(w->fd, FIONREAD, &left))
+		return;
+	do {
+		n = read(w->fd, w->buf + w->len, sizeof w->buf - w->len);
+		left -= (int)n;
+	} while (n > 0 && left > 0);
+}
+
+/*
+ * Something was lost: new directories, other names, the ends of some. What has come since speaks of names as they were, and would be followed from those that are found now; it is lost as well, which is
+ * told behind it all.
+ */
 static int overflow(weft_fswatch *w, weft_fsevent *out, int64_t deadline)
 {
 	struct node_call k = {.c = {.fn = do_again}, .w = w};
-	int rc = (int)weft__file_call(&k.c, deadline);
+	int rc;
 
+	forget_rest(w);
+	rc = (int)weft__file_call(&k.c, deadline);
 	if (rc)
 		return rc;
 	w->nodes.lost = false;
