@@ -232,14 +232,16 @@ static int tell(struct nodes *s, int what, const char *path, bool is_dir)
 	return 0;
 }
 
-/* What lies below n and has not been seen in this round. */
-static void set_aside(struct nodes *s, struct node *n)
+/* What lies below n and has not been seen in this round. unseen: n could not be looked into; then only what came with it from another tree. */
+static void set_aside(struct nodes *s, struct node *n, bool unseen)
 {
 	struct list_node *at, *next;
+	const struct node *b;
 
 	for (at = list_first(&n->below); at; at = next) {
 		next = list_after(&n->below, at);
-		if (container_of(at, struct node, sib)->round == s->round)
+		b = container_of(at, struct node, sib);
+		if (b->round == s->round || (unseen && b->root == n->root))
 			continue;
 		list_remove(at);
 		list_push_tail(&s->aside, at);
@@ -342,7 +344,7 @@ static int watch_below(struct nodes *s, struct node *n, enum look why)
 	if (d)
 		closedir(d);
 	if (why == LOOK_AGAIN)
-		set_aside(s, n);
+		set_aside(s, n, is_shortage(rc));
 	return is_shortage(rc) ? rc : 0;
 }
 
@@ -412,7 +414,7 @@ int weft__nodes_again(struct nodes *s)
 		if (rc == 1 && root->events & WEFT_FS_REMOVED)
 			rc = tell(s, WEFT_FS_REMOVED, root->name, root->tree) ? WEFT_ENOMEM : 1;
 		if (rc == 1) {
-			set_aside(s, root);
+			set_aside(s, root, false);
 			weft__node_drop(s, root, false);
 		}
 	}

@@ -148,8 +148,8 @@ int weft_udp_connect(weft_udp *u, const weft_addr *peer)
 	return rc;
 }
 
-/* A socket of to's family, connected to it. Returns it, or a negative code. */
-static int connected_to(const weft_addr *to, const weft_udp_opts *o)
+/* A socket of to's family, connected to it. Returns it, or a negative code. A function of its own: errno's address is another's after a park. */
+static NOINLINE int connected_to(const weft_addr *to, const weft_udp_opts *o)
 {
 	weft_addr own = {.sa.sa_family = to->sa.sa_family}; /* any, as all zero is */
 	int fd = open_at(&own, o), rc;
