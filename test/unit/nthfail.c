@@ -1106,10 +1106,21 @@ static int make_dial(void)
 	return rc;
 }
 
+static int make_udp_dial(void)
+{
+	weft_udp *u;
+	int rc = weft_udp_dial(&u, "both.test:9", &(weft_udp_opts){.broadcast = true});
+
+	T_EQ(u != NULL, rc == 0);
+	weft_udp_free(u);
+	return rc;
+}
+
 static const struct thing net_things[] = {
 	{"name", make_lookup},
 	{"name of an address", make_reverse},
 	{"dial of a name", make_dial},
+	{"dial of a name for datagrams", make_udp_dial},
 	{"listener", make_listener},
 	{"listener on any address", make_any_listener},
 	{"connection", make_connection},
