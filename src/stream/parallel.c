@@ -149,6 +149,7 @@ static int works(void *arg)
 	return 0;
 }
 
+/* For want of memory there are fewer tasks; those that may be had later the next pull asks for again. */
 static int begin(struct parallel *p)
 {
 	int rc = 0;
@@ -158,8 +159,7 @@ static int begin(struct parallel *p)
 		if (!rc)
 			p->started++;
 	}
-	p->crew.begun = p->started > 0 &&
-			!stage_passes(rc); /* for want of memory there are fewer; of one that may be had later the next pull asks again */
+	p->crew.begun = p->started > 0 && !stage_passes(rc);
 	return p->started > 0 ? 0 : rc;
 }
 
