@@ -465,6 +465,40 @@ TEST_WORKERS(merge_errors)
 	run(merge_fails_main, NULL);
 }
 
+static int out_of_time_main(void *arg)
+{
+	weft_chan *never = weft_chan_make(8, 0);
+
+	(void)arg;
+	time_fake();
+	for (int kind = 0; kind < 3; kind++) {
+		weft_ctx *c = weft_ctx_with_deadline(NULL, weft_in(100)), *up = weft_ctx_enter(c);
+		weft_stream *s = weft_stream_chan(never);
+		weft_task *t;
+
+		s = kind == 0   ? weft_stream_parallel(s, 8, yields_some, NULL, NULL)
+		    : kind == 1 ? weft_stream_merge(&s, 1)
+				: weft_stream_buffer(s, NULL);
+		weft_ctx_leave(up);
+		t = start(reads_one, s);
+		until_reason(t, "condition");
+		time_move(100);
+		T_EQ(finish(t), WEFT_ETIMEDOUT); /* the stage's, not the reader's */
+		T_EQ(weft_stream_error(s, NULL), WEFT_ETIMEDOUT);
+		T_EQ(reads_one(s), WEFT_ETIMEDOUT);
+		weft_stream_free(s);
+		weft_ctx_free(c);
+	}
+	time_real();
+	weft_chan_free(never);
+	return 0;
+}
+
+TEST_WORKERS(stages_end_with_their_makers_deadline)
+{
+	run(out_of_time_main, NULL);
+}
+
 /* --- tee, partition --- */
 
 struct summing {
