@@ -20,6 +20,7 @@
 #ifndef WEFT_H
 #define WEFT_H
 
+#include "weft/actor.h"
 #include "weft/bcast.h"
 #include "weft/blocking.h"
 #include "weft/bufio.h"
@@ -43,6 +44,7 @@
 #include "weft/net.h"
 #include "weft/opool.h"
 #include "weft/pipe.h"
+#include "weft/registry.h"
 #include "weft/runtime.h"
 #include "weft/scope.h"
 #include "weft/signal.h"

@@ -37,6 +37,7 @@ static void nothing(void)
 
 void (*weft__requests_down)(void) = nothing;
 void (*weft__io_down)(void) = nothing;
+void (*weft__actors_down)(void) = nothing;
 struct up_down weft__signals;
 
 /* --- options --- */
@@ -367,6 +368,7 @@ static void down(struct runtime *rt)
 	while ((n = list_pop_head(&users)) != NULL)
 		weft__usertimer_drop(container_of(n, struct timer_node, link));
 	weft__rec_foreach(abandon, rt); /* those included that foreign threads have started or woken meanwhile */
+	weft__actors_down();
 	for (unsigned i = 0; i < rt->n; i++) {
 		weft__stack_cache_drain(&rt->workers[i].stacks);
 		weft__records_drain(&rt->workers[i]);

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * death.c - the end of an actor, and its news.
+ *
+ *   1  the generation goes up: from here on it is dead to all. Its mailbox is taken away; senders that wait for room are told WEFT_ESRCH
+ *   2  its names and groups forget it
+ *   3  its relations, one after the other: each is either still to be told, and can be ended by the other side, or has been
+ *   4  who waits for the end is told
+ *   5  what it has not received is destroyed, its state is freed, what runs on under its context is cancelled; the cell is the next one's
+ *
+ * When the runtime goes down, those that are alive end here, too, by the thread that takes it down; nobody is told but foreign threads that wait.
+ */
+#include "actor/actor.h"
+
+#include "core/ctx.h"
+#include <string.h>
+
+void (*weft__reg_forget)(struct actor *a);
+void (*weft__pg_forget)(struct actor *a);
+
+void weft__letter_down(struct letter *l, uint64_t monitor, weft_actor_ref ref, weft_end e, enum weft_msg_kind kind)
+{
+	weft_down down = {.ref = ref, .monitor = monitor, .end = e};
+
+	l->msg.tag = monitor;
+	l->msg.from = ref;
+	l->msg.data = l->bytes;
+	l->msg.len = sizeof down;
+	l->msg.kind = (uint8_t)kind;
+	l->msg.prio = WEFT_PRIO_NORMAL;
+	memcpy(l->bytes, &down, sizeof down);
+}
+
+static void move_all(struct list *to, struct list *from)
+{
+	struct list_node *n;
+
+	while ((n = list_pop_head(from)) != NULL)
+		list_push_tail(to, n);
+}
+
+/* Letters of senders that never run again. Locked. */
+static void drop_outside(struct actor *a)
+{
+	struct list_node *n, *next;
+
+	for (n = list_first(&a->outside); n; n = next) {
+		struct letter *l = letter_of_link(n);
+
+		next = list_after(&a->outside, n);
+		if (l->msg.weft__flags & LETTER_FOREIGN)
+			continue; /* a thread, which has timed out just now */
+		list_remove(n);
+		letter_put(NULL, l);
+	}
+}
+
+/* 1. Returns senders to be made runnable. */
+static struct inject_node *leave(struct actor *a, struct list *left, bool up)
+{
+	struct ready_list ready;
+	struct list_node *n;
+
+	ready_list_init(&ready);
+	lock_take_solo(&a->lock, RANK_ACTOR);
+	a->gen++;
+	a->state = CELL_GONE;
+	if (a->given) /* the runtime went down before it was received */
+		list_push_tail(left, &a->given->link);
+	a->given = NULL;
+	for (int c = 0; c < CLASSES; c++)
+		move_all(left, &a->mail[c]);
+	while ((n = list_pop_head(&a->sendq)) != NULL) {
+		struct waiter *w = container_of(n, struct waiter, link);
+		struct letter *l = w->slot;
+		struct weft_task *t = w->task;
+
+		if (!waiter_claim(w, WEFT_ESRCH, false))
+			continue;
+		list_remove(&l->link); /* the sender's again */
+		ready_list_add(&ready, t);
+	}
+	if (!up)
+		drop_outside(a);
+	lock_drop_solo(&a->lock);
+	return ready.first;
+}
+
+/* 3, one relation. Returns whether there was one. up: the runtime is, and whoever has the other side is told. */
+static bool tell_one(struct worker *w, struct actor *a, weft_actor_ref ref, weft_end e, bool failed_start, bool up)
+{
+	struct aftermath m = {.ready = NULL};
+	struct actor *other;
+	struct list_node *n;
+	struct side *s;
+	struct letter *l;
+
+	lock_take_solo(&a->lock, RANK_ACTOR);
+	for (;;) {
+		n = list_empty(&a->relations) ? NULL : a->relations.head.prev;
+		if (!n) {
+			lock_drop_solo(&a->lock);
+			return false;
+		}
+		s = container_of(n, struct side, link);
+		other = other_side(s)->actor;
+		if (other > a) {
+			lock_take_solo(&other->lock, RANK_ACTOR);
+			break;
+		}
+		lock_drop_solo(&a->lock); /* it may be ended meanwhile, and its letter another's */
+		lock_two(a, other);
+		if (!list_empty(&a->relations) && a->relations.head.prev == n && other_side(s)->actor == other)
+			break;
+		lock_drop_solo(&other->lock);
+	}
+	l = letter_of_side(s);
+	weft__unlink_side(s);
+	weft__unlink_side(other_side(s));
+	if (!up || other->state == CELL_GONE)
+		;
+	else if (l->msg.kind == WEFT_MSG_EXIT) {
+		if (!failed_start)
+			l = weft__order_exit(other, l, ref, e, &m);
+	} else if (s->which == TARGET) {
+		weft__letter_down(l, l->msg.tag, ref, e, WEFT_MSG_DOWN);
+		m.ready = weft__mail_put(other, l);
+		l = NULL;
+	}
+	unlock_two(a, other);
+	if (l)
+		letter_put(w, l);
+	weft__aftermath(w, &m);
+	return true;
+}
+
+/* 4. started: what the starter is told, if it still waits. */
+static struct inject_node *tell_waiters(struct actor *a, weft_end e, int started, bool up)
+{
+	struct weft_task *starter;
+	struct ready_list ready;
+	struct list_node *n;
+
+	ready_list_init(&ready);
+	lock_take_solo(&a->lock, RANK_ACTOR);
+	if (!up && !a->starter_foreign)
+		a->starter = NULL; /* its frame is gone */
+	starter = weft__actor_started(a, started);
+	if (starter)
+		ready_list_add(&ready, starter);
+	while ((n = list_pop_head(&a->waits)) != NULL) {
+		struct waiter *w = container_of(n, struct waiter, link);
+		weft_end *slot = w->slot;
+		struct weft_task *t = w->task;
+
+		if (!waiter_claim(w, up ? 0 : WEFT_ESRCH, false))
+			continue;
+		if (slot)
+			*slot = e;
+		ready_list_add(&ready, t);
+	}
+	lock_drop_solo(&a->lock);
+	return ready.first;
+}
+
+/* 5 */
+static void bury(struct actor *a, struct list *left, bool up)
+{
+	struct list_node *n;
+	weft_ctx *ctx = a->ctx, *last = a->last_ctx;
+
+	while ((n = list_pop_head(left)) != NULL) {
+		struct letter *l = letter_of_link(n);
+
+		if (a->dtor && l->msg.kind == WEFT_MSG_USER)
+			a->dtor(&l->msg);
+		letter_put(weft__worker(), l);
+	}
+	while ((n = list_pop_head(&a->hand)) != NULL)
+		letter_put(weft__worker(), letter_of_link(n));
+	if (a->state_letter)
+		letter_put(weft__worker(), a->state_letter);
+	a->state_letter = NULL;
+	a->current = NULL;
+	if (up && ctx &&
+	    load_relaxed(&ctx->refs) > 2) /* a hint: ours, and the task's; who comes later was started by somebody who has a reference */
+		(void)weft_ctx_cancel(ctx, WEFT_REASON_CANCELED);
+	lock_take_solo(&a->lock, RANK_ACTOR);
+	a->ctx = a->last_ctx = NULL;
+	store_relaxed(&a->task, NULL); /* under lock */
+	a->state = CELL_FREE;
+	lock_drop_solo(&a->lock);
+	weft_ctx_free(ctx);
+	weft_ctx_free(last);
+}
+
+static void die(struct actor *a, weft_end e, int started, bool failed_start, bool up)
+{
+	struct worker *w = weft__worker(); /* before anything is locked: see base/solo.h */
+	weft_actor_ref ref = actor_ref(a);
+	struct list left;
+
+	list_init(&left);
+	weft__ready_list(w, leave(a, &left, up));
+	if (a->named && weft__reg_forget)
+		weft__reg_forget(a);
+	if (a->named && weft__pg_forget)
+		weft__pg_forget(a);
+	while (tell_one(w, a, ref, e, failed_start, up))
+		;
+	weft__ready_list(w, tell_waiters(a, e, started, up));
+	bury(a, &left, up);
+	weft__cell_put(weft__worker(), a);
+}
+
+void weft__actor_die(struct actor *a, weft_end e, int started)
+{
+	die(a, e, started, a->state == CELL_STARTING, true);
+}
+
+/* --- the runtime goes down --- */
+
+static void end_with_runtime(struct actor *a, void *arg)
+{
+	bool alive;
+
+	(void)arg;
+	lock_take_solo(&a->lock, RANK_ACTOR);
+	alive = a->state != CELL_FREE && a->state != CELL_GONE;
+	lock_drop_solo(&a->lock);
+	if (alive)
+		die(a, (weft_end){WEFT_END_CANCELED, WEFT_ECANCELED}, WEFT_ECANCELED, false, false);
+}
+
+static void actors_down(void)
+{
+	weft__cell_foreach(end_with_runtime, NULL);
+}
+
+__attribute__((constructor)) static void hook(void)
+{
+	weft__actors_down = actors_down;
+}
