@@ -80,7 +80,7 @@ static int64_t ping_pong(uint64_t n, void *arg)
 
 struct node {
 	actor_ref next;
-	event *over;
+	weft_event *over;
 };
 
 static int pass_on(void *state, weft_msg *m)
@@ -89,7 +89,7 @@ static int pass_on(void *state, weft_msg *m)
 	uint64_t left = *msg_as(m, uint64_t);
 
 	if (!left--) {
-		event_set(node->over);
+		weft_event_set(node->over);
 		return 0;
 	}
 	return actor_send(node->next, 1, &left, sizeof left, PRIO_NORMAL);
@@ -99,7 +99,7 @@ static int64_t ring(uint64_t n, void *arg)
 {
 	static struct node node[RING];
 	static actor_ref ref[RING];
-	event over = {0};
+	weft_event over = {0};
 	int64_t start, took;
 
 	(void)arg;
@@ -109,7 +109,7 @@ static int64_t ring(uint64_t n, void *arg)
 		node[i] = (struct node){ref[(i + 1) % RING], &over};
 	start = bench_now();
 	MUST(actor_send(ref[0], 1, &n, sizeof n, PRIO_NORMAL));
-	MUST(event_wait(&over));
+	MUST(weft_event_wait(&over));
 	took = bench_now() - start;
 	for (int i = 0; i < RING; i++)
 		MUST(actor_stop_wait(ref[i]));
