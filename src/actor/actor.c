@@ -209,9 +209,11 @@ static void left(void *arg)
 static void actor_main(struct actor *a)
 {
 	struct weft_task *t = weft_task_self();
-	struct life l = {.a = a, .finishing = false, .over = false};
+	struct life l; /* large, and most of it is for a panic only */
 	int rc;
 
+	l.a = a;
+	l.finishing = l.over = false;
 	t->own_actor = a;
 	store_relaxed(&a->task, t); /* compared with by others, no more */
 	weft__defer_push(&l.defer, left, &l);
@@ -298,7 +300,7 @@ static void set_up(struct actor *a, enum cell_state state, const weft_mailbox_op
 	a->order = ORDER_NONE;
 	a->mask = 0;
 	a->overflow = (uint8_t)m->overflow;
-	a->suspended = a->traps = a->above = a->named = a->attached = a->asking = a->starter_foreign = false;
+	a->suspended = a->traps = a->above = a->named = a->nameless = a->attached = a->asking = a->starter_foreign = false;
 	a->len = 0;
 	a->cap = m->cap ? m->cap : WEFT_MAILBOX_CAP;
 	a->streak = 0;

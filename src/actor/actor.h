@@ -88,7 +88,8 @@ struct actor {
 	uint8_t mask;     /* classes that have mail */
 	uint8_t overflow; /* enum weft_overflow; constant */
 	bool suspended, traps, above;
-	bool named; /* it has, or had, a name or a group */
+	bool named;    /* it has, or had, a name or a group */
+	bool nameless; /* it gets none any more */
 	uint64_t gen;
 	uint32_t len;              /* user messages in mail */
 	uint32_t cap;              /* constant */

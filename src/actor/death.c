@@ -2,8 +2,8 @@
  *
  * death.c - the end of an actor, and its news.
  *
- *   1  the generation goes up: from here on it is dead to all. Its mailbox is taken away; senders that wait for room are told WEFT_ESRCH
- *   2  its names and groups forget it
+ *   1  its names and groups forget it, and it gets no new ones
+ *   2  the generation goes up: from here on it is dead to all. Its mailbox is taken away; senders that wait for room are told WEFT_ESRCH
  *   3  its relations, one after the other: each is either still to be told, and can be ended by the other side, or has been
  *   4  who waits for the end is told
  *   5  what it has not received is destroyed, its state is freed, what runs on under its context is cancelled; the cell is the next one's
@@ -55,7 +55,7 @@ static void drop_outside(struct actor *a)
 	}
 }
 
-/* 1. Returns senders to be made runnable. */
+/* 1 and 2. Returns senders to be made runnable. */
 static struct inject_node *leave(struct actor *a, struct list *left, bool up)
 {
 	struct ready_list ready;
@@ -63,6 +63,15 @@ static struct inject_node *leave(struct actor *a, struct list *left, bool up)
 
 	ready_list_init(&ready);
 	lock_take_solo(&a->lock, RANK_ACTOR);
+	if (a->named) {
+		a->nameless = true;
+		lock_drop_solo(&a->lock);
+		if (weft__reg_forget)
+			weft__reg_forget(a);
+		if (weft__pg_forget)
+			weft__pg_forget(a);
+		lock_take_solo(&a->lock, RANK_ACTOR);
+	}
 	a->gen++;
 	a->state = CELL_GONE;
 	if (a->given) /* the runtime went down before it was received */
@@ -202,10 +211,6 @@ static void die(struct actor *a, weft_end e, int started, bool failed_start, boo
 
 	list_init(&left);
 	weft__ready_list(w, leave(a, &left, up));
-	if (a->named && weft__reg_forget)
-		weft__reg_forget(a);
-	if (a->named && weft__pg_forget)
-		weft__pg_forget(a);
 	while (tell_one(w, a, ref, e, failed_start, up))
 		;
 	weft__ready_list(w, tell_waiters(a, e, started, up));

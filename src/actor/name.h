@@ -2,7 +2,7 @@
  *
  * name.h - what names and groups have in common: strings that hash to buckets, and an actor that is in several.
  *
- * An actor is entered with its cell locked and found to be alive; its death raises the generation first and then takes out what is entered. So nobody is entered after that.
+ * An actor is entered with its cell locked, and found to be alive and not nameless; its death makes it nameless first and then takes out what is entered, before anybody finds it dead.
  */
 #ifndef WEFT_ACTOR_NAME_H
 #define WEFT_ACTOR_NAME_H

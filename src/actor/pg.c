@@ -84,7 +84,7 @@ int weft_pg_join(const char *text, weft_actor_ref ref)
 	lock_take_solo(&pg_lock, RANK_NAMES);
 	a = actor_lock(ref);
 	g = find(&k);
-	rc = !a ? WEFT_ESRCH : g && find_member(g, a) ? WEFT_EALREADY : 0;
+	rc = !a || a->nameless ? WEFT_ESRCH : g && find_member(g, a) ? WEFT_EALREADY : 0;
 	if (!rc) {
 		if (!g) {
 			g = fresh;

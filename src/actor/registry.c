@@ -79,7 +79,7 @@ int weft_reg_put(const char *text, weft_actor_ref ref)
 	ready_list_init(&ready);
 	lock_take_solo(&names_lock, RANK_NAMES);
 	a = actor_lock(ref);
-	rc = !a ? WEFT_ESRCH : find(&k) ? WEFT_EEXIST : 0;
+	rc = !a || a->nameless ? WEFT_ESRCH : find(&k) ? WEFT_EEXIST : 0;
 	if (!rc) {
 		list_push_tail(&names[k.bucket], &e->in_bucket);
 		list_push_tail(&a->names, &e->of_actor);
