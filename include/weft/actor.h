@@ -45,7 +45,7 @@ typedef struct weft_actor_ref {
 	uint64_t weft__gen;
 } weft_actor_ref;
 
-#define WEFT_NO_ACTOR ((weft_actor_ref){0, 0})
+#define WEFT_NO_ACTOR (__extension__(weft_actor_ref){0, 0})
 
 static inline bool weft_actor_same(weft_actor_ref a, weft_actor_ref b)
 {
@@ -118,8 +118,8 @@ enum weft_overflow {
 #define WEFT_ACTOR_STOP 1                 /* from on_msg: the actor ends, normally */
 
 typedef struct weft_mailbox_opts {
-	uint32_t
-		cap; /* messages it holds, those it has received not counted; 0: WEFT_MAILBOX_CAP. Notices of ends, and orders to stop, always pass */
+	/* Messages it holds, those it has received not counted; 0: WEFT_MAILBOX_CAP. Notices of ends, and orders to stop, always pass. */
+	uint32_t cap;
 	enum weft_overflow overflow; /* what happens to more */
 	uint32_t high;               /* at so many on_high is called, and again after there have been half as many; 0: never */
 	void (*on_high)(weft_actor_ref ref, uint32_t len, void *arg); /* by the sender, on its task; it must not block */
@@ -128,20 +128,22 @@ typedef struct weft_mailbox_opts {
 
 typedef struct weft_actor_opts {
 	/* Handlers; state is theirs. Each may block. */
-	int (*on_msg)(void *state,
-		      weft_msg *m); /* one message, freed afterwards. 0: the next, please; WEFT_ACTOR_STOP; negative: it has failed */
-	int (*run)(void *state); /* in place of on_msg: a function that receives by itself. Its result is the actor's end: 0, or a code */
-	int (*on_start)(void *state); /* first of all; the start waits for it, and fails with what it returns, if that is negative */
-	void (*on_stop)(void *state,
-			weft_end e); /* last of all, unless on_start has failed, or it is killed; not cancelled even if the actor was */
+	/* One message, freed afterwards. 0: the next, please; WEFT_ACTOR_STOP; negative: it has failed. */
+	int (*on_msg)(void *state, weft_msg *m);
+	/* In place of on_msg: a function that receives by itself. Its result is the actor's end: 0, or a code. */
+	int (*run)(void *state);
+	/* First of all; the start waits for it, and fails with what it returns, if that is negative. */
+	int (*on_start)(void *state);
+	/* Last of all, unless on_start has failed, or it is killed; not cancelled even if the actor was. */
+	void (*on_stop)(void *state, weft_end e);
 	/* on_msg or run has failed with that code, or panicked (else p is NULL). 0: go on, with the next message, or another call of run; negative: end with that code.
 	 * NULL: the actor ends */
 	int (*on_error)(void *state, int code, const weft_panic *p);
 	void *state; /* handlers' first argument; with .size: its first value, or NULL for zeros */
 	size_t size; /* bytes of state to be the actor's own: copied at the start, freed at the end; 0: state is passed on as it is */
-	void (*dtor)(
-		weft_msg
-			*m); /* for each message sent to it that it has not received, at its end or when dropped: what its data points to */
+	/* For each message sent to it that it does not receive, when it is dropped or at the actor's end: destroys what its data points to. It must not block. It runs on the sender's task, or the
+	 * actor's, which is none any more; or, when main has returned, on the thread that called weft_run. */
+	void (*dtor)(weft_msg *m);
 	weft_mailbox_opts mailbox;
 	const char *name; /* of its task: copied, cut at 31 bytes. No entry in the registry */
 	weft_ctx *ctx;    /* parent of its own context; NULL: the caller's */
@@ -156,7 +158,7 @@ typedef struct weft_actor_opts {
  *
  * Returns 0 once on_start has succeeded; what on_start has returned, or WEFT_EPANIC, else: then the actor has ended, and *out is WEFT_NO_ACTOR. WEFT_EINVAL: options that make no sense,
  * or .link and the caller is no actor; WEFT_ENOMEM, WEFT_EAGAIN, WEFT_ESRCH as weft_go; WEFT_ETIMEDOUT, WEFT_ECANCELED: of the wait for on_start: then the actor is killed.
- * Blocks: while there is an on_start. Threads: any. When its context's last reference but the actor's own is held by tasks that it has started, these are cancelled at its end.
+ * Blocks: while there is an on_start. Threads: any. What it has started under its context, and still runs at its end, is cancelled then.
  */
 #ifdef __cplusplus
 WEFT_API int weft_actor_start(weft_actor_ref *out, const weft_actor_opts *o);

@@ -224,7 +224,6 @@ static void actor_main(struct actor *a)
 	if (rc == WEFT_EPANIC && l.panic.file)
 		say(&l.panic);
 	finish(&l, rc);
-	t->own_actor = NULL;
 	weft__defer_drop(&l.defer);
 }
 

@@ -220,6 +220,8 @@ static void die(struct actor *a, weft_end e, int started, bool failed_start, boo
 
 void weft__actor_die(struct actor *a, weft_end e, int started)
 {
+	if (!a->attached)
+		weft_task_self()->own_actor = NULL; /* what is destroyed must not find it: it has no relations any more */
 	die(a, e, started, a->state == CELL_STARTING, true);
 }
 
@@ -232,6 +234,8 @@ static void end_with_runtime(struct actor *a, void *arg)
 	(void)arg;
 	lock_take_solo(&a->lock, RANK_ACTOR);
 	alive = a->state != CELL_FREE && a->state != CELL_GONE;
+	if (!alive)
+		drop_outside(a); /* of a sender that was about to take its own away */
 	lock_drop_solo(&a->lock);
 	if (alive)
 		die(a, (weft_end){WEFT_END_CANCELED, WEFT_ECANCELED}, WEFT_ECANCELED, false, false);

@@ -199,8 +199,7 @@ NOINLINE static int send_full(struct self *me, struct actor *a, weft_actor_ref t
 	waiter_init(&w, me->task, word, &a->lock, RANK_ACTOR, a, l);
 	list_push_tail(&a->sendq, &w.link);
 	list_push_tail(&a->outside, &l->link);
-	if (!me->worker)
-		l->msg.weft__flags |= LETTER_FOREIGN;
+	l->msg.weft__flags = (uint8_t)((l->msg.weft__flags & LETTER_POOLED) | (me->worker ? 0 : LETTER_FOREIGN));
 	actor_unlock(a);
 	rc = weft__wait_park(me->worker, me->task, &w, 1, word, deadline);
 	if (!rc && !w.status)

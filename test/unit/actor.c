@@ -765,10 +765,13 @@ TEST_WORKERS(children)
 
 /* --- leftovers --- */
 
+static weft_actor_ref left_alive;
 static _Atomic int destroyed;
 
 static void destroy(weft_msg *m)
 {
+	T_OK(weft_actor_same(weft_actor_self(), WEFT_NO_ACTOR)); /* it has ended */
+	T_EQ(weft_actor_monitor(left_alive, NULL), WEFT_EINVAL);
 	free(*(void **)m->data);
 	destroyed++;
 }
@@ -811,8 +814,6 @@ TEST_WORKERS(leftovers)
 {
 	run(leftovers_main, NULL);
 }
-
-static weft_actor_ref left_alive;
 
 static int forsakes_main(void *arg)
 {
