@@ -84,6 +84,8 @@ static int adopt_task(weft_actor_ref ref)
 	rc = weft_actor_adopt(&ref, t);
 	if (rc)
 		T_EQ(weft_task_join(t, NULL), 0);
+	else
+		(void)weft_actor_wait(ref, NULL); /* it holds the handle until then; it may have ended already */
 	return rc;
 }
 
