@@ -475,7 +475,8 @@ TEST_WORKERS(bad_args)
 /* --- failures --- */
 
 struct trouble {
-	int asked, forgive;
+	_Atomic int asked;
+	int forgive;
 	int code;
 	bool told; /* what the panic was */
 	int panic_in_it;
@@ -485,9 +486,9 @@ static int judge(void *state, int code, const weft_panic *p)
 {
 	struct trouble *t = *(struct trouble **)state;
 
-	t->asked++;
 	t->code = code;
 	t->told = p && !strcmp(p->message, "as asked");
+	t->asked++; /* last: who has seen it looks at the others */
 	if (t->panic_in_it)
 		weft_task_panic("that too");
 	return t->forgive-- > 0 ? 0 : -5;
