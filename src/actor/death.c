@@ -81,13 +81,11 @@ static struct inject_node *leave(struct actor *a, struct list *left, bool up)
 		move_all(left, &a->mail[c]);
 	while ((n = list_pop_head(&a->sendq)) != NULL) {
 		struct waiter *w = container_of(n, struct waiter, link);
-		struct letter *l = w->slot;
 		struct weft_task *t = w->task;
 
-		if (!waiter_claim(w, WEFT_ESRCH, false))
-			continue;
-		list_remove(&l->link); /* the sender's again */
-		ready_list_add(&ready, t);
+		if (waiter_claim(w, WEFT_ESRCH,
+				 false)) /* it takes its letter out of `outside`, when it runs; if it does, before the runtime goes down */
+			ready_list_add(&ready, t);
 	}
 	if (!up)
 		drop_outside(a);

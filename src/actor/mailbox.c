@@ -205,11 +205,11 @@ NOINLINE static int send_full(struct self *me, struct actor *a, weft_actor_ref t
 	if (!rc && !w.status)
 		return 0; /* whoever claimed us has put it in */
 	me->worker = weft__worker();
-	if (!rc)
-		return dead_letter(me->worker, to, l);
 	lock_take_solo(&a->lock, RANK_ACTOR); /* the cell may be another's by now */
 	list_remove(&l->link);
 	actor_unlock(a);
+	if (!rc)
+		return dead_letter(me->worker, to, l);
 	letter_put(me->worker, l);
 	return rc;
 }
@@ -377,13 +377,13 @@ static int try_match(struct actor *a, bool (*match)(const weft_msg *m, void *arg
 {
 	struct letter *l;
 
-	if (ordered(a)) {
+	l = ordered(a) || a->suspended ? NULL : find(a, match, arg, seen);
+	if (!l) {
+		if (!ordered(a)) /* nor while match looked, unlocked */
+			return WEFT_EAGAIN;
 		actor_unlock(a);
 		return WEFT_ECLOSED;
 	}
-	l = a->suspended ? NULL : find(a, match, arg, seen);
-	if (!l)
-		return WEFT_EAGAIN;
 	pick(a, l);
 	hand_over(a, l, m);
 	return 0;

@@ -328,6 +328,30 @@ TEST_WORKERS(selective)
 	run(selective_main, NULL);
 }
 
+static bool stops_and_declines(const weft_msg *m, void *arg)
+{
+	(void)m;
+	T_EQ(weft_actor_stop(*(weft_actor_ref *)arg, (weft_end){WEFT_END_NORMAL, 0}), 0);
+	return false;
+}
+
+static int stopped_in_match_main(void *arg)
+{
+	weft_actor_ref me = attach((weft_mailbox_opts){.cap = 4});
+	weft_msg *m;
+
+	(void)arg;
+	T_EQ(tell(me, ADD, 1), 0);
+	T_EQ(weft_actor_recv_match(&m, stops_and_declines, &me), WEFT_ECLOSED);
+	return 0;
+}
+
+/* An order that comes while match looks is seen. */
+TEST_WORKERS(stopped_in_match)
+{
+	run(stopped_in_match_main, NULL);
+}
+
 static void sum(weft_msg *m, void *arg)
 {
 	*(long *)arg += *weft_msg_as(m, long);
@@ -607,6 +631,34 @@ static int dead_main(void *arg)
 TEST_WORKERS(dead_letters)
 {
 	run(dead_main, NULL);
+}
+
+/* --- a sender that is told of the end and never runs again --- */
+
+static int told_late_main(void *arg)
+{
+	weft_actor_ref ref;
+	weft_task *t;
+
+	(void)arg;
+	T_EQ(weft_actor_start(&ref, &(weft_actor_opts){.on_msg = ignore, .mailbox = {.cap = 1}}), 0);
+	T_EQ(weft_actor_suspend(ref), 0);
+	T_EQ(tell(ref, ADD, 1), 0);
+	for (int i = 0; i < 50; i++) {
+		t = start(one_send, &ref);
+		until_reason(t, "mailbox room");
+		weft_task_detach(t);
+	}
+	T_EQ(weft_actor_kill(ref), 0);
+	while (weft_actor_alive(ref)) /* and not a moment longer */
+		let_run();
+	return 0;
+}
+
+/* Senders wait for room, the actor ends, and main returns before they have run: their messages are freed all the same. */
+TEST_WORKERS(told_late)
+{
+	run(told_late_main, NULL);
 }
 
 /* --- fairness --- */
