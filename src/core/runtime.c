@@ -367,8 +367,8 @@ static void down(struct runtime *rt)
 		weft__wheel_run(&rt->workers[i].wheel, INT64_MAX - 1, drop_timer, &users);
 	while ((n = list_pop_head(&users)) != NULL)
 		weft__usertimer_drop(container_of(n, struct timer_node, link));
+	weft__actors_down();            /* while their tasks' records are theirs: a foreign thread's kill looks for one */
 	weft__rec_foreach(abandon, rt); /* those included that foreign threads have started or woken meanwhile */
-	weft__actors_down();
 	for (unsigned i = 0; i < rt->n; i++) {
 		weft__stack_cache_drain(&rt->workers[i].stacks);
 		weft__records_drain(&rt->workers[i]);
