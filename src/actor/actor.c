@@ -143,10 +143,10 @@ static int stop_body(void *arg)
 	return 0;
 }
 
-/* on_stop shall not be cancelled by what has ended the actor. False: it has been killed. */
+/* on_stop shall not be cancelled but by a kill: not by what has ended the actor, which may be on its way yet, nor by what ends its parent meanwhile. False: it has been killed. */
 static bool shield(struct actor *a)
 {
-	weft_ctx *c = weft_ctx_check() ? weft_ctx_without_cancel(NULL) : NULL, *up;
+	weft_ctx *c = weft_ctx_without_cancel(NULL), *up;
 	bool killed;
 
 	lock_take_solo(&a->lock, RANK_ACTOR);

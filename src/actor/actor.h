@@ -112,7 +112,7 @@ struct actor {
 	uint32_t nrelations;
 	weft_end end;           /* with an order: what it shall be */
 	weft_ctx *ctx;          /* its own, one reference; NULL: attached, has none */
-	weft_ctx *last_ctx;     /* the same: on_stop runs under it; NULL: it does not need one */
+	weft_ctx *last_ctx;     /* the same: on_stop runs under it; NULL: not yet, or no memory */
 	uint64_t next_monitor;  /* the actor's own, as the rest but for what is constant */
 	struct letter *current; /* which on_msg has in hand; NULL: none, or kept */
 	int error;              /* on_error shall be asked about it; 0: nothing */

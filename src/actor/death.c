@@ -170,6 +170,16 @@ static struct inject_node *tell_waiters(struct actor *a, weft_end e, int started
 	return ready.first;
 }
 
+/* What the actor has started under c is cancelled. below: a context of its own that has c as its parent; NULL: none. The count is a hint: ours, below's and the calling task's; who comes later was
+ * started by somebody who has a reference. */
+static void cancel_rest(weft_ctx *c, weft_ctx *below)
+{
+	uint32_t own = 1u + (weft_ctx_self() == c) + (below && below->parent == c);
+
+	if (load_relaxed(&c->refs) > own) /* a hint, as said */
+		(void)weft_ctx_cancel(c, WEFT_REASON_CANCELED);
+}
+
 /* 5 */
 static void bury(struct actor *a, struct list *left, bool up)
 {
@@ -189,9 +199,10 @@ static void bury(struct actor *a, struct list *left, bool up)
 		letter_put(weft__worker(), a->state_letter);
 	a->state_letter = NULL;
 	a->current = NULL;
-	if (up && ctx &&
-	    load_relaxed(&ctx->refs) > 2) /* a hint: ours, and the task's; who comes later was started by somebody who has a reference */
-		(void)weft_ctx_cancel(ctx, WEFT_REASON_CANCELED);
+	if (up && last)
+		cancel_rest(last, NULL);
+	if (up && ctx)
+		cancel_rest(ctx, last);
 	lock_take_solo(&a->lock, RANK_ACTOR);
 	a->ctx = a->last_ctx = NULL;
 	store_relaxed(&a->task, NULL); /* under lock */

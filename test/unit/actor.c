@@ -297,6 +297,59 @@ TEST_WORKERS(kill_in_stop)
 	run(kill_in_stop_main, NULL);
 }
 
+/* on_stop waits, and is not cancelled with the context that the actor's is below; what it starts is cancelled when it has ended. */
+struct farewell {
+	weft_chan *go;
+	_Atomic int begun, over;
+};
+
+static int never_ends(void *arg)
+{
+	struct farewell *f = arg;
+
+	T_EQ(weft_task_sleep(WEFT_FOREVER), WEFT_ECANCELED);
+	f->over++;
+	return 0;
+}
+
+static void takes_its_time(void *state, weft_end e)
+{
+	struct farewell *f = state;
+
+	(void)e;
+	T_EQ(weft_go_opts(NULL, never_ends, f, NULL), 0);
+	f->begun = 1;
+	T_EQ(weft_chan_recv(f->go, NULL), 0);
+	T_EQ(weft_ctx_check(), 0);
+	T_EQ(f->over, 0);
+}
+
+static int canceled_meanwhile_main(void *arg)
+{
+	struct farewell f = {.go = weft_chan_make(1, 1)};
+	weft_ctx *ctx = weft_ctx_make(NULL);
+	weft_actor_ref ref;
+	struct watcher w;
+
+	(void)arg;
+	T_EQ(weft_actor_start(&ref, &(weft_actor_opts){.on_msg = ignore, .on_stop = takes_its_time, .state = &f, .ctx = ctx}), 0);
+	watch_begin(&w, ref);
+	T_EQ(weft_actor_stop(ref, (weft_end){WEFT_END_SHUTDOWN, 0}), 0);
+	until(f.begun == 1);
+	T_EQ(weft_ctx_cancel(ctx, 0), 0);
+	T_EQ(weft_chan_send(f.go, ""), 0);
+	watch_end(&w, WEFT_END_SHUTDOWN, 0);
+	until(f.over == 1);
+	weft_ctx_free(ctx);
+	weft_chan_free(f.go);
+	return 0;
+}
+
+TEST_WORKERS(canceled_meanwhile)
+{
+	run(canceled_meanwhile_main, NULL);
+}
+
 static void panics_last(void *state, weft_end e)
 {
 	(void)state;
