@@ -523,6 +523,15 @@ int weft_actor_attach(weft_actor_ref *out, const weft_mailbox_opts *m)
 
 /* --- a task that an actor stands for --- */
 
+/* Looks at a result that nobody asks for: without a look, a panic would be the process's. */
+static int reap(void *task)
+{
+	int ret;
+
+	(void)weft_task_join(task, &ret);
+	return 0;
+}
+
 static int stand_in(void *state)
 {
 	weft_task *t = *(weft_task **)state;
@@ -540,7 +549,8 @@ static int stand_in(void *state)
 			continue;
 		}
 		(void)weft_task_cancel(t);
-		weft_task_detach(t);
+		if (weft_go_opts(NULL, reap, t, &(weft_task_opts){.ctx = weft__ctx_root()}))
+			weft_task_detach(t); /* no memory for that */
 		return rc < 0 ? rc : k[1].status;
 	}
 }

@@ -772,7 +772,28 @@ static int adopts_main(void *arg)
 	return 0;
 }
 
-/* An actor that stands for a task ends with it, or ends it. */
+static int panics_if_canceled(void *arg)
+{
+	if (weft_chan_recv(arg, NULL) == WEFT_ECANCELED)
+		weft_task_panic("cancelled");
+	return 0;
+}
+
+static int adopts_panicking_main(void *arg)
+{
+	weft_chan *c = weft_chan_make(1, 0);
+	weft_task *t = start(panics_if_canceled, c);
+	weft_actor_ref ref;
+
+	(void)arg;
+	T_EQ(weft_actor_adopt(&ref, t), 0);
+	T_EQ(weft_actor_stop_wait(ref), 0);
+	until(rt_left().tasks == 1); /* ours: the task has panicked, and somebody has looked at it */
+	weft_chan_free(c);
+	return 0;
+}
+
+/* An actor that stands for a task ends with it, or ends it; a task that panics then ends nobody else. */
 TEST_WORKERS(adopts)
 {
 	run(adopts_main, NULL);
@@ -856,6 +877,7 @@ static int leftovers_main(void *arg)
 		T_EQ(weft_actor_send(ref, ADD, &p, sizeof p, i % 4 - 2), 0);
 	}
 	t = start(blocks, &ref);
+	run(adopts_panicking_main, NULL);
 	until_reason(t, "mailbox room");
 	T_EQ(weft_actor_kill(ref), 0);
 	T_EQ(finish(t), WEFT_ESRCH);
