@@ -559,31 +559,38 @@ int weft_actor_peek(const weft_msg **m)
 
 static bool is_user(const weft_msg *m, void *arg)
 {
-	(void)arg;
-	return m->kind == WEFT_MSG_USER;
+	return m->kind == WEFT_MSG_USER && m->prio == *(int *)arg;
 }
 
 int weft_actor_drain(void (*fn)(weft_msg *m, void *arg), void *arg)
 {
 	struct actor *a = actor_self(weft__worker());
-	uint32_t n, done = 0;
+	uint32_t n[CLASSES] = {0}; /* those there are now; who gets in meanwhile is behind them in its class */
 	struct letter *l;
 
+	int done = 0;
 	if (!a)
 		return WEFT_EINVAL;
 	lock_take_solo(&a->lock, RANK_ACTOR);
-	n = a->len;
-	actor_unlock(a);
-	while (done < n && (l = weft__mail_pick(a, is_user, NULL)) != NULL) {
-		list_append(&a->hand, &l->link); /* where it is found if fn does not return */
-		done++;
-		if (fn)
-			fn(&l->msg, arg);
-		else if (a->dtor)
-			a->dtor(&l->msg);
-		weft_msg_free(&l->msg);
+	for (int c = 0; c < CLASSES; c++) {
+		for (struct list_node *i = list_first(&a->mail[c]); i; i = list_after(&a->mail[c], i))
+			n[c] += letter_of_link(i)->msg.kind == WEFT_MSG_USER;
 	}
-	return (int)done;
+	actor_unlock(a);
+	for (int c = 0; c < CLASSES; c++) {
+		int prio = c + WEFT_PRIO_URGENT;
+
+		for (; n[c] && (l = weft__mail_pick(a, is_user, &prio)) != NULL; n[c]--) { /* NULL: fn has received some */
+			list_append(&a->hand, &l->link);                                   /* where it is found if fn does not return */
+			done++;
+			if (fn)
+				fn(&l->msg, arg);
+			else if (a->dtor)
+				a->dtor(&l->msg);
+			weft_msg_free(&l->msg);
+		}
+	}
+	return done;
 }
 
 /* --- messages in hand --- */

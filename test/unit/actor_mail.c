@@ -377,6 +377,30 @@ static int drains_main(void *arg)
 	return 0;
 }
 
+static int urgent_send(void *arg)
+{
+	return weft_actor_send(*(weft_actor_ref *)arg, ADD, &(long){99}, sizeof(long), WEFT_PRIO_URGENT);
+}
+
+/* Who gets in meanwhile is not among them, of whatever class it is. */
+static int drains_old_main(void *arg)
+{
+	weft_actor_ref me = attach((weft_mailbox_opts){.cap = 4});
+	long total = 0;
+	weft_task *t;
+
+	(void)arg;
+	for (long i = 1; i <= 4; i++)
+		T_EQ(weft_actor_send(me, ADD, &i, sizeof i, WEFT_PRIO_LOW), 0);
+	t = start(urgent_send, &me);
+	until_reason(t, "mailbox room");
+	T_EQ(weft_actor_drain(sum, &total), 4);
+	T_EQ(total, 10);
+	T_EQ(finish(t), 0);
+	T_EQ(next(), 99);
+	return 0;
+}
+
 static int not_an_actor(void *arg)
 {
 	const weft_msg *seen;
@@ -395,6 +419,7 @@ static int not_an_actor(void *arg)
 TEST_WORKERS(drains)
 {
 	run(drains_main, NULL);
+	run(drains_old_main, NULL);
 	run(not_an_actor, NULL);
 }
 
