@@ -181,6 +181,7 @@ NOINLINE static int send_full(struct self *me, struct actor *a, weft_actor_ref t
 		a->dropped++;
 		dtor = a->dtor;
 		actor_unlock(a);
+		l->link.next = NULL; /* of a cache's chain: it is nobody's, should dtor free it */
 		if (dtor)
 			dtor(&l->msg);
 		letter_put(weft__worker(), l);
@@ -567,8 +568,8 @@ int weft_actor_drain(void (*fn)(weft_msg *m, void *arg), void *arg)
 	struct actor *a = actor_self(weft__worker());
 	uint32_t n[CLASSES] = {0}; /* those there are now; who gets in meanwhile is behind them in its class */
 	struct letter *l;
-
 	int done = 0;
+
 	if (!a)
 		return WEFT_EINVAL;
 	lock_take_solo(&a->lock, RANK_ACTOR);
