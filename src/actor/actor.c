@@ -168,7 +168,11 @@ static void finish(struct life *l, int rc)
 	if (a->state == CELL_STARTING) {
 		l->over = true;
 		rc = rc < 0 ? rc : WEFT_ECANCELED; /* by weft_task_exit */
-		weft__actor_die(a, (weft_end){rc == WEFT_EPANIC ? WEFT_END_PANIC : WEFT_END_CODE, rc}, rc);
+		(void)weft__worker();              /* see base/solo.h */
+		lock_take_solo(&a->lock, RANK_ACTOR);
+		l->end = end_of(a, rc);
+		actor_unlock(a);
+		weft__actor_die(a, l->end, rc);
 		return;
 	}
 	(void)weft__worker(); /* see base/solo.h */

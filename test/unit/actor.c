@@ -457,6 +457,52 @@ TEST_WORKERS(starts)
 	run(starts_main, NULL);
 }
 
+struct slow_start {
+	weft_chan *refs, *never;
+};
+
+static int tells_and_waits(void *state)
+{
+	struct slow_start *s = state;
+	weft_actor_ref me = weft_actor_self();
+
+	T_EQ(weft_chan_send(s->refs, &me), 0);
+	return weft_chan_recv(s->never, NULL);
+}
+
+static int starts_slowly(void *arg)
+{
+	return weft_actor_start(NULL, &(weft_actor_opts){.on_msg = ignore, .on_start = tells_and_waits, .state = arg});
+}
+
+static int killed_in_start_main(void *arg)
+{
+	struct slow_start s = {weft_chan_make(sizeof(weft_actor_ref), 0), weft_chan_make(1, 0)};
+
+	(void)arg;
+	for (int kill = 0; kill < 2; kill++) {
+		weft_task *t = start(starts_slowly, &s);
+		weft_actor_ref ref;
+		struct watcher w;
+
+		T_EQ(weft_chan_recv(s.refs, &ref), 0);
+		watch_begin(&w, ref);
+		T_EQ(stats_of(ref).state, WEFT_ACTOR_STARTING);
+		T_EQ(kill ? weft_actor_kill(ref) : weft_actor_signal(ref, (weft_end){WEFT_END_SHUTDOWN, 5}), 0);
+		watch_end(&w, kill ? WEFT_END_KILLED : WEFT_END_SHUTDOWN, kill ? WEFT_ECANCELED : 5);
+		T_EQ(finish(t), WEFT_ECANCELED);
+	}
+	weft_chan_free(s.refs);
+	weft_chan_free(s.never);
+	return 0;
+}
+
+/* Killed, or ended by a signal, in on_start: that is the end others are told of. */
+TEST_WORKERS(killed_in_start)
+{
+	run(killed_in_start_main, NULL);
+}
+
 static int canceled_start(void *arg)
 {
 	const weft_actor_opts *o = arg;
