@@ -79,7 +79,8 @@ static int body(void *arg)
 	if (unlikely(error)) {
 		a->error = 0;
 		a->asking = true;
-		rc = a->on_error(a->state_data, error, error == WEFT_EPANIC ? &l->asked : NULL);
+		rc = a->on_error(a->state_data, error,
+				 error == WEFT_EPANIC && l->asked.file ? &l->asked : NULL /* or on_msg has just returned that code */);
 		if (rc < 0)
 			return rc;
 		a->asking = false;

@@ -636,6 +636,40 @@ TEST_WORKERS(forgiving)
 	run(forgiving_main, NULL);
 }
 
+static int says_it_panicked(void *state, weft_msg *m)
+{
+	(void)state;
+	(void)m;
+	return WEFT_EPANIC;
+}
+
+static int no_panic(void *state, int code, const weft_panic *p)
+{
+	(void)state;
+	T_EQ(code, WEFT_EPANIC);
+	T_OK(p == NULL);
+	return -6;
+}
+
+static int false_panic_main(void *arg)
+{
+	weft_actor_ref ref;
+	struct watcher w;
+
+	(void)arg;
+	T_EQ(weft_actor_start(&ref, &(weft_actor_opts){.on_msg = says_it_panicked, .on_error = no_panic}), 0);
+	watch_begin(&w, ref);
+	T_EQ(tell(ref, ADD, 0), 0);
+	watch_end(&w, WEFT_END_CODE, -6);
+	return 0;
+}
+
+/* A handler that returns the code of a panic has not panicked. */
+TEST_WORKERS(false_panic)
+{
+	run(false_panic_main, NULL);
+}
+
 /* --- a function in place of handlers --- */
 
 static int echo(void *state)
