@@ -327,6 +327,7 @@ static void set_up(struct actor *a, enum cell_state state, const weft_mailbox_op
 	a->on_high = m->on_high;
 	a->high_arg = m->arg;
 	a->starter = NULL;
+	a->linked_to = WEFT_NO_ACTOR;
 	lock_take_solo(&a->lock, RANK_ACTOR);
 	a->state = (uint8_t)state;
 	actor_unlock(a);
@@ -385,6 +386,8 @@ static int launch(struct worker *w, struct actor **out, weft_actor_ref *ref, con
 	a->traps = o->trap_exit;
 	a->starter = s;
 	a->starter_foreign = !w;
+	if (self)
+		a->linked_to = actor_ref(self);
 	a->ctx = weft_ctx_make(o->ctx);
 	rc = a->ctx ? own_state(w, a, o) : WEFT_ENOMEM;
 	*out = a;

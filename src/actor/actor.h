@@ -120,6 +120,8 @@ struct actor {
 	bool attached;
 	bool starter_foreign;     /* the starter is no task */
 	struct starting *starter; /* waits for on_start, in its frame; NULL: not, or not any more */
+	weft_actor_ref
+		linked_to; /* the starter, if it is linked to it: learns from its call that the start has failed, and has no signal of that */
 	int (*on_msg)(void *state, weft_msg *m);
 	int (*run)(void *state);
 	int (*on_start)(void *state);

@@ -127,7 +127,7 @@ static bool tell_one(struct worker *w, struct actor *a, weft_actor_ref ref, weft
 	if (!up || other->state == CELL_GONE)
 		;
 	else if (l->msg.kind == WEFT_MSG_EXIT) {
-		if (!failed_start)
+		if (!failed_start || !weft_actor_same(actor_ref(other), a->linked_to)) /* both are locked */
 			l = weft__order_exit(other, l, ref, e, &m);
 	} else if (s->which == TARGET) {
 		weft__letter_down(l, l->msg.tag, ref, e, WEFT_MSG_DOWN);

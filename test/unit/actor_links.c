@@ -249,6 +249,34 @@ TEST_WORKERS(start_linked)
 	run(start_linked_main, NULL);
 }
 
+static int links_and_refuses(void *state)
+{
+	T_EQ(weft_actor_link(*(weft_actor_ref *)state), 0);
+	return -8;
+}
+
+static int start_related_main(void *arg)
+{
+	weft_actor_ref me = attach(), ref, friend = victim();
+	struct watcher w;
+
+	(void)arg;
+	watch_begin(&w, friend);
+	T_EQ(weft_actor_start(&ref, &(weft_actor_opts){.on_msg = fails, .on_start = links_and_refuses, .state = &friend, .link = true}),
+	     -8);
+	watch_end(&w, WEFT_END_CODE, -8);
+	T_EQ(stats_of(me).relations, 0);
+	T_EQ(weft_ctx_check(), 0);
+	nothing_came();
+	return 0;
+}
+
+/* It says so to whom it has linked itself to: those have no call that tells them. */
+TEST_WORKERS(start_related)
+{
+	run(start_related_main, NULL);
+}
+
 static int outsider_main(void *arg)
 {
 	weft_actor_ref ref = victim();
