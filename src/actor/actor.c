@@ -207,7 +207,7 @@ static void left(void *arg)
 		return;
 	}
 	weft__defer_push(&l->defer, left, l);
-	finish(l, l->defer.weft__task->result);
+	finish(l, l->defer.weft__task->own.unwinding ? WEFT_EPANIC : l->defer.weft__task->result); /* as in detached */
 	weft__defer_drop(&l->defer);
 }
 

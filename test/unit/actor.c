@@ -877,6 +877,7 @@ static int adopts_panicking_main(void *arg)
 TEST_WORKERS(adopts)
 {
 	run(adopts_main, NULL);
+	run(adopts_panicking_main, NULL);
 }
 
 /* --- its context --- */
@@ -957,7 +958,6 @@ static int leftovers_main(void *arg)
 		T_EQ(weft_actor_send(ref, ADD, &p, sizeof p, i % 4 - 2), 0);
 	}
 	t = start(blocks, &ref);
-	run(adopts_panicking_main, NULL);
 	until_reason(t, "mailbox room");
 	T_EQ(weft_actor_kill(ref), 0);
 	T_EQ(finish(t), WEFT_ESRCH);
