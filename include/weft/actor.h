@@ -142,7 +142,7 @@ typedef struct weft_actor_opts {
 	void *state; /* handlers' first argument; with .size: its first value, or NULL for zeros */
 	size_t size; /* bytes of state to be the actor's own: copied at the start, freed at the end; 0: state is passed on as it is */
 	/* For each message sent to it that it does not receive, when it is dropped or at the actor's end: destroys what its data points to. It must not block. It runs on the sender's task, or the
-	 * actor's, which is none any more; or, when main has returned, on the thread that called weft_run. */
+	 * actor's, which is none any more (a panic there is logged, and the next message follows); or, when main has returned, on the thread that called weft_run. */
 	void (*dtor)(weft_msg *m);
 	weft_mailbox_opts mailbox;
 	const char *name; /* of its task: copied, cut at 31 bytes. No entry in the registry */

@@ -107,7 +107,7 @@ static bool may_go_on(struct actor *a, int rc)
 	return !ordered && !weft_ctx_check();
 }
 
-static void say(const weft_panic *p)
+void weft__actor_say(const weft_panic *p)
 {
 	struct weft_task *t = weft_task_self();
 	char label[64];
@@ -182,7 +182,7 @@ static void finish(struct life *l, int rc)
 	a->state = CELL_STOPPING;
 	actor_unlock(a);
 	if (a->on_stop && shield(a) && weft_task_try(stop_body, l, &l->panic) == WEFT_EPANIC) {
-		say(&l->panic);
+		weft__actor_say(&l->panic);
 		l->end = (weft_end){WEFT_END_PANIC, WEFT_EPANIC};
 	}
 	(void)weft__worker(); /* as above */
@@ -227,7 +227,7 @@ static void actor_main(struct actor *a)
 		a->error = rc;
 	}
 	if (rc == WEFT_EPANIC && l.panic.file)
-		say(&l.panic);
+		weft__actor_say(&l.panic);
 	finish(&l, rc);
 	weft__defer_drop(&l.defer);
 }

@@ -120,8 +120,7 @@ struct actor {
 	bool attached;
 	bool starter_foreign;     /* the starter is no task */
 	struct starting *starter; /* waits for on_start, in its frame; NULL: not, or not any more */
-	weft_actor_ref
-		linked_to; /* the starter, if it is linked to it: learns from its call that the start has failed, and has no signal of that */
+	weft_actor_ref linked_to; /* the starter, if linked to it: its call says that the start has failed, and no signal does */
 	int (*on_msg)(void *state, weft_msg *m);
 	int (*run)(void *state);
 	int (*on_start)(void *state);
@@ -244,10 +243,15 @@ static inline struct actor *actor_self(struct worker *w)
 	return unlikely(t->own.locals != NULL) ? weft__actor_attached() : NULL;
 }
 
+/* The caller is an actor, or was until just now: its panic is told to the user. */
+void weft__actor_say(const weft_panic *p);
+
 /* Locked. on_start has come to rc: tells the starter, if it waits. Returns who is to be made runnable; NULL: nobody. */
 struct weft_task *weft__actor_started(struct actor *a, int rc);
 
 /* --- mailbox.c --- */
+/* A letter that nobody will receive goes where it came from; by dtor, if it is one that somebody has sent. Also if dtor panics, or ends the task. */
+void weft__letter_destroy(struct letter *l, void (*dtor)(weft_msg *m));
 /* Locked. Puts it behind all of its class, or gives it to the actor, if it waits. Returns who is to be made runnable then; NULL: nobody. */
 struct weft_task *weft__mail_put(struct actor *a, struct letter *l);
 /* Locked. The actor, if it waits, goes on: it looks again (0), or is told status. Returns as above. */

@@ -31,6 +31,22 @@ void weft_actor_on_dead_letter(void (*fn)(const weft_dead_letter *d, void *arg),
 	lock_drop_solo(&dead.lock);
 }
 
+static void put_back(void *l)
+{
+	letter_put(weft__worker(), l);
+}
+
+void weft__letter_destroy(struct letter *l, void (*dtor)(weft_msg *m))
+{
+	weft_defer back;
+
+	weft__defer_push(&back, put_back, l);
+	l->link.next = NULL; /* of a cache's chain, or of a mailbox: it is nobody's, should dtor free it */
+	if (dtor && l->msg.kind == WEFT_MSG_USER)
+		dtor(&l->msg);
+	weft__defer_end(&back);
+}
+
 /* l, whose receiver is gone, is told to the hook and freed. Returns WEFT_ESRCH. */
 NOINLINE static int dead_letter(struct worker *w, weft_actor_ref to, struct letter *l)
 {
@@ -38,15 +54,18 @@ NOINLINE static int dead_letter(struct worker *w, weft_actor_ref to, struct lett
 		weft_dead_letter d = {
 			.to = to, .from = l->msg.from, .tag = l->msg.tag, .data = l->msg.data, .len = l->msg.len, .prio = l->msg.prio};
 		void (*fn)(const weft_dead_letter *, void *);
+		weft_defer back;
 		void *arg;
 
 		lock_take_solo(&dead.lock, RANK_POOL);
 		fn = dead.fn;
 		arg = dead.arg;
 		lock_drop_solo(&dead.lock);
+		weft__defer_push(&back, put_back, l); /* also if fn panics, or ends the task */
 		if (fn)
 			fn(&d, arg);
-		w = weft__worker();
+		weft__defer_end(&back);
+		return WEFT_ESRCH;
 	}
 	letter_put(w, l);
 	return WEFT_ESRCH;
@@ -181,10 +200,7 @@ NOINLINE static int send_full(struct self *me, struct actor *a, weft_actor_ref t
 		a->dropped++;
 		dtor = a->dtor;
 		actor_unlock(a);
-		l->link.next = NULL; /* of a cache's chain: it is nobody's, should dtor free it */
-		if (dtor)
-			dtor(&l->msg);
-		letter_put(weft__worker(), l);
+		weft__letter_destroy(l, dtor);
 		return 0;
 	}
 	if (a->overflow == WEFT_OVERFLOW_BLOCK)

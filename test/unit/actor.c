@@ -971,6 +971,53 @@ TEST_WORKERS(leftovers)
 	run(leftovers_main, NULL);
 }
 
+static void destroy_badly(weft_msg *m)
+{
+	long n = *weft_msg_as(m, long);
+
+	destroyed++;
+	if (n % 3 == 0)
+		weft_task_panic("message %ld", n);
+	if (n % 3 == 1)
+		weft_task_exit(0);
+}
+
+static int bad_dtor_main(void *arg)
+{
+	weft_wg wg = {0};
+	struct watcher w;
+	weft_actor_ref ref;
+
+	(void)arg;
+	for (int how = 0; how < 2; how++) {
+		destroyed = 0;
+		weft_wg_add(&wg, 1);
+		T_EQ(weft_actor_start(&ref, &(weft_actor_opts){.on_msg = parent, .state = &wg, .dtor = destroy_badly}), 0);
+		T_EQ(tell(ref, ADD, 0), 0);
+		until(stats_of(ref).received == 1);
+		T_EQ(weft_actor_suspend(ref), 0);
+		for (long i = 0; i < 10; i++)
+			T_EQ(weft_actor_send(ref, ADD, &i, sizeof i, (int)(i % 4 - 2)), 0);
+		watch_begin(&w, ref);
+		if (how)
+			T_EQ(weft_actor_kill(ref), 0);
+		else
+			T_EQ(weft_actor_stop(ref, (weft_end){WEFT_END_SHUTDOWN, 3}), 0);
+		watch_end(&w, how ? WEFT_END_KILLED : WEFT_END_SHUTDOWN, how ? WEFT_ECANCELED : 3);
+		weft_wg_done(&wg);
+		T_EQ(weft_wg_wait(&wg), 0); /* what it has started is cancelled last of all */
+		T_EQ(destroyed, 10);
+	}
+	until(rt_left().tasks == 1);
+	return 0;
+}
+
+/* A dtor that panics, or ends the task, is called for all others as well, and the actor's end is what it was. */
+TEST_WORKERS(bad_dtor)
+{
+	run(bad_dtor_main, NULL);
+}
+
 static int forsakes_main(void *arg)
 {
 	const weft_actor_opts o = {.on_msg = ignore, .dtor = destroy, .mailbox = {.cap = 2}, .size = 200};

@@ -209,6 +209,58 @@ static int policies_main(void *arg)
 	return 0;
 }
 
+static void drop_badly(weft_msg *m)
+{
+	if (m->tag == 1)
+		weft_task_panic("dropped");
+	weft_task_exit(7);
+}
+
+struct bad_drop {
+	weft_actor_ref ref;
+	uint64_t tag;
+};
+
+static int sends_in_vain(void *arg)
+{
+	static const char large[500];
+	struct bad_drop *b = arg;
+
+	(void)weft_actor_send(b->ref, b->tag, large, sizeof large, 0);
+	T_FAIL("dtor has returned");
+	return 0;
+}
+
+static int bad_drop_main(void *arg)
+{
+	struct bad_drop b;
+	weft_actor_ref ref;
+	weft_panic p;
+
+	(void)arg;
+	T_EQ(weft_actor_start(
+		     &ref, &(weft_actor_opts){.on_msg = ignore, .dtor = drop_badly, .mailbox = {.cap = 1, .overflow = WEFT_OVERFLOW_DROP}}),
+	     0);
+	T_EQ(weft_actor_suspend(ref), 0);
+	T_EQ(tell(ref, 3, 1), 0);
+	b = (struct bad_drop){ref, 1};
+	T_EQ(weft_task_try(sends_in_vain, &b, &p), WEFT_EPANIC);
+	T_STR_EQ(p.message, "dropped");
+	b.tag = 2;
+	T_EQ(finish(start(sends_in_vain, &b)), 7);
+	T_EQ(stats_of(ref).dropped, 2);
+	T_EQ(weft_actor_resume(ref), 0);
+	until(stats_of(ref).received == 1);
+	T_EQ(weft_actor_stop_wait(ref), 0);
+	return 0;
+}
+
+/* Who drops a message may panic, or end the sender: the message is freed. (Its memory: sanitizers look.) */
+TEST_WORKERS(bad_drop)
+{
+	run(bad_drop_main, NULL);
+}
+
 /* Full: dropped and counted; failed; not now; or never full. */
 TEST_WORKERS(policies)
 {
@@ -652,10 +704,42 @@ static int dead_main(void *arg)
 	return 0;
 }
 
-/* Dead letters are told; who lives in the same place gets none of them. */
+static void bad_hook(const weft_dead_letter *d, void *arg)
+{
+	(void)arg;
+	T_EQ(d->len, 500);
+	weft_task_panic("dead");
+}
+
+static int to_the_dead(void *arg)
+{
+	static const char large[500];
+
+	(void)weft_actor_send(*(weft_actor_ref *)arg, 77, large, sizeof large, 0);
+	T_FAIL("the hook has returned");
+	return 0;
+}
+
+static int bad_hook_main(void *arg)
+{
+	weft_actor_ref ref;
+	weft_panic p;
+
+	(void)arg;
+	T_EQ(weft_actor_fn(&ref, ignore), 0);
+	T_EQ(weft_actor_stop_wait(ref), 0);
+	weft_actor_on_dead_letter(bad_hook, NULL);
+	T_EQ(weft_task_try(to_the_dead, &ref, &p), WEFT_EPANIC);
+	T_STR_EQ(p.message, "dead");
+	weft_actor_on_dead_letter(NULL, NULL);
+	return 0;
+}
+
+/* Dead letters are told; who lives in the same place gets none of them; a hook that panics leaves none behind. */
 TEST_WORKERS(dead_letters)
 {
 	run(dead_main, NULL);
+	run(bad_hook_main, NULL);
 }
 
 /* --- a sender that is told of the end and never runs again --- */
