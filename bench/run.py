@@ -61,6 +61,7 @@ ROWS = {
     'P20': Row('net', (1,), '', SERVERS, 5),
     'P21': Row('net', (1,), '', SERVERS, 1),
     'P22': Row('actor', (1, 2), '', ('erlang',)),
+    'P23': Row('stream', (1, 2), '', ('go', 'tokio', 'plain')),
     'P24': Row('wakeup', (2,), '', ('go',), 1),
     'P25': Row('stages', (2,), '', ('go',), 1),
     'P26': Row('idle', (2,), '', ('go',), 1),
@@ -80,6 +81,7 @@ ROWS = {
     'P57': Row('copies', (1, 2), '', ('go',)),
     'P58': Row('file', (1, 2), '', ('go', 'plain')),
     'P60': Row('tls', (1, 2), '', ('go', 'openssl')),
+    'P75': Row('admit', (1, 2), '', ('go',)),
 }
 
 # (row, variant, workers): what weft wants to reach, in the unit of the answer
@@ -138,6 +140,12 @@ GOALS = {
     ('P19', 'echo, 1000 connections, p99', 2): 11,
     ('P20', 'http, 100 connections, requests', 1): 175,
     ('P22', 'ping-pong, a message', 1): 45,
+    ('P23', '3 stages', 1): 3,
+    ('P23', '1 stage, expressions, against the plain loop', 1): 3,
+    ('P23', '3 stages, expressions, against the plain loop', 1): 3,
+    ('P23', '10 stages, expressions, against the plain loop', 1): 3,
+    ('P23', '3 stages, steps, against the plain loop', 1): 3,
+    ('P23', '10 stages, steps, against the plain loop', 1): 3,
     ('P24', 'go, p99', 2): 100,
     ('P24', 'wake, p99', 2): 100,
     ('P25', '4 stages of 1 us, capacity 16, speed-up', 2): 1.9,
@@ -169,6 +177,8 @@ README = [
     ('P14', '1 ms, overshoot, median', 1, 'how much too long a sleep of 1 ms is, median'),
     ('P15', 'create', 1, 'create one of 1,000,000 parked tasks'),
     ('P15', 'resident, each', 1, 'memory of one of them'),
+    ('P23', '3 stages', 1, 'map, filter, fold: an element through a stream (Go: a goroutine a stage)'),
+    ('P23', '3 stages, expressions', 1, 'the same, stages as expressions'),
     ('P24', 'wake, p99', 2, 'wake-up of a sleeping worker, p99'),
     ('P25', '4 stages of 1 us, capacity 16, speed-up', 2, 'pipeline of 1 us stages, 2 workers against 1'),
     ('P26', 'idle, context switches a second', 2, 'wake-ups of an idle process'),
@@ -292,8 +302,8 @@ class Peers:
         out = os.path.join(target, 'release', 'peers-tokio')
         registry = '/usr/share/cargo/registry'
         versions = glob.glob(os.path.join(registry, 'tokio-[0-9]*'))
-        if not shutil.which('cargo') or not versions:
-            return 'no cargo, or no sources of tokio here (Debian: cargo librust-tokio-dev)'
+        if not shutil.which('cargo') or not versions or not glob.glob(os.path.join(registry, 'futures-util-[0-9]*')):
+            return 'no cargo, or no sources of tokio and futures-util here (Debian: cargo librust-tokio-dev librust-futures-util-dev)'
         # A copy, because cargo leaves its lock next to the sources.
         shutil.copytree(os.path.join(BENCH, 'peers', 'tokio'), src, dirs_exist_ok=True)
         env = dict(os.environ, CARGO_HOME=os.path.join(self.dir, 'tokio-cargo'),
@@ -319,7 +329,7 @@ class Peers:
         src = os.path.join(BENCH, 'peers', 'c')
         out = os.path.join(self.dir, 'c-' + name)
         cc = os.environ.get('CC', 'cc')
-        sources = glob.glob(os.path.join(src, '*')) + [os.path.join(BENCH, h) for h in ('http.h', 'stream.h', 'filebench.h')]
+        sources = glob.glob(os.path.join(src, '*')) + [os.path.join(BENCH, h) for h in ('elems.h', 'http.h', 'pour.h', 'filebench.h')]
         why = self.build(out, sources, shlex.split(cc) + ['-std=gnu11', '-D_GNU_SOURCE', '-O2', '-o', out,
                                                           os.path.join(src, name + '.c'), *libs, '-lpthread'])
         if not why:
@@ -339,8 +349,15 @@ class Peers:
 
     def mmsg(self):
         return self.c('mmsg')
+
     def plain(self):
-        return self.c('plain')
+        """Two programs: the row of files, and the row of streams."""
+        why = self.c('loop') or self.c('plain')
+        loop, files = self.commands.pop('loop', None), self.commands.get('plain')
+        if not why:
+            self.commands['plain'] = lambda row: (loop if row == 'P23' else files)(row)
+        return why
+
     def openssl(self):
         if not os.path.exists('/usr/include/openssl/ssl.h'):
             return 'no OpenSSL here (Debian: libssl-dev)'
