@@ -228,7 +228,7 @@ static void bury(void *arg)
 	lock_drop_solo(&a->lock);
 	weft_ctx_free(ctx);
 	weft_ctx_free(last);
-	weft__cell_put(weft__worker(), a);
+	weft__cell_put(a);
 }
 
 static void die(struct actor *a, weft_end e, int started, bool failed_start, bool up)
