@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * actor_mail.c - actor/mailbox.c: order, classes, bounds, picking out, holding, selecting.
+ * actor_mail.c - actor/send.c, actor/receive.c: order, classes, bounds, picking out, holding, selecting.
  */
 #include "actors.h"
 
@@ -207,6 +207,28 @@ static int policies_main(void *arg)
 	until(stats_of(ref).received == 300);
 	T_EQ(weft_actor_stop_wait(ref), 0);
 	return 0;
+}
+
+static int frees_dropped_main(void *arg)
+{
+	weft_actor_ref ref;
+
+	(void)arg;
+	T_EQ(weft_actor_attach(NULL, NULL), 0);
+	T_EQ(weft_actor_start(
+		     &ref,
+		     &(weft_actor_opts){.on_msg = ignore, .dtor = weft_msg_free, .mailbox = {.cap = 1, .overflow = WEFT_OVERFLOW_DROP}}),
+	     0);
+	T_EQ(weft_actor_suspend(ref), 0);
+	for (int i = 0; i < 300; i++) /* of a cache with others in it */
+		(void)tell(ref, ADD, 1);
+	return 0;
+}
+
+/* The message is the library's to free. */
+TEST_DIES_WORKERS(frees_dropped, "is not one that the caller has received")
+{
+	run(frees_dropped_main, NULL);
 }
 
 static void drop_badly(weft_msg *m)
