@@ -4,6 +4,8 @@
  */
 #include "actors.h"
 
+#include "base/rand.h"
+
 enum { ADD = 1, STOP };
 
 /* The main task is the actor that receives. */
@@ -790,6 +792,64 @@ static int told_late_main(void *arg)
 TEST_WORKERS(told_late)
 {
 	run(told_late_main, NULL);
+}
+
+/* --- a deadline that passes just when there is mail, or room --- */
+
+struct late {
+	weft_actor_ref ref;
+	long n;
+};
+
+static int sends_late(void *arg)
+{
+	struct late *l = arg;
+	struct rng rng;
+
+	rng_seed(&rng, 7, 1);
+	for (long i = 0; i < l->n; i++) {
+		int rc;
+
+		do {
+			rc = weft_actor_send_until(l->ref, ADD, &i, sizeof i, 0, weft_in((int64_t)(rng_next(&rng) % 20000)));
+			T_OK(rc == 0 || rc == WEFT_ETIMEDOUT);
+		} while (rc);
+	}
+	return 0;
+}
+
+static int late_main(void *arg)
+{
+	struct late l = {.ref = attach((weft_mailbox_opts){.cap = 2}), .n = tap_iters(1000)};
+	weft_task *t = start(sends_late, &l);
+	struct rng rng;
+
+	(void)arg;
+	rng_seed(&rng, 8, 1);
+	for (long got = 0; got < l.n;) {
+		int64_t deadline = weft_in((int64_t)(rng_next(&rng) % 20000));
+		uint64_t want = ADD;
+		weft_msg *m;
+		int rc =
+			rng_next(&rng) % 2 ? weft_actor_recv_until(&m, deadline) : weft_actor_recv_match_until(&m, is_tag, &want, deadline);
+
+		if (rc) {
+			T_EQ(rc, WEFT_ETIMEDOUT);
+			continue;
+		}
+		T_EQ(*weft_msg_as(m, long), got);
+		got++;
+		weft_msg_free(m);
+	}
+	T_EQ(finish(t), 0);
+	T_EQ(weft_actor_drain(NULL, NULL), 0);
+	return 0;
+}
+
+/* A message is sent exactly if the send says so, and received exactly if the receive does. */
+TEST_WORKERS(late)
+{
+	run(late_main, NULL);
 }
 
 /* --- fairness --- */
