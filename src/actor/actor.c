@@ -153,24 +153,18 @@ static bool shield(struct actor *a)
 static void finish(struct life *l, int rc)
 {
 	struct actor *a = l->a;
+	bool started = a->state != CELL_STARTING;
 
 	l->finishing = true;
-	if (a->state == CELL_STARTING) {
-		l->over = true;
-		rc = rc < 0 ? rc : WEFT_ECANCELED; /* by weft_task_exit */
-		(void)weft__worker();              /* see base/solo.h */
-		lock_take_solo(&a->lock, RANK_ACTOR);
-		l->end = weft__actor_end_of(a, rc);
-		actor_unlock(a);
-		weft__actor_die(a, l->end, rc);
-		return;
-	}
-	(void)weft__worker(); /* see base/solo.h */
+	if (!started && rc >= 0)
+		rc = WEFT_ECANCELED; /* by weft_task_exit */
+	(void)weft__worker();        /* see base/solo.h */
 	lock_take_solo(&a->lock, RANK_ACTOR);
 	l->end = weft__actor_end_of(a, rc);
-	a->state = CELL_STOPPING;
+	if (started)
+		a->state = CELL_STOPPING;
 	actor_unlock(a);
-	if (a->on_stop && shield(a) && weft_task_try(stop_body, l, &l->panic) == WEFT_EPANIC) {
+	if (started && a->on_stop && shield(a) && weft_task_try(stop_body, l, &l->panic) == WEFT_EPANIC) {
 		weft__actor_say(&l->panic);
 		l->end = (weft_end){WEFT_END_PANIC, WEFT_EPANIC};
 	}
@@ -180,7 +174,7 @@ static void finish(struct life *l, int rc)
 		l->end = a->end;
 	actor_unlock(a);
 	l->over = true;
-	weft__actor_die(a, l->end, 0);
+	weft__actor_die(a, l->end, started ? 0 : rc);
 }
 
 /* The task ends by weft_task_exit. */

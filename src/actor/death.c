@@ -83,8 +83,8 @@ static struct inject_node *leave(struct actor *a, struct list *left, bool up)
 		struct waiter *w = container_of(n, struct waiter, link);
 		struct weft_task *t = w->task;
 
-		if (waiter_claim(w, WEFT_ESRCH,
-				 false)) /* it takes its letter out of `outside`, when it runs; if it does, before the runtime goes down */
+		/* it takes its letter out of `outside`, when it runs; if it does, before the runtime goes down */
+		if (waiter_claim(w, WEFT_ESRCH, false))
 			ready_list_add(&ready, t);
 	}
 	if (!up)
