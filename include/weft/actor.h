@@ -164,16 +164,13 @@ typedef struct weft_actor_opts {
  * is killed.
  * Blocks: while there is an on_start. Threads: any. What it has started under its context, and still runs at its end, is cancelled then.
  */
-#ifdef __cplusplus
 WEFT_API int weft_actor_start(weft_actor_ref *out, const weft_actor_opts *o);
 WEFT_API int weft_actor_start_until(weft_actor_ref *out, const weft_actor_opts *o, int64_t deadline);
-#else
-WEFT_API int(weft_actor_start)(weft_actor_ref *out, const weft_actor_opts *o);
-WEFT_API int(weft_actor_start_until)(weft_actor_ref *out, const weft_actor_opts *o, int64_t deadline);
+WEFT_API int weft__actor_start_at(weft_actor_ref *out, const weft_actor_opts *o, int64_t deadline, const struct weft_site *site);
+#ifndef __cplusplus
 #define weft_actor_start(out, ...) weft__actor_start_at(out, __VA_ARGS__, WEFT_FOREVER, WEFT__SITE("actor"))
 #define weft_actor_start_until(out, ...) weft__actor_start_at(out, __VA_ARGS__, WEFT__SITE("actor"))
 #endif
-WEFT_API int weft__actor_start_at(weft_actor_ref *out, const weft_actor_opts *o, int64_t deadline, const struct weft_site *site);
 
 /* weft_actor_fn - start an actor without state that is only this handler. Returns as weft_actor_start. Blocks: no. */
 WEFT_API int weft_actor_fn(weft_actor_ref *out, int (*on_msg)(void *state, weft_msg *m));
