@@ -975,6 +975,7 @@ typedef weft_stream_meter stream_meter;
 #define stream_stats weft_stream_stats
 #define stream_clock weft_stream_clock
 #define stream_rate weft_stream_rate
+#define stream_stat_rate weft_stream_stat_rate
 #define STREAM_BLOCK WEFT_STREAM_BLOCK
 #define STREAM_DROP_OLDEST WEFT_STREAM_DROP_OLDEST
 #define STREAM_DROP_LATEST WEFT_STREAM_DROP_LATEST
