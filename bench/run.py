@@ -32,7 +32,7 @@ BENCH = os.path.join(ROOT, 'bench')
 BEGIN, END = '<!-- figures:begin -->', '<!-- figures:end -->'
 
 # Peers, in the order of the tables' columns, and their titles.
-PEERS = {'go': 'Go', 'boost': 'Boost', 'tokio': 'Tokio', 'uv': 'libuv', 'epoll': 'bare epoll', 'openssl': 'OpenSSL', 'ck': 'concurrencykit',
+PEERS = {'go': 'Go', 'boost': 'Boost', 'tokio': 'Tokio', 'uv': 'libuv', 'epoll': 'bare epoll', 'openssl': 'OpenSSL', 'erlang': 'Erlang', 'ck': 'concurrencykit',
          'moodycamel': 'moodycamel', 'mmsg': 'bare recvmmsg', 'plain': 'plain loop'}
 SERVERS = ('go', 'tokio', 'uv', 'epoll')
 
@@ -63,6 +63,7 @@ ROWS = {
     'P19': Row('net', (1, 2), '', SERVERS, 5),
     'P20': Row('net', (1,), '', SERVERS, 5),
     'P21': Row('net', (1,), '', SERVERS, 1),
+    'P22': Row('actor', (1, 2), '', ('erlang',)),
     'P23': Row('stream', (1, 2), '', ('go', 'tokio', 'plain')),
     'P24': Row('wakeup', (2,), '', ('go',), 1),
     'P25': Row('stages', (2,), '', ('go',), 1),
@@ -141,6 +142,7 @@ GOALS = {
     ('P19', 'echo, 50 connections, system calls a request', 1): 2.03,
     ('P19', 'echo, 1000 connections, p99', 2): 11,
     ('P20', 'http, 100 connections, requests', 1): 175,
+    ('P22', 'ping-pong, a message', 1): 45,
     ('P23', '3 stages', 1): 3,
     ('P23', '1 stage, expressions, against the plain loop', 1): 3,
     ('P23', '3 stages, expressions, against the plain loop', 1): 3,
@@ -332,6 +334,15 @@ class Peers:
             '--config', 'source.debian.directory="%s"' % registry], cwd=src, env=env)
         if not why:
             self.commands['tokio'] = lambda row: [out]
+        return why
+
+    def erlang(self):
+        src = os.path.join(BENCH, 'peers', 'erlang', 'actors.erl')
+        if not shutil.which('erlc'):
+            return 'no `erlc` here (Debian: erlang-base)'
+        why = self.build(os.path.join(self.dir, 'actors.beam'), [src], ['erlc', '-o', self.dir, src])
+        if not why:
+            self.commands['erlang'] = lambda row: ['erl', '+S', '2:2', '-noshell', '-noinput', '-pa', self.dir, '-run', 'actors', 'main', '-extra']
         return why
 
     def c(self, name, *libs):

@@ -46,7 +46,7 @@ NOINLINE void weft__lock_note_taken(struct lock *l, enum lock_rank rank)
 	if (nheld > 0) {
 		enum lock_rank top = held[nheld - 1].rank;
 
-		if (rank == RANK_CHAN && top == RANK_CHAN)
+		if ((rank == RANK_CHAN || rank == RANK_ACTOR) && top == rank)
 			CHECK((uintptr_t)l > (uintptr_t)held[nheld - 1].lock);
 		else if (rank == RANK_CTX && top == RANK_CTX)
 			; /* downwards: the caller walks the tree */
