@@ -32,9 +32,12 @@ BENCH = os.path.join(ROOT, 'bench')
 BEGIN, END = '<!-- figures:begin -->', '<!-- figures:end -->'
 
 # Peers, in the order of the tables' columns, and their titles.
-PEERS = {'go': 'Go', 'boost': 'Boost', 'tokio': 'Tokio', 'uv': 'libuv', 'epoll': 'bare epoll', 'openssl': 'OpenSSL', 'ck': 'concurrencykit',
+PEERS = {'go': 'Go', 'boost': 'Boost', 'tokio': 'Tokio', 'uv': 'libuv', 'epoll': 'bare epoll', 'openssl': 'OpenSSL', 'erlang': 'Erlang', 'ck': 'concurrencykit',
          'moodycamel': 'moodycamel', 'mmsg': 'bare recvmmsg', 'plain': 'plain loop'}
 SERVERS = ('go', 'tokio', 'uv', 'epoll')
+
+# The programs of each table; those of none are in the first.
+TABLES = ((), ('queue',), ('stream', 'admit'), ('iowait', 'flow', 'resolve', 'udp', 'copies', 'file', 'tls'), ('net',))
 
 # A row's program, worker counts, what --only keeps of it, peers that answer it, rounds (0: as many as asked for; one if
 # runs are short), and the seconds a run of the program may take.
@@ -60,6 +63,7 @@ ROWS = {
     'P19': Row('net', (1, 2), '', SERVERS, 5),
     'P20': Row('net', (1,), '', SERVERS, 5),
     'P21': Row('net', (1,), '', SERVERS, 1),
+    'P22': Row('actor', (1, 2), '', ('erlang',)),
     'P23': Row('stream', (1, 2), '', ('go', 'tokio', 'plain')),
     'P24': Row('wakeup', (2,), '', ('go',), 1),
     'P25': Row('stages', (2,), '', ('go',), 1),
@@ -138,6 +142,7 @@ GOALS = {
     ('P19', 'echo, 50 connections, system calls a request', 1): 2.03,
     ('P19', 'echo, 1000 connections, p99', 2): 11,
     ('P20', 'http, 100 connections, requests', 1): 175,
+    ('P22', 'ping-pong, a message', 1): 45,
     ('P23', '3 stages', 1): 3,
     ('P23', '1 stage, expressions, against the plain loop', 1): 3,
     ('P23', '3 stages, expressions, against the plain loop', 1): 3,
@@ -192,6 +197,14 @@ README = [
     ('P20', 'http, 100 connections, CPU a request', 1, 'HTTP hello, 100 connections, 1 worker: CPU a request'),
     ('P20', 'http, 100 connections, requests', 1, 'the same: requests'),
     ('P21', 'idle connection, resident', 1, 'memory of an idle connection'),
+    ('P52', 'an own socket, round trip', 2, 'a byte there and back through a socket pair, 2 workers'),
+    ('P53', 'a pipe', 2, 'a pipe between two tasks, 2 workers'),
+    ('P54', 'a name of /etc/hosts', 1, 'the addresses of a name in /etc/hosts'),
+    ('P56', 'echo', 1, 'a datagram of 64 bytes there and back'),
+    ('P57', 'lines from memory', 1, 'lines'),
+    ('P60', 'dial and full handshake', 1, 'TLS: dial and full handshake'),
+    ('P60', '64 KiB through one stream', 2, 'TLS: 64 KiB through one stream, 2 workers'),
+    ('P75', 'bulkhead of 10, 200 tasks', 2, 'through a bulkhead of 10, 200 tasks, 2 workers'),
 ]
 
 
@@ -209,6 +222,15 @@ def output_of(*command):
 
 def is_net(row):
     return row in ROWS and ROWS[row].program == 'net'
+
+
+def parts(answers):
+    """The answers table by table: each has peers of its own."""
+    def part(row):
+        program = ROWS[row].program if row in ROWS else ''
+        return next((i for i, programs in enumerate(TABLES) if program in programs), 0)
+    split = [[a for a in answers if part(a['name']) == i] for i in range(len(TABLES))]
+    return [p for p in split if p]
 
 
 def commit():
@@ -312,6 +334,15 @@ class Peers:
             '--config', 'source.debian.directory="%s"' % registry], cwd=src, env=env)
         if not why:
             self.commands['tokio'] = lambda row: [out]
+        return why
+
+    def erlang(self):
+        src = os.path.join(BENCH, 'peers', 'erlang', 'actors.erl')
+        if not shutil.which('erlc'):
+            return 'no `erlc` here (Debian: erlang-base)'
+        why = self.build(os.path.join(self.dir, 'actors.beam'), [src], ['erlc', '-o', self.dir, src])
+        if not why:
+            self.commands['erlang'] = lambda row: ['erl', '+S', '2:2', '-noshell', '-noinput', '-pa', self.dir, '-run', 'actors', 'main', '-extra']
         return why
 
     def c(self, name, *libs):
@@ -509,11 +540,9 @@ def goals(answers, names=True):
 
 
 def table(answers, out):
-    """Everything side by side: weft, each peer, how many times better than each, the goal. The network has other peers,
-    and a table of its own."""
-    for part in ([a for a in answers if is_net(a['name']) == net_rows] for net_rows in (False, True)):
-        if part:
-            table_of(part, out)
+    """Everything side by side: weft, each peer, how many times better than each, the goal."""
+    for part in parts(answers):
+        table_of(part, out)
     print(goals(answers), file=out, flush=True)
 
 
@@ -566,12 +595,13 @@ def readme(path):
     where, answers = load(path)
     by = {(a['name'], a['variant'], a['workers'], a.get('peer', 'weft')): a for a in answers}
     lines = [BEGIN]
-    for net_rows in (False, True):
-        shown = [r for r in README if is_net(r[0]) == net_rows and r[:3] + ('weft',) in by]
-        peers = titles([a for a in answers if is_net(a['name']) == net_rows])
+    for part in parts(answers):
+        here = {(a['name'], a['variant'], a['workers']) for a in part if 'peer' not in a}
+        shown = [r for r in README if r[:3] in here]
         if not shown:
             continue
-        lines += [''] if net_rows else []
+        peers = titles([a for a in part if (a['name'], a['variant'], a['workers']) in {r[:3] for r in shown}])
+        lines += [''] if lines[1:] else []
         lines += ['| | ' + ' | '.join(['unit', 'weft'] + list(peers.values())) + ' |',
                   '|---|---|--:|%s' % ('--:|' * len(peers))]
         for name, variant, workers, words in shown:
@@ -593,14 +623,11 @@ def readme(path):
 def markdown(answers):
     """All answers with all peers and the goals, as Markdown."""
     lines = []
-    for net_rows in (False, True):
-        part = [a for a in answers if is_net(a['name']) == net_rows]
+    for part in parts(answers):
         peers = titles(part)
         rows = collections.OrderedDict()
         for a in part:
             rows.setdefault((a['name'], a['variant'], a['workers']), {})[a.get('peer', 'weft')] = a
-        if not rows:
-            continue
         lines += ['', '| row | work | w | unit | weft | %sgoal | |' % ''.join(t + ' | ' for t in peers.values()),
                   '|---|---|--:|---|--:|%s--:|---|' % ('--:|' * len(peers))]
         for (name, variant, workers), r in rows.items():

@@ -20,6 +20,7 @@
 #ifndef WEFT_H
 #define WEFT_H
 
+#include "weft/actor.h"
 #include "weft/bcast.h"
 #include "weft/blocking.h"
 #include "weft/breaker.h"
@@ -47,6 +48,7 @@
 #include "weft/net.h"
 #include "weft/opool.h"
 #include "weft/pipe.h"
+#include "weft/registry.h"
 #include "weft/retry.h"
 #include "weft/runtime.h"
 #include "weft/scope.h"

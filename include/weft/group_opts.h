@@ -6,6 +6,7 @@
 #ifndef WEFT_GROUP_OPTS_H
 #define WEFT_GROUP_OPTS_H
 
+#ifdef __cplusplus
 #pragma GCC system_header
 
 #define WEFT__GROUP_OPTS(...) \
@@ -13,5 +14,6 @@
 	{                     \
 		__VA_ARGS__   \
 	}
+#endif
 
 #endif

@@ -21,13 +21,13 @@
  *
  * Errors: an element function that returns a negative number fails its stage. The elements before come first, then every call returns that error; weft_stream_error says which stage it was. A source's end is handed on likewise.
  * WEFT_ECANCELED, WEFT_ETIMEDOUT and WEFT_EAGAIN of a call mean its caller, its deadline: no element is lost, and the next call goes on. (A stage with tasks of its own is under the context of
- * the task that made it; when that is cancelled it fails with WEFT_ECANCELED.) Freeing goes the other way: sources are given back, writers get WEFT_EPIPE, tasks are cancelled and waited for.
+ * the task that made it; when that is cancelled it fails with WEFT_ECANCELED, when that is past its deadline with WEFT_ETIMEDOUT, for good.) Freeing goes the other way: sources are given back, writers get WEFT_EPIPE, tasks are cancelled and waited for.
  *
  * An element is copied by its bytes, as in a channel, and one that nobody has read when its stream is freed is forgotten (but see on_drop); elements are aligned for their type if its alignment is at most 16. Element functions run in the task that pulls, one at a time, unless a stage says otherwise; they may block. `arg` is
  * theirs as long as the stream lives. A stream is one task's at a time (WEFT_EBUSY, where it is noticed), as are its stages; one whose element function has
  * ended its task, or panicked, can only be freed. It needs no runtime, where no stage needs one, and any thread may use it.
  *
- * Deadlines bound the waiting, of stages too: weft_stream_read_until(s, ..., WEFT_NOW) takes what is there.
+ * Deadlines bound the waiting, of stages too, and how long a stage or a sink goes on over a source that always has some; what is there at once is given also past it. weft_stream_read_until(s, ..., WEFT_NOW) takes what is there.
  */
 #ifndef WEFT_STREAM_H
 #define WEFT_STREAM_H
@@ -54,11 +54,11 @@ typedef struct weft_stream weft_stream;
 /* weft_stream_free - end s and all stages and sources it is made of. NULL is allowed.
  *
  * What a source was given over is given back (weft_stream_rx: the channel's senders get WEFT_EPIPE); a writer of weft_stream_open gets WEFT_EPIPE; tasks of stages are cancelled and waited for.
- * Nobody pulls it any more. Blocks: if it has tasks, until they have ended, also if the caller is cancelled. Threads: any.
+ * Nobody pulls it any more. Blocks: if it has tasks, until they have ended, also if the caller is cancelled. Threads: any; one whose tasks have begun is to be freed before their runtime ends, else this waits for ever.
  */
 WEFT_API void weft_stream_free(weft_stream *s);
 
-/* weft_stream_name - name the last stage of s (copied, cut; NULL: its kind, "map"). Returns s. */
+/* weft_stream_name - name the last stage of s (copied, cut; NULL: its kind, "map"), not once tasks of its own run, or others look at it. Returns s. */
 WEFT_API weft_stream *weft_stream_name(weft_stream *s, const char *name);
 
 /* weft_stream_elem - bytes of an element of s; 0 if s could not be made. */
@@ -155,8 +155,10 @@ enum weft_stream_policy {
 
 /* Zero is the default everywhere.
  *
- * on_mark(true, ...) is called when `high` elements are reached, and on_mark(false, ...) when there are no more than `low` again: by whoever wrote or read, with no lock held, one call at a time, never the same twice running.
- * on_drop is called for each element that is dropped, by the policy or because it was left in a stream that is freed: by whoever did that, with no lock held; it may free what the element points to. */
+ * on_mark(true, ...) is called when `high` elements are reached, and on_mark(false, ...) when there are no more than `low` again: by whoever wrote or read, with no lock held, one call at a time, never the same twice running;
+ * on_mark(false, 0, ...) also when the stream is freed above its mark, behind what it drops. It needs `high`: without, it is WEFT_EINVAL, as is `low`.
+ * on_drop is called for each element that is dropped, by the policy or because it was left in a stream that is freed: by whoever did that, with no lock held; it may free what the element points to.
+ * Both must return: after a panic or weft_task_exit in on_mark nobody is told of a mark any more, and what on_drop was not called for is forgotten. */
 typedef struct weft_stream_opts {
 	size_t elem;                                       /* bytes of an element, 1 to WEFT_STREAM_ELEM_MAX. weft_stream_buffer: 0 */
 	size_t max;                                        /* elements it holds, exactly; 0: 64. WEFT_STREAM_UNBOUNDED: 0 */
@@ -248,7 +250,7 @@ WEFT_API weft_stream *weft_stream_filter_map_batch(weft_stream *s, size_t elem, 
 WEFT_API weft_stream *weft_stream_take(weft_stream *s, uint64_t n);
 WEFT_API weft_stream *weft_stream_drop(weft_stream *s, uint64_t n);
 
-/* weft_stream_take_while - elements up to the first that fn returns 0 for, which is lost. weft_stream_drop_while - all from the first that fn returns 0 for. */
+/* weft_stream_take_while - elements up to the first that fn returns 0 for, which is lost, as is what was asked for together with it (up to a batch). weft_stream_drop_while - all from the first that fn returns 0 for. */
 WEFT_API weft_stream *weft_stream_take_while(weft_stream *s, weft_stream_filter_fn *fn, void *arg);
 WEFT_API weft_stream *weft_stream_drop_while(weft_stream *s, weft_stream_filter_fn *fn, void *arg);
 
@@ -281,7 +283,7 @@ WEFT_API weft_stream *weft_stream_flat_map(weft_stream *s, size_t elem, weft_str
 /* weft_stream_concat - n streams one after the other, of elements of one size. */
 WEFT_API weft_stream *weft_stream_concat(weft_stream *const *streams, size_t n);
 
-/* weft_stream_zip - fn of an element of a and one of b, until either ends.
+/* weft_stream_zip - fn of an element of a and one of b, until either ends. What was asked of a and finds none of b then is lost.
  *
  *   fn  writes elem bytes to out: 0; negative: an error
  */
@@ -449,7 +451,7 @@ typedef struct weft_stream_stat {
 	char name[WEFT_STREAM_NAME_MAX + 1];
 	const char *kind; /* "map"; static */
 	uint64_t in;      /* elements it was given by the stages before it */
-	uint64_t out;     /* elements it has given */
+	uint64_t out;     /* elements it has given; of an array less those that a sink has given back */
 	uint64_t pulls;   /* calls that have asked it for some */
 	uint64_t waits;   /* of these, those that found none at once, and waited or gave up: only of stages between tasks */
 	uint64_t dropped; /* elements lost to a policy, or to weft_stream_debounce */
@@ -461,7 +463,7 @@ typedef struct weft_stream_stat {
  *
  *   out  room for n; NULL if n is 0
  *
- * Returns how many stages there are, whatever n is. Blocks: no. Threads: any, while the stream runs, as long as nobody frees it or adds a stage. Numbers of different stages may be of slightly different times.
+ * Returns how many stages there are, whatever n is. Blocks: no. Threads: any, while the stream runs, as long as nobody frees it, adds a stage or names one. Numbers of different stages may be of slightly different times.
  */
 WEFT_API size_t weft_stream_stats(const weft_stream *s, weft_stream_stat *out, size_t n);
 
@@ -474,8 +476,12 @@ typedef struct weft_stream_meter {
 	int64_t at;
 } weft_stream_meter;
 
-/* weft_stream_rate - elements a second that s has given since the last call with this meter; 0 for the first one. Threads: any, one a meter. */
+/* weft_stream_rate - elements a second that s has given since the last call with this meter; 0 for the first one. Threads: any, one a meter.
+ *
+ * weft_stream_stat_rate - the same of one stage, as weft_stream_stats has just told of it: a meter a stage. NULL: 0.
+ */
 WEFT_API double weft_stream_rate(const weft_stream *s, weft_stream_meter *m);
+WEFT_API double weft_stream_stat_rate(const weft_stream_stat *st, weft_stream_meter *m);
 
 /* --- typed stages: expressions ---
  *

@@ -12,9 +12,9 @@
 /* Whoever waits keeps its hands off for a while, and longer the next time: each look takes the line from the holder, which meanwhile takes and drops the lock many times over. */
 void weft__lock_slow(struct lock *l)
 {
-	struct weft_backoff b = WEFT_BACKOFF(LOCK_PAUSE, LOCK_PAUSE_MAX, LOCK_SPINS);
+	struct weft_lf_backoff b = WEFT_LF_BACKOFF(LOCK_PAUSE, LOCK_PAUSE_MAX, LOCK_SPINS);
 
-	while (weft_backoff_spin(&b)) {
+	while (weft_lf_backoff_spin(&b)) {
 		uint32_t was = LOCK_FREE;
 
 		if (load_relaxed(&l->word) == LOCK_FREE &&
@@ -46,7 +46,7 @@ NOINLINE void weft__lock_note_taken(struct lock *l, enum lock_rank rank)
 	if (nheld > 0) {
 		enum lock_rank top = held[nheld - 1].rank;
 
-		if (rank == RANK_CHAN && top == RANK_CHAN)
+		if ((rank == RANK_CHAN || rank == RANK_ACTOR) && top == rank)
 			CHECK((uintptr_t)l > (uintptr_t)held[nheld - 1].lock);
 		else if (rank == RANK_CTX && top == RANK_CTX)
 			; /* downwards: the caller walks the tree */

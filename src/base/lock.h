@@ -13,7 +13,7 @@
  * Locks that are taken on the paths of tasks are elided while one worker is alone in weft: lock_take_solo, lock_drop_solo, base/solo.h.
  *
  * Ranks (debug builds): a thread may only take a lock of a higher rank than all it holds, but locks of rank RANK_CHAN may be
- * taken several at a time, in address order (select), of RANK_CTX from a context to those below it, and of RANK_SPIN as users like.  Parking asserts that none is held.
+ * taken several at a time, in address order (select), so may two of RANK_ACTOR, of RANK_CTX from a context to those below it, and of RANK_SPIN as users like.  Parking asserts that none is held.
  */
 #ifndef WEFT_BASE_LOCK_H
 #define WEFT_BASE_LOCK_H
@@ -30,6 +30,8 @@ enum lock_rank {
 	RANK_CTX,    /* a context; several from the root downwards */
 	RANK_TIMER,  /* a user timer */
 	RANK_CHAN,   /* a channel; several in address order */
+	RANK_NAMES,  /* names of actors, groups of actors */
+	RANK_ACTOR,  /* an actor; two in address order */
 	RANK_SOURCE, /* what a select can wait for besides: a broadcast, a watched value */
 	RANK_LOT,    /* a bucket of address-keyed waiters */
 	RANK_DESC,   /* a descriptor */

@@ -86,11 +86,15 @@ static void run_defers(struct weft_task *t, weft_defer *below)
 
 NOINLINE int weft_task_try(weft_task_fn *fn, void *arg, weft_panic *out)
 {
-	struct trying y = {.task = self(), .panic.file = NULL};
+	struct trying y; /* large, and most of it is for a panic only */
 	int rc;
 
-	if (out)
-		memset(out, 0, sizeof *out);
+	y.task = self();
+	if (out) {
+		out->message[0] = '\0';
+		out->file = NULL;
+		out->line = 0;
+	}
 	if (!y.task)
 		return fn(arg);
 	y.up = y.task->own.tries;

@@ -36,6 +36,7 @@ static void nothing(void)
 
 void (*weft__requests_down)(void) = nothing;
 void (*weft__io_down)(void) = nothing;
+void (*weft__actors_down)(void) = nothing;
 struct up_down weft__signals;
 
 /* --- options --- */
@@ -363,6 +364,7 @@ static void down(struct runtime *rt)
 		weft__wheel_run(&rt->workers[i].wheel, INT64_MAX - 1, drop_timer, &users);
 	while ((n = list_pop_head(&users)) != NULL)
 		weft__usertimer_drop(container_of(n, struct timer_node, link));
+	weft__actors_down();            /* while their tasks' records are theirs: a foreign thread's kill looks for one */
 	weft__rec_foreach(abandon, rt); /* those included that foreign threads have started or woken meanwhile */
 	for (unsigned i = 0; i < rt->n; i++) {
 		weft__stack_cache_drain(&rt->workers[i].stacks);

@@ -249,7 +249,8 @@ struct up_down {
 };
 extern HIDDEN struct up_down weft__signals;
 
-extern HIDDEN void (*weft__io_down)(void); /* io/fd.c's: tasks that use descriptors never run again, and nobody hears of descriptors */
+extern HIDDEN void (*weft__actors_down)(void); /* actor/death.c's: tasks are gone; actors whose tasks they were end */
+extern HIDDEN void (*weft__io_down)(void);     /* io/fd.c's: tasks that use descriptors never run again, and nobody hears of descriptors */
 
 /* --- deadlock.c --- */
 bool weft__runtime_all_asleep(

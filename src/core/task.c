@@ -518,7 +518,10 @@ static void task_entry(void *pass, void *arg)
 		*w->errno_at = 0;
 		san_acquire(t);
 		result = task_call(t);
-		locals_end(t);
+		if (unlikely(t->own.locals != NULL)) {
+			t->result = result; /* for those among them who ask */
+			weft__locals_end(t);
+		}
 		w = weft__worker();
 		task_done(w, t, result);
 		t = task_follow(w, t);
@@ -597,6 +600,7 @@ void weft__task_leave(int result)
 	struct weft_task *t = weft_task_self();
 	struct worker *w;
 
+	t->result = result; /* as in task_entry */
 	locals_end(t);
 	w = weft__worker();
 	task_done(w, t, result);

@@ -60,6 +60,10 @@ enum task_reason {
 	REASON_EVENT,
 	REASON_GROUP,      /* for its children */
 	REASON_GROUP_ROOM, /* to start one more */
+	REASON_MAIL,       /* for a message */
+	REASON_MAIL_ROOM,  /* for room in a mailbox */
+	REASON_ACTOR,      /* for the start or the end of one */
+	REASON_ACTOR_NAME, /* until it is somebody's */
 	REASON_ADMISSION,  /* a bulkhead, an adaptive limit */
 	REASON_CREDIT,     /* of a receiver */
 	REASON_SLEEP,
@@ -148,10 +152,13 @@ struct weft_task {
 			union {
 				uintptr_t args_i[6]; /* args.i, until fn is called; args.f is gone */
 				struct {
-					struct task_own own;      /* from then on; task only */
-					struct weft_gen *own_gen; /* of a generator: itself (sync/gen.c) */
-					uint32_t own_home;        /* TASK_PINNED: id of its worker */
-					uint32_t own_pins;        /* TASK_PINNED: how many times */
+					struct task_own own; /* from then on; task only */
+					union {
+						struct weft_gen *own_gen; /* of a generator: itself (sync/gen.c) */
+						struct actor *own_actor;  /* of an actor, from its start (actor/actor.c) */
+					};
+					uint32_t own_home; /* TASK_PINNED: id of its worker */
+					uint32_t own_pins; /* TASK_PINNED: how many times */
 				};
 			};
 			struct timer_node timer; /* one node a task; stays linked after a wake-up (core/wait.c) */

@@ -362,7 +362,8 @@ int weft__fd_close(struct fd *f, bool keep)
 			f->task_closes = true;
 		for (int d = 0; d < POLL_DIRS; d++)
 			weft__lot_wake_all(w, &f->side[d], WEFT_ECLOSED);
-		while (still_in_use(f)) {
+		/* On a worker's own stack the runtime goes down: what its tasks have in use is called off, and the loop forgets f as it ends. */
+		while (still_in_use(f) && !(w && !load_relaxed(&w->cur))) {
 			if (weft__lot_wait_shielded(&f->fd, still_in_use, f, REASON_IO) == WEFT_ENOMEM)
 				sched_yield(); /* a foreign thread without a record; calls under way do not block */
 			w = weft__worker();

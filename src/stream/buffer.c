@@ -66,7 +66,9 @@ static void buffer_close(weft_stream *s)
 
 static uint64_t buffer_dropped(const weft_stream *s)
 {
-	return load_relaxed(&((const struct buffer *)s)->f->dropped); /* statistics */
+	const struct feed *f = ((const struct buffer *)s)->f; /* NULL: half made */
+
+	return f ? load_relaxed(&f->dropped) : 0; /* statistics */
 }
 
 static const struct stage_ops buffer_ops = {

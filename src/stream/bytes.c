@@ -174,8 +174,10 @@ static int64_t write_all(weft_stream *s, weft_wr *w, weft_stream_put_fn *put, vo
 	const char *p;
 
 	for (;;) {
-		ssize_t n = weft__stage_view(s, &p, s->batch, WEFT_NOW);
+		ssize_t n = stage_goes_on(total > 0, deadline);
 
+		if (n == 0)
+			n = weft__stage_view(s, &p, s->batch, WEFT_NOW);
 		if (n == WEFT_EAGAIN) { /* before it waits for more */
 			rc = weft_wr_flush_until(w, deadline);
 			if (rc)
@@ -249,7 +251,7 @@ int64_t weft_stream_to_chan_until(weft_stream *s, weft_chan *c, int64_t deadline
 		return rc;
 	if (weft_chan_elem(c) != s->elem || s->fleeting)
 		rc = WEFT_EINVAL;
-	while (rc == 0 && (n = weft__stage_view(s, &p, s->batch, deadline)) > 0) {
+	while (rc == 0 && (n = stage_next(s, &p, total > 0, deadline)) > 0) {
 		for (ssize_t i = 0; i < n && rc == 0;) {
 			ssize_t k = weft_chan_send_many_until(c, p + (size_t)i * s->elem, (size_t)(n - i), deadline);
 

@@ -137,9 +137,11 @@ static void pop(struct feed *f, char *out, size_t n)
 	}
 }
 
-/* Looks at the marks, and unlocks: whoever finds that on_mark is to be told tells it, and what has changed by then. */
-static void unlock_and_tell(struct feed *f)
+/* Looks at the marks: whoever finds that on_mark is to be told tells it, and what has changed by then. True: the mutex was free meanwhile. */
+static bool tell(struct feed *f)
 {
+	bool was_free = false;
+
 	if (f->o.high) {
 		if (f->len >= f->o.high)
 			f->high = true;
@@ -149,20 +151,26 @@ static void unlock_and_tell(struct feed *f)
 			bool high = f->told = f->high;
 			size_t len = f->len;
 
-			f->telling = true;
+			f->telling = was_free = true;
 			weft_mutex_unlock(&f->m);
 			f->o.on_mark(high, len, f->o.arg);
 			weft__feed_lock(&f->m);
 			f->telling = false;
 		}
 	}
+	return was_free;
+}
+
+static void unlock_and_tell(struct feed *f)
+{
+	(void)tell(f);
 	weft_mutex_unlock(&f->m);
 }
 
 /* The one that would be read next makes room; unlocks meanwhile to tell of it. */
 static void drop_oldest(struct feed *f, const char *mine)
 {
-	char old[DROPPED_MAX];
+	_Alignas(16) char old[DROPPED_MAX]; /* as the header promises */
 
 	if (f->o.on_drop)
 		memcpy(old, slot(f, 0), f->o.elem);
@@ -229,6 +237,8 @@ ssize_t weft__feed_add(struct feed *f, const char *elems, size_t n, size_t *done
 			push(f, e, k);
 			*done += k;
 			weft_cond_signal(&f->readable);
+		} else if (tell(f)) { /* before it waits or drops; then it looks again */
+			continue;
 		} else if (f->o.policy == WEFT_STREAM_BLOCK) {
 			rc = wait_for_room(f, deadline);
 		} else {
@@ -304,6 +314,9 @@ void weft__feed_deafen(struct feed *f)
 	if (f->o.on_drop) /* no writer adds any more, so nobody else touches them */
 		for (size_t i = 0; i < f->len; i++)
 			f->o.on_drop(slot(f, i), f->o.arg);
+	weft__feed_lock(&f->m);
+	f->len = 0;
+	unlock_and_tell(f);
 }
 
 /* --- streams that users write to --- */

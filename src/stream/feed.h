@@ -44,7 +44,7 @@ HIDDEN int weft__feed_end(struct feed *f, int end, const char *where);
 /* For the stage s that reads it: its pull. */
 HIDDEN ssize_t weft__feed_get(struct feed *f, weft_stream *s, char *out, size_t max, int64_t deadline);
 
-/* Nobody reads any more: what is left is dropped. */
+/* Nobody reads any more: what is left is dropped, and it is below its mark. */
 HIDDEN void weft__feed_deafen(struct feed *f);
 
 #endif

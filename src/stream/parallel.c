@@ -43,6 +43,7 @@ struct parallel {
 	char *places; /* window results */
 	int *code;    /* of each */
 	struct hand *hands;
+	int started; /* of their tasks; the reader's */
 	char *bytes; /* theirs */
 	char where[WEFT_STREAM_NAME_MAX + 1];
 };
@@ -53,6 +54,7 @@ static void stop(struct parallel *p, int end, bool failed, const char *where)
 	if (!p->end || (failed && !p->failed)) { /* an element that was pulled before is never overlooked: not even its failure */
 		p->end = end;
 		p->failed = failed;
+		memset(p->where, 0, sizeof p->where);
 		memcpy(p->where, where, strnlen(where, WEFT_STREAM_NAME_MAX));
 	}
 	weft_cond_broadcast(&p->result);
@@ -147,16 +149,18 @@ static int works(void *arg)
 	return 0;
 }
 
+/* For want of memory there are fewer tasks; those that may be had later the next pull asks for again. */
 static int begin(struct parallel *p)
 {
-	for (int i = 0; i < p->o.tasks; i++) {
-		int rc = weft_group_go(&p->crew.g, works, &p->hands[i]);
+	int rc = 0;
 
-		if (rc && i == 0)
-			return rc; /* else there are fewer */
+	while (p->started < p->o.tasks && !rc) {
+		rc = weft_group_go(&p->crew.g, works, &p->hands[p->started]);
+		if (!rc)
+			p->started++;
 	}
-	p->crew.begun = true;
-	return 0;
+	p->crew.begun = p->started > 0 && !stage_passes(rc);
+	return p->started > 0 ? 0 : rc;
 }
 
 /* Locked: results that are there, max at most. */

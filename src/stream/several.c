@@ -82,6 +82,8 @@ static ssize_t window_skip(struct several *v, int64_t deadline)
 		if (n <= 0)
 			return n;
 		v->skip -= (size_t)n;
+		if (v->skip > 0 && (n = weft__stage_check(deadline)) != 0)
+			return n;
 	}
 	return 1;
 }
@@ -178,6 +180,9 @@ static ssize_t window_time_pull(weft_stream *s, char *out, size_t max, int64_t d
 			for (size_t i = 0; i < k; i++)
 				v->when[v->have++] = now;
 			v->fresh = stage_min(v->fresh + k, v->have);
+			n = weft__stage_check(deadline);
+			if (n)
+				return n;
 		} else if (s->up->status && v->fresh > 0) {
 			forget(v, v->have - v->fresh);
 			v->fresh = 0;

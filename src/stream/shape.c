@@ -169,6 +169,8 @@ static ssize_t distinct_pull(weft_stream *s, char *out, size_t max, int64_t dead
 			if (rc)
 				memmove(out + left++ * elem, e, elem);
 		}
+		if (left == 0 && (n = weft__stage_check(deadline)) != 0)
+			return n;
 	}
 	return left > 0 ? (ssize_t)left : n;
 }
@@ -216,6 +218,8 @@ static ssize_t dedup_pull(weft_stream *s, char *out, size_t max, int64_t deadlin
 			memcpy(d->last, e, elem);
 			memmove(out + left++ * elem, e, elem);
 		}
+		if (left == 0 && (n = weft__stage_check(deadline)) != 0)
+			return n;
 	}
 	return left > 0 ? (ssize_t)left : n;
 }
@@ -264,7 +268,7 @@ static ssize_t flat_map_pull(weft_stream *s, char *out, size_t max, int64_t dead
 	struct flat_map *f = (struct flat_map *)s;
 	ssize_t n;
 
-	for (;;) {
+	for (bool again = false;; again = true) {
 		if (f->sub) {
 			n = weft__stage_pull(f->sub, out, max, deadline);
 			if (n < 0)
@@ -274,6 +278,9 @@ static ssize_t flat_map_pull(weft_stream *s, char *out, size_t max, int64_t dead
 			weft_stream_free(f->sub);
 			f->sub = NULL;
 		}
+		n = again ? weft__stage_check(deadline) : 0; /* many may be empty, one after the other */
+		if (n)
+			return n;
 		n = flat_map_next(f, deadline);
 		if (n <= 0)
 			return n;

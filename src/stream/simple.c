@@ -6,6 +6,8 @@
  * has them in place: then it copies those only. So a chain of maps and filters has one buffer a map, and copies nothing besides.
  *
  * When a function fails, what came before is given, and the error is what the next pull finds. What was asked for behind it is lost: nobody can get past the error.
+ *
+ * A stage that leaves out asks again and again; the stage before it looks at the deadline only when it waits. So the one that asks looks at it, each time it has nothing to give.
  */
 #include "stream/stage.h"
 
@@ -136,6 +138,7 @@ static ssize_t filter_pull(weft_stream *s, char *out, size_t max, int64_t deadli
 	void *arg = f->arg;
 	const char *view;
 	ssize_t n;
+	int rc;
 
 	while (left == 0 && (n = next_ones(s, &view, out, max, deadline)) > 0) {
 		const char *in = view; /* as above */
@@ -148,6 +151,8 @@ static ssize_t filter_pull(weft_stream *s, char *out, size_t max, int64_t deadli
 			keep_one(out + left * elem, in, elem);
 			left += keep > 0;
 		}
+		if (left == 0 && (rc = weft__stage_check(deadline)) != 0)
+			return rc;
 	}
 	return left > 0 ? (ssize_t)left : n;
 }
@@ -157,11 +162,14 @@ static ssize_t filter_batch_pull(weft_stream *s, char *out, size_t max, int64_t 
 	struct filter *f = (struct filter *)s;
 	const char *in;
 	ssize_t n, left = 0;
+	int rc;
 
 	while (left == 0 && (n = next_ones(s, &in, out, max, deadline)) > 0) {
 		left = f->batch(in, out, (size_t)n, f->arg);
 		if (unlikely(left < 0))
 			return failed_at(s, 0, (int)left);
+		if (left == 0 && (rc = weft__stage_check(deadline)) != 0)
+			return rc;
 	}
 	return left > 0 ? left : n;
 }
@@ -171,11 +179,14 @@ static ssize_t filter_map_pull(weft_stream *s, char *out, size_t max, int64_t de
 	struct filter *f = (struct filter *)s;
 	const char *in;
 	ssize_t n, left = 0;
+	int rc;
 
 	while (left == 0 && (n = weft__stage_view(s->up, &in, stage_min(max, s->up->batch), deadline)) > 0) {
 		left = f->batch(in, out, (size_t)n, f->arg);
 		if (unlikely(left < 0))
 			return failed_at(s, 0, (int)left);
+		if (left == 0 && (rc = weft__stage_check(deadline)) != 0)
+			return rc;
 	}
 	return left > 0 ? left : n;
 }
@@ -202,6 +213,7 @@ static ssize_t drop_while_pull(weft_stream *s, char *out, size_t max, int64_t de
 {
 	struct filter *f = (struct filter *)s;
 	ssize_t n;
+	int rc;
 
 	while ((n = weft__stage_pull(s->up, out, max, deadline)) > 0 && !f->open) {
 		for (size_t i = 0; i < (size_t)n; i++) {
@@ -215,6 +227,9 @@ static ssize_t drop_while_pull(weft_stream *s, char *out, size_t max, int64_t de
 				return n - (ssize_t)i;
 			}
 		}
+		rc = weft__stage_check(deadline);
+		if (rc)
+			return rc;
 	}
 	return n;
 }
@@ -306,6 +321,8 @@ static ssize_t drop_pull(weft_stream *s, char *out, size_t max, int64_t deadline
 		if (n <= 0)
 			return n;
 		c->left -= (uint64_t)n;
+		if (c->left > 0 && (n = weft__stage_check(deadline)) != 0)
+			return n;
 	}
 	return weft__stage_pull(s->up, out, max, deadline);
 }

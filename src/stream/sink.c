@@ -105,7 +105,7 @@ int64_t weft_stream_each_until(weft_stream *s, weft_stream_each_fn *fn, void *ar
 	if (rc)
 		return rc;
 	elem = s->elem;
-	while ((n = weft__stage_view(s, &view, s->batch, deadline)) > 0) {
+	while ((n = stage_next(s, &view, total > 0, deadline)) > 0) {
 		const char *p = view; /* whose address nobody has: it stays in a register across the calls */
 
 		for (ssize_t i = 0; i < n && !rc; i++, p += elem) {
@@ -136,7 +136,7 @@ int64_t weft_stream_fold_until(weft_stream *s, void *acc, weft_stream_fold_fn *f
 	if (rc)
 		return rc;
 	elem = s->elem;
-	while ((n = weft__stage_view(s, &view, s->batch, deadline)) > 0) {
+	while ((n = stage_next(s, &view, total > 0, deadline)) > 0) {
 		const char *p = view; /* as above */
 
 		for (ssize_t i = 0; i < n && !rc; i++, p += elem) {
@@ -165,7 +165,7 @@ int64_t weft_stream_fold_batch_until(weft_stream *s, void *acc, weft_stream_fold
 
 	if (rc)
 		return rc;
-	while (rc == 0 && (n = weft__stage_view(s, &p, s->batch, deadline)) > 0) {
+	while (rc == 0 && (n = stage_next(s, &p, total > 0, deadline)) > 0) {
 		rc = fn(acc, p, (size_t)n, arg);
 		total += n;
 	}
@@ -188,7 +188,7 @@ int64_t weft_stream_count_until(weft_stream *s, int64_t deadline)
 
 	if (rc)
 		return rc;
-	while ((n = weft__stage_view(s, &p, s->batch, deadline)) > 0)
+	while ((n = stage_next(s, &p, total > 0, deadline)) > 0)
 		total += n;
 	weft__sink_end(s);
 	return n < 0 ? n : total;
@@ -239,6 +239,9 @@ static ssize_t collect(weft_stream *s, char **all, size_t *have, size_t max, int
 			if (rc)
 				return rc;
 		}
+		n = stage_goes_on(*have > 0, deadline);
+		if (n)
+			return n;
 		n = weft__stage_pull(s, *all + *have * s->elem, room - *have, deadline);
 		if (n > 0)
 			*have += (size_t)n;

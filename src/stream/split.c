@@ -135,7 +135,7 @@ static ssize_t get_more(struct end *e, int64_t deadline)
 		weft_mutex_unlock(&sp->m);
 		return 0;
 	}
-	room = sp->pulling ? 0 : room_of(sp);
+	room = sp->pulling ? 0 : stage_min(room_of(sp), e->f->o.max); /* who asks loses nothing of what it asks for */
 	if (room == 0) {
 		n = deadline == WEFT_NOW ? WEFT_EAGAIN : weft_cond_wait_until(&sp->changed, &sp->m, deadline);
 		weft_mutex_unlock(&sp->m);
@@ -151,8 +151,10 @@ static ssize_t end_pull(weft_stream *s, char *out, size_t max, int64_t deadline)
 	struct end *e = (struct end *)s;
 	ssize_t n;
 
-	while ((n = weft__feed_get(e->f, s, out, max, WEFT_NOW)) == WEFT_EAGAIN && !s->status) {
-		n = get_more(e, deadline);
+	for (bool again = false; (n = weft__feed_get(e->f, s, out, max, WEFT_NOW)) == WEFT_EAGAIN && !s->status; again = true) {
+		n = again ? weft__stage_check(deadline) : 0; /* all may have been for others */
+		if (n == 0)
+			n = get_more(e, deadline);
 		if (n < 0)
 			return n;
 	}
@@ -251,7 +253,10 @@ static void split(weft_stream *s, size_t n, weft_stream **out, const struct stag
 		  void *arg, const weft_stream_opts *o)
 {
 	struct split *sp = NULL;
-	int rc = !s || !out || n == 0 || n > INT32_MAX ? WEFT_EINVAL : s->status < 0 ? s->status : s->fleeting ? WEFT_EINVAL : 0;
+	int rc = !s || !out || n == 0 || n > INT32_MAX ? WEFT_EINVAL
+		 : s->status < 0 && !s->have           ? s->status
+		 : s->fleeting                         ? WEFT_EINVAL
+						       : 0;
 
 	if (!rc)
 		rc = split_make(&sp, s, n, o);
@@ -265,7 +270,7 @@ static void split(weft_stream *s, size_t n, weft_stream **out, const struct stag
 	}
 	for (size_t i = 0; out && i < n; i++) {
 		out[i] = weft__stage_failed(ops->kind, rc);
-		if (s && s->status < 0 && !out[i]->fixed)
+		if (s && s->status < 0 && !s->have && !out[i]->fixed)
 			memcpy(out[i]->where, s->where, sizeof s->where);
 	}
 	weft_stream_free(s);

@@ -13,8 +13,8 @@
 
 static const struct stage_ops nothing_ops = {.kind = "stream"};
 
-static weft_stream no_memory = {.ops = &nothing_ops, .status = WEFT_ENOMEM, .fixed = true, .where = "stream"};
-static weft_stream no_stream = {.ops = &nothing_ops, .status = WEFT_EINVAL, .fixed = true, .where = "stream"};
+static weft_stream no_memory = {.ops = &nothing_ops, .status = WEFT_ENOMEM, .told = true, .fixed = true, .where = "stream"};
+static weft_stream no_stream = {.ops = &nothing_ops, .status = WEFT_EINVAL, .told = true, .fixed = true, .where = "stream"};
 
 static void set_name(char *to, const char *name)
 {
@@ -45,7 +45,7 @@ ssize_t weft__stage_fail(weft_stream *s, ssize_t code, const char *where)
 
 void weft__stage_inherit(weft_stream *s, const weft_stream *from)
 {
-	if (s->status >= 0 && from->status < 0)
+	if (s->status >= 0 && from->told)
 		(void)weft__stage_fail(s, from->status, from->where);
 }
 
@@ -80,8 +80,10 @@ weft_stream *weft_stream_failed(int code)
 
 weft_stream *weft__stream_as(weft_stream *s, size_t elem, const char *stage)
 {
-	if (s && !s->status && s->elem != elem)
+	if (s && (s->status >= 0 || s->have) && s->elem != elem) {
 		(void)weft__stage_fail(s, WEFT_EINVAL, stage);
+		s->have = 0;
+	}
 	return s;
 }
 
@@ -93,7 +95,7 @@ static weft_stream *keep_failed(weft_stream *const *streams, size_t n, const cha
 	weft_stream *kept = NULL;
 
 	for (size_t i = 0; i < n; i++)
-		if (streams[i] && streams[i]->status < 0 && !kept)
+		if (streams[i] && streams[i]->status < 0 && !streams[i]->have && !kept)
 			kept = streams[i];
 	for (size_t i = 0; i < n && !kept; i++)
 		if (streams[i]) {
@@ -114,7 +116,7 @@ void *weft__stage_upon(weft_stream **out, weft_stream *const *streams, size_t n,
 	int code = ok && elem > 0 && elem <= WEFT_STREAM_ELEM_MAX ? 0 : WEFT_EINVAL;
 
 	for (size_t i = 0; i < n && !code; i++)
-		code = !streams[i] ? WEFT_EINVAL : streams[i]->status < 0 ? streams[i]->status : 0;
+		code = !streams[i] ? WEFT_EINVAL : streams[i]->status < 0 && !streams[i]->have ? streams[i]->status : 0;
 	if (!code) {
 		s = calloc(1, size);
 		if (s && n > 1)
@@ -195,6 +197,13 @@ size_t weft_stream_elem(const weft_stream *s)
 
 /* --- pulling --- */
 
+static ssize_t tells(weft_stream *s)
+{
+	if (!s->told) /* a static one is not written to */
+		s->told = true;
+	return s->status;
+}
+
 /* A pull has come back with n. */
 static ssize_t came(weft_stream *s, ssize_t n)
 {
@@ -204,19 +213,19 @@ static ssize_t came(weft_stream *s, ssize_t n)
 		return n;
 	}
 	if (s->status < 0)
-		return s->status;
+		return tells(s);
 	if (n == 0) {
 		s->status = ENDED;
 		return 0;
 	}
 	for (size_t i = 0; i < s->n_ups && !s->ops->tasks && s->status == 0; i++)
 		weft__stage_inherit(s, s->ups[i]);
-	return s->status < 0 ? s->status : n;
+	return s->status < 0 ? tells(s) : n;
 }
 
-static ssize_t over(const weft_stream *s)
+static ssize_t over(weft_stream *s)
 {
-	return s->status == ENDED ? 0 : s->status;
+	return s->status == ENDED ? 0 : tells(s);
 }
 
 static int64_t clock_of(weft_stream *s)

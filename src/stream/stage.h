@@ -4,7 +4,8 @@
  *
  * A kind of stage is a struct that begins with its weft_stream, and its stage_ops. Stages are pulled through stage_pull and stage_view only, which see to all that is the same for each:
  *
- *   status   0: it goes on; ENDED; negative: an error, which stays. stage_fail sets it, with the stage's name; a stage whose pull comes back with an error of the stage before it gets that one's, with its name.
+ *   status   0: it goes on; ENDED; negative: an error, which stays. stage_fail sets it, with the stage's name; a stage whose pull comes back with an error of the stage before it gets that one's, with its name,
+ *            once it has been told of it: an error may lie behind elements that are still to be given.
  *            A negative result of a pull that leaves the status at 0 is the caller's (cancel, deadline): nothing is lost, and the next pull goes on.
  *   buf      what was pulled and not given: the room of stage_view, and of what a sink gives back (stage_unview). It is given first, before the status is told.
  *
@@ -51,6 +52,7 @@ struct weft_stream {
 	char *buf;           /* NULL until it is needed */
 	size_t at, have;     /* have elements of it are to be given, from at on */
 	int status;
+	bool told;            /* status is an error, and whoever pulls has been told: no element is in front of it */
 	bool fleeting;        /* its elements are weft_bytes, whose bytes are the source's */
 	bool fixed;           /* static, for want of memory: not to be written to */
 	ATOMIC(bool) busy;    /* somebody is in a sink of it: a hint */
@@ -85,15 +87,29 @@ HIDDEN weft_stream *weft__stage_failed(const char *kind, int code);
 /* Makes s a stream that has failed with the code, from now on, in the stage of that name (NULL: itself). Returns the code. */
 HIDDEN ssize_t weft__stage_fail(weft_stream *s, ssize_t code, const char *where);
 
-/* The error of `from`, if it has one, is s's. */
+/* The error of `from`, if it has told of one, is s's. */
 HIDDEN void weft__stage_inherit(weft_stream *s, const weft_stream *from);
 
 HIDDEN ssize_t weft__stage_pull(weft_stream *s, void *out, size_t max, int64_t deadline);
 HIDDEN ssize_t weft__stage_view(weft_stream *s, const char **p, size_t max, int64_t deadline);
 HIDDEN void weft__stage_unview(weft_stream *s, size_t n);
 
-/* For sources that never wait, once a pull: is the caller cancelled, or out of time? It lets others run, if it is time for that. */
+/* For sources that never wait, once a pull, and for stages that pull again and again: is the caller cancelled, or out of time? It lets others run, if it is time for that. */
 HIDDEN int weft__stage_check(int64_t deadline);
+
+/* For sinks, which ask again and again: a stage looks at the deadline when it waits, so over one that always has some the sink does. had: it has got elements before. */
+static inline int stage_goes_on(bool had, int64_t deadline)
+{
+	return had && deadline != WEFT_FOREVER ? weft__stage_check(deadline) : 0;
+}
+
+/* The next elements of a sink. */
+static inline ssize_t stage_next(weft_stream *s, const char **p, bool had, int64_t deadline)
+{
+	int rc = stage_goes_on(had, deadline);
+
+	return rc ? rc : weft__stage_view(s, p, s->batch, deadline);
+}
 
 /* A sink of s begins. 0: it may, and weft__sink_end must follow. */
 HIDDEN int weft__sink_begin(weft_stream *s);

@@ -87,13 +87,24 @@ weft_stream *weft_stream_clock(weft_stream *s)
 	return s;
 }
 
-double weft_stream_rate(const weft_stream *s, weft_stream_meter *m)
+static double rate_of(uint64_t count, weft_stream_meter *m)
 {
-	uint64_t count = s ? load_relaxed(&s->n.out) : 0; /* statistics */
 	int64_t now = clock_now();
-	double rate = m->at && now > m->at ? (double)(count - m->count) * 1e9 / (double)(now - m->at) : 0;
+	double rate = 0;
 
+	if (m->at && now > m->at && count > m->count) /* it is less when a sink has given some back */
+		rate = (double)(count - m->count) * 1e9 / (double)(now - m->at);
 	m->count = count;
 	m->at = now;
 	return rate;
+}
+
+double weft_stream_rate(const weft_stream *s, weft_stream_meter *m)
+{
+	return rate_of(s ? load_relaxed(&s->n.out) : 0, m); /* statistics */
+}
+
+double weft_stream_stat_rate(const weft_stream_stat *st, weft_stream_meter *m)
+{
+	return rate_of(st ? st->out : 0, m);
 }

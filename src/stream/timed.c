@@ -8,6 +8,7 @@
 #include "stream/stage.h"
 #include "weft/ctx.h"
 #include "weft/limiter.h"
+#include "weft/task.h"
 
 #include <stdlib.h>
 
@@ -29,6 +30,11 @@ static ssize_t throttle_pull(weft_stream *s, char *out, size_t max, int64_t dead
 	if (n <= 0)
 		return n;
 	rc = weft_limiter_wait_until(t->l, 1, deadline);
+	if (rc == WEFT_ETIMEDOUT) { /* told in advance: but whoever set the deadline counts on its having come */
+		int slept = weft_task_sleep_until(deadline);
+
+		rc = slept ? slept : rc;
+	}
 	while (rc == 0 && k < n && weft_limiter_try(t->l, 1) == 0)
 		k++;
 	if (rc)
@@ -77,6 +83,9 @@ static ssize_t debounce_pull(weft_stream *s, char *out, size_t max, int64_t dead
 		memcpy(d->last, p + ((size_t)n - 1) * s->elem, s->elem);
 		d->held = true;
 		d->due = clock_add(clock_now(), d->ns);
+		n = weft__stage_check(deadline);
+		if (n)
+			return n;
 	}
 	if (!d->held)
 		return n;

@@ -287,7 +287,8 @@ void weft__child_begin(struct child *c, weft_group *g)
 
 void weft__child_end(struct child *c, int code)
 {
-	locals_end(c->defer.weft__task); /* destructors are the child's doing, and who has joined need not mind them */
+	c->defer.weft__task->result = code; /* for those of them who ask */
+	locals_end(c->defer.weft__task);    /* destructors are the child's doing, and who has joined need not mind them */
 	weft__defer_drop(&c->defer);
 	child_done(c->g, code);
 }

@@ -35,6 +35,7 @@ static struct {
 	weft_rx *rx;
 	weft_io here, there;
 	cmap *map;
+	weft_actor_ref actor;
 } s;
 
 static int wrong, workers;
@@ -258,6 +259,62 @@ static void take_bytes(void)
 	io_read(s.there, &c, 1);
 }
 
+static void give_message(void)
+{
+	event_wait(&s.event); /* orders the other way only */
+	weft_actor_send(s.actor, 0, s.box, sizeof s.box, 0);
+}
+
+static void take_message(void)
+{
+	weft_msg *m;
+
+	weft_actor_attach(&s.actor, NULL);
+	event_set(&s.event);
+	weft_actor_recv(&m);
+	if (memcmp(m->data, s.box, sizeof s.box) != 0)
+		__atomic_fetch_add(&wrong, 1, __ATOMIC_RELAXED);
+}
+
+/* It ends with its task. */
+static void give_actor_end(void)
+{
+	weft_actor_attach(&s.actor, NULL);
+	event_set(&s.event);
+	fill(NULL);
+}
+
+static void take_actor_end(void)
+{
+	event_wait(&s.event);
+	weft_actor_wait(s.actor, NULL);
+}
+
+static void take_actor_news(void)
+{
+	weft_msg *m;
+
+	event_wait(&s.event);
+	weft_actor_attach(NULL, NULL);
+	weft_actor_monitor(s.actor, NULL);
+	weft_actor_recv(&m);
+}
+
+static void give_name(void)
+{
+	weft_actor_attach(&s.actor, NULL);
+	weft_reg_put("taken", s.actor);
+	event_wait(&s.event);
+}
+
+static void take_name(void)
+{
+	weft_actor_ref ref;
+
+	weft_reg_wait("taken", &ref);
+	event_set(&s.event);
+}
+
 static void fill_once(void)
 {
 	once_do(&s.once, fill, NULL);
@@ -304,6 +361,10 @@ static const struct handing {
 	{"cmap", give_map, take_map, FILLS},
 	{"tx_free", give_end, take_end, FILLS},
 	{"io_pair", give_bytes, take_bytes, FILLS},
+	{"actor_send", give_message, take_message, FILLS},
+	{"actor_wait", give_actor_end, take_actor_end, FILLED_BY_CALL},
+	{"actor_monitor", give_actor_end, take_actor_news, FILLED_BY_CALL},
+	{"reg_wait", give_name, take_name, FILLS},
 	{"once", fill_once, fill_once, FILLED_BY_CALL},
 	{"flight", fly, fly, EITHER}, /* one run, or two */
 };

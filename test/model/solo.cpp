@@ -436,7 +436,7 @@ template <typename suite, bool brings> struct sleeps : alone<suite> {
 			idle_enter(&idle, 0, false);
 			if (injectq_len(&inject)) {
 				idle_leave(&idle, 0, true);
-				idle_found(&idle);
+				idle_found(&idle, 1);
 				continue;
 			}
 			if (parker_prepare(&parker)) {
@@ -446,7 +446,7 @@ template <typename suite, bool brings> struct sleeps : alone<suite> {
 			}
 			parker_done(&parker);
 			if (idle_leave(&idle, 0, false))
-				idle_found(&idle);
+				idle_found(&idle, 1);
 		}
 	}
 

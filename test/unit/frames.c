@@ -46,6 +46,7 @@ static weft_unix *un, *un_peer;
 static unix_listener *un_listener;
 static weft_file *fifo;
 static fswatch *quiet;
+static actor_ref busy;
 
 enum { ELEMS = 4 };
 
@@ -629,6 +630,68 @@ static int by_udp_recv_many(void *arg)
 	return 0;
 }
 
+static int by_mail(void *arg)
+{
+	weft_msg *m;
+
+	(void)arg;
+	T_EQ(actor_attach(NULL, NULL), 0);
+	actor_recv(&m);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static bool is_none(const weft_msg *m, void *arg)
+{
+	(void)m;
+	(void)arg;
+	return false;
+}
+
+static int by_mail_match(void *arg)
+{
+	weft_msg *m;
+
+	(void)arg;
+	T_EQ(actor_attach(NULL, NULL), 0);
+	actor_recv_match(&m, is_none, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_mail_room(void *arg)
+{
+	(void)arg;
+	actor_send(busy, 1, NULL, 0, PRIO_NORMAL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_actor(void *arg)
+{
+	(void)arg;
+	actor_wait(busy, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_actor_name(void *arg)
+{
+	actor_ref ref;
+
+	(void)arg;
+	reg_wait("nobody", &ref);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int is_busy(void *state, weft_msg *m)
+{
+	(void)state;
+	(void)m;
+	return 0;
+}
+
 static const struct call {
 	weft_task_fn *fn;
 	const char *name, *call;
@@ -702,6 +765,11 @@ static const struct call {
 	CALL(by_unix_accept, "weft_unix_accept"),
 	CALL(by_file_read, "weft_file_read"),
 	CALL(by_fswatch, "weft_fswatch_next"),
+	CALL(by_mail, "weft_actor_recv"),
+	CALL(by_mail_match, "weft_actor_recv_match"),
+	CALL(by_mail_room, "weft_actor_send"),
+	CALL(by_actor, "weft_actor_wait"),
+	CALL(by_actor_name, "weft_reg_wait"),
 #undef CALL
 };
 
@@ -795,11 +863,14 @@ static int calls_main(void *arg)
 	T_EQ(pipe2(fifo_fd, O_CLOEXEC), 0);
 	T_EQ(weft_file_from_fd(&fifo, fifo_fd[0]), 0);
 	T_EQ(fswatch_make(&quiet), 0);
+	T_EQ(actor_start(&busy, &(actor_opts){.on_msg = is_busy, .mailbox = {.cap = 1}}), 0);
+	T_EQ(actor_suspend(busy), 0);
+	T_EQ(actor_send(busy, 1, NULL, 0, PRIO_NORMAL), 0);
 	for (int i = 0; i < CALLS; i++)
 		T_EQ(go_opts(NULL, calls[i].fn, NULL, &(task_opts){.name = calls[i].name}), 0);
 	for (int looks = 0;; looks++) { /* a call may park more than once on its way to where it waits */
 		text = dumped();
-		if (count_of(text, ": parked, ") == CALLS + 2 && !strstr(text, "moved on")) {
+		if (count_of(text, ": parked, ") == CALLS + 3 && !strstr(text, "moved on")) {
 			wrong = NULL;
 			for (int i = 0; i < CALLS && !wrong; i++)
 				wrong = is_right(text, &calls[i]) ? NULL : calls[i].name;

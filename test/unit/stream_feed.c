@@ -155,6 +155,92 @@ TEST_WORKERS(without_a_bound)
 	run(unbounded_main, NULL);
 }
 
+struct sixteen {
+	_Alignas(16) int64_t v[2];
+};
+
+static void is_aligned(const void *e, void *arg)
+{
+	T_EQ((uintptr_t)e % 16, 0);
+	++*(int *)arg;
+}
+
+TEST(dropped_elements_are_aligned)
+{
+	weft_stream_opts o = {.elem = sizeof(struct sixteen), .max = 2, .policy = WEFT_STREAM_DROP_OLDEST, .on_drop = is_aligned};
+	struct sixteen v[7] = {{.v = {0}}};
+	weft_stream_tx *w;
+	weft_stream *s;
+	int n = 0;
+
+	o.arg = &n;
+	T_EQ(weft_stream_open(&s, &w, &o), 0);
+	T_EQ(weft_stream_write_many(w, v, 7, NULL), 5);
+	T_EQ(n, 5);
+	weft_stream_free(s);
+	T_EQ(n, 7);
+	weft_stream_tx_free(w);
+}
+
+static int writes_twenty(void *arg)
+{
+	int64_t v[20] = {0};
+
+	return (int)weft_stream_write_many(arg, v, 20, NULL);
+}
+
+static void tells_drop_above(const void *e, void *arg)
+{
+	T_EQ(((struct told *)arg)->high, 1);
+	tells_drop(e, arg);
+}
+
+static int marks_main(void *arg)
+{
+	struct told t = {.drops = 0};
+	struct ends e = open_with((weft_stream_opts){.max = 4, .high = 4, .low = 1, .on_mark = tells_mark, .arg = &t});
+	weft_task *w = start(writes_twenty, e.w);
+
+	(void)arg;
+	until_reason(w, "condition");
+	T_EQ(weft_stream_tx_high(e.w), 1); /* told before it waits */
+	T_EQ(t.marks, 1);
+	T_EQ(t.len, 4);
+	for (int i = 0; i < 20; i++)
+		reads(e.s, 0);
+	T_EQ(finish(w), 0);
+	T_EQ(weft_stream_tx_high(e.w), 0);
+	T_EQ(t.marks % 2, 0);
+	T_EQ(t.high, 0);
+	done_with(&e);
+
+	t = (struct told){.drops = 0};
+	e = open_with((weft_stream_opts){.max = 4,
+					 .high = 4,
+					 .low = 1,
+					 .policy = WEFT_STREAM_DROP_LATEST,
+					 .on_mark = tells_mark,
+					 .on_drop = tells_drop_above,
+					 .arg = &t});
+	T_EQ(weft_stream_write_many(e.w, (int64_t[]){1, 2, 3, 4, 5, 6}, 6, NULL), 2);
+	T_EQ(t.marks, 1);
+	T_EQ(t.drops, 2);
+	weft_stream_free(e.s); /* above its mark */
+	T_EQ(t.drops, 6);
+	T_EQ(t.marks, 2);
+	T_EQ(t.high, 0);
+	T_EQ(t.len, 0);
+	T_EQ(weft_stream_tx_high(e.w), 0);
+	T_EQ(weft_stream_tx_len(e.w), 0);
+	weft_stream_tx_free(e.w);
+	return 0;
+}
+
+TEST_WORKERS(marks_are_told_before_a_writer_waits_or_drops)
+{
+	run(marks_main, NULL);
+}
+
 static int many_main(void *arg)
 {
 	struct ends e = open_with((weft_stream_opts){.max = 7});
@@ -522,6 +608,7 @@ TEST(arguments)
 		{.elem = 1025, .on_drop = tells_drop},
 	};
 	weft_stream_tx *w;
+	weft_stream_stat st[2];
 	weft_stream *s;
 	int64_t v = 1;
 
@@ -544,6 +631,9 @@ TEST(arguments)
 	T_EQ(weft_stream_tx_ref(NULL), NULL);
 	s = weft_stream_buffer(weft_stream_of(&v, 1, 8), &o[2]);
 	T_EQ(weft_stream_error(s, NULL), WEFT_EINVAL);
+	T_EQ(weft_stream_stats(s, st, 2), 2); /* it is half made */
+	T_EQ(st[1].dropped, 0);
+	T_EQ(st[1].errors, 1);
 	weft_stream_free(s);
 	s = weft_stream_buffer(weft_stream_of(&v, 1, 8), &(weft_stream_opts){.elem = 4});
 	T_EQ(weft_stream_error(s, NULL), WEFT_EINVAL);

@@ -4,6 +4,7 @@
  */
 #include "rt.h"
 
+#include "weft/bufio.h"
 #include "weft/scope.h"
 #include "weft/stream.h"
 #include <stdlib.h>
@@ -162,6 +163,342 @@ TEST(zips_and_concats)
 	T_EQ(weft_stream_read(s, &v, 1), 1);
 	T_EQ(v, 998);
 	weft_stream_free(s);
+}
+
+/* --- errors that elements lie before --- */
+
+static int fails_at_5(const void *in, void *out, void *arg)
+{
+	(void)arg;
+	if (*(const int64_t *)in == 5)
+		return -5555;
+	*(int64_t *)out = *(const int64_t *)in;
+	return 0;
+}
+
+static weft_stream *five_and_an_error(void)
+{
+	return weft_stream_name(weft_stream_map(of_range(100), 8, fails_at_5, NULL), "fifth");
+}
+
+/* arg: how many there are left. It has none at once. */
+static int not_now(void *out, void *arg, int64_t deadline)
+{
+	int64_t *left = arg;
+
+	if (*left == 0)
+		return 0;
+	if (deadline == WEFT_NOW)
+		return WEFT_EAGAIN;
+	*(int64_t *)out = (*left)--;
+	return 1;
+}
+
+static weft_stream *one_not_now(const void *e, void *arg)
+{
+	(void)e;
+	*(int64_t *)arg = 1;
+	return weft_stream_from(8, not_now, NULL, arg);
+}
+
+static void nothing_yet(weft_stream *s)
+{
+	int64_t v[10];
+
+	T_EQ(weft_stream_read_until(s, v, 10, WEFT_NOW), WEFT_EAGAIN);
+	T_EQ(weft_stream_error(s, NULL), 0);
+}
+
+static int stops_at_1(const void *e, void *arg)
+{
+	(void)arg;
+	return *(const int64_t *)e == 1;
+}
+
+/* It has failed, and three elements are before that. */
+static weft_stream *failed_with_three(void)
+{
+	weft_stream *s = five_and_an_error();
+
+	T_EQ(weft_stream_each(s, stops_at_1, NULL), 2); /* the rest is given back */
+	T_EQ(weft_stream_error(s, NULL), 0);
+	return s;
+}
+
+/* A caller's error says nothing of one that lies behind elements. */
+TEST(what_passes_hides_no_elements)
+{
+	int64_t n = 100, v[10];
+	weft_stream *s = weft_stream_zip(five_and_an_error(), weft_stream_from(8, not_now, NULL, &n), 8, adds, NULL);
+
+	nothing_yet(s);
+	GIVES(s, -5555, 100, 100, 100, 100, 100);
+
+	s = weft_stream_flat_map(failed_with_three(), 8, one_not_now, &n);
+	for (int i = 0; i < 3; i++) {
+		nothing_yet(s); /* also of the last one, behind which there is the error */
+		T_EQ(weft_stream_read(s, v, 10), 1);
+	}
+	gives(s, NULL, 0, -5555);
+
+	time_fake();
+	s = weft_stream_throttle(five_and_an_error(), 1, 100, 1);
+	for (int64_t i = 0; i < 5; i++) {
+		T_EQ(weft_stream_read(s, v, 10), 1);
+		T_EQ(v[0], i);
+		if (i < 4)
+			nothing_yet(s);
+		add_relaxed(&weft__clock_fake, 100);
+	}
+	T_EQ(weft_stream_read(s, v, 10), -5555);
+	fails_as(s, -5555, "fifth");
+	weft_stream_free(s);
+	time_real();
+}
+
+typedef struct wide {
+	int64_t a, b, c;
+} wide;
+
+WEFT_STREAM_MAP(first_a, wide, x, int64_t, x.a)
+WEFT_STREAM_FOLD(sum_of_c, int64_t, acc, wide, x, acc += x.c)
+
+TEST(stages_upon_what_has_ended)
+{
+	weft_stream *s = weft_stream_batch(failed_with_three(), 2, WEFT_FOREVER), *out[2];
+	struct {
+		size_t n;
+		int64_t e[2];
+	} two;
+	int64_t acc = 0;
+
+	T_EQ(weft_stream_elem(s), sizeof two);
+	T_EQ(weft_stream_read(s, &two, 1), 1);
+	T_EQ(two.n, 2);
+	T_EQ(two.e[1], 3);
+	T_EQ(weft_stream_read(s, &two, 1), 1);
+	T_EQ(two.n, 1);
+	T_EQ(two.e[0], 4);
+	T_EQ(weft_stream_read(s, &two, 1), -5555);
+	fails_as(s, -5555, "fifth");
+	s = weft_stream_batch(s, 2, WEFT_FOREVER); /* nothing is before it now */
+	fails_as(s, -5555, "fifth");
+	weft_stream_free(s);
+
+	GIVES(weft_stream_concat((weft_stream *[]){of_range(2), failed_with_three()}, 2), -5555, 0, 1, 2, 3, 4);
+	weft_stream_tee(failed_with_three(), 2, out, 0, WEFT_STREAM_UNBOUNDED);
+	for (int i = 0; i < 2; i++)
+		GIVES(out[i], -5555, 2, 3, 4);
+
+	s = weft_stream_map(failed_with_three(), 8, NULL, NULL);
+	T_EQ(weft_stream_count(s), WEFT_EINVAL);
+	weft_stream_free(s);
+
+	s = first_a(failed_with_three(), NULL);
+	fails_as(s, WEFT_EINVAL, "first_a");
+	T_EQ(weft_stream_count(s), WEFT_EINVAL);
+	weft_stream_free(s);
+	T_EQ(sum_of_c(s = failed_with_three(), &acc, NULL), WEFT_EINVAL);
+	weft_stream_free(s);
+	s = weft_stream_take(of_range(10), 10);
+	T_EQ(weft_stream_each(s, stops_at_1, NULL), 2);
+	T_EQ(sum_of_c(s, &acc, NULL), WEFT_EINVAL); /* of eight that are left of one that has ended */
+	fails_as(s, WEFT_EINVAL, "sum_of_c");
+	weft_stream_free(s);
+	T_EQ(acc, 0);
+}
+
+/* --- a source that always has some --- */
+
+struct flood {
+	weft_stream_tx *w;
+	long left; /* then it ends all the same, which is wrong */
+};
+
+/* For each element that is taken there is another one, a nanosecond later. */
+static int refills(const void *in, void *out, void *arg)
+{
+	struct flood *f = arg;
+
+	add_relaxed(&weft__clock_fake, 1);
+	if (f->left-- > 0)
+		T_EQ(weft_stream_write(f->w, in), 0);
+	else
+		(void)weft_stream_close(f->w);
+	*(int64_t *)out = *(const int64_t *)in;
+	return 0;
+}
+
+static weft_stream *flood(struct flood *f)
+{
+	weft_stream *s;
+	int64_t v = 1;
+
+	f->left = 20000;
+	T_EQ(weft_stream_open(&s, &f->w, &(weft_stream_opts){.elem = 8, .policy = WEFT_STREAM_UNBOUNDED}), 0);
+	for (int i = 0; i < 10; i++)
+		T_EQ(weft_stream_write(f->w, &v), 0);
+	return weft_stream_map(s, 8, refills, f);
+}
+
+static int is_none(const void *e, void *arg)
+{
+	(void)e, (void)arg;
+	return 0;
+}
+
+static int is_any(const void *e, void *arg)
+{
+	(void)e, (void)arg;
+	return 1;
+}
+
+static ssize_t leaves_all_out(const void *in, void *out, size_t n, void *arg)
+{
+	(void)in, (void)out, (void)n, (void)arg;
+	return 0;
+}
+
+static weft_stream *of_nothing(const void *e, void *arg)
+{
+	(void)e, (void)arg;
+	return NULL;
+}
+
+#define FOR_EVER (INT64_MAX / 8)
+
+static weft_stream *gives_nothing(weft_stream *s, int kind)
+{
+	weft_stream *out[2];
+
+	switch (kind) {
+	case 0:
+		return weft_stream_filter(s, is_none, NULL);
+	case 1:
+		return weft_stream_filter_batch(s, leaves_all_out, NULL);
+	case 2:
+		return weft_stream_filter_map_batch(s, 8, leaves_all_out, NULL);
+	case 3:
+		return weft_stream_drop(s, FOR_EVER);
+	case 4:
+		return weft_stream_drop_while(s, is_any, NULL);
+	case 5:
+		return weft_stream_drop(weft_stream_distinct(s, 0), 1);
+	case 6:
+		return weft_stream_drop(weft_stream_dedup(s), 1);
+	case 7:
+		return weft_stream_flat_map(s, 8, of_nothing, NULL);
+	case 8:
+		return weft_stream_drop(weft_stream_window(s, 1, (size_t)FOR_EVER), 1);
+	case 9:
+		return weft_stream_window_time(s, FOR_EVER, FOR_EVER, 2);
+	case 10:
+		return weft_stream_debounce(s, FOR_EVER);
+	case 11:
+		weft_stream_partition(s, 2, out, is_any, NULL, 4, WEFT_STREAM_DROP_OLDEST);
+		weft_stream_free(out[1]);
+		return out[0];
+	default:
+		return NULL;
+	}
+}
+
+/* The deadline is kept by whoever goes round: nobody below waits. */
+TEST(deadlines_over_a_flood)
+{
+	struct flood f;
+	weft_stream *s;
+	char room[64];
+
+	time_fake();
+	for (int kind = 0; (s = gives_nothing(kind < 12 ? flood(&f) : NULL, kind)) != NULL; kind++) {
+		for (int i = 0; i < 2; i++) {
+			T_EQ(weft_stream_read_until(s, room, 1, weft_in(1000)), WEFT_ETIMEDOUT);
+			T_EQ(weft_stream_error(s, NULL), 0);
+			T_GT(f.left, 10000);
+		}
+		f.left = 0;
+		T_EQ(weft_stream_close(f.w), 0);
+		T_EQ(weft_stream_read(s, room, 1), kind == 9 || kind == 10); /* what they had kept is there */
+		weft_stream_tx_free(f.w);
+		weft_stream_free(s);
+	}
+	time_real();
+}
+
+static int takes_any(const void *e, void *arg)
+{
+	(void)e, (void)arg;
+	return 0;
+}
+
+static int folds_any(void *acc, const void *e, void *arg)
+{
+	(void)e, (void)arg;
+	++*(int64_t *)acc;
+	return 0;
+}
+
+static int folds_many(void *acc, const void *in, size_t n, void *arg)
+{
+	(void)in, (void)arg;
+	*(int64_t *)acc += (int64_t)n;
+	return 0;
+}
+
+static int64_t into_sink(weft_stream *s, int kind, int64_t deadline)
+{
+	weft_membuf m = {.data = NULL};
+	int64_t acc = 0, rc;
+	weft_chan *c;
+	void *all;
+	size_t n;
+
+	switch (kind) {
+	case 0:
+		return weft_stream_each_until(s, takes_any, NULL, deadline);
+	case 1:
+		return weft_stream_fold_until(s, &acc, folds_any, NULL, deadline);
+	case 2:
+		return weft_stream_fold_batch_until(s, &acc, folds_many, NULL, deadline);
+	case 3:
+		return weft_stream_count_until(s, deadline);
+	case 4:
+		rc = weft_stream_collect_until(s, &all, &n, 0, deadline);
+		T_GT(n, 0);
+		free(all);
+		return rc;
+	case 5:
+		c = weft_chan_make(8, 50000);
+		rc = weft_stream_to_chan_until(s, c, deadline);
+		T_GT(weft_chan_len(c), 0);
+		weft_chan_free(c);
+		return rc;
+	default:
+		rc = weft_stream_to_io_until(s, weft_membuf_io(&m), NULL, NULL, deadline);
+		weft_membuf_free(&m);
+		return rc;
+	}
+}
+
+TEST(sinks_keep_their_deadline_over_a_flood)
+{
+	struct flood f;
+
+	time_fake();
+	for (int kind = 0; kind < 7; kind++) {
+		weft_stream *s = flood(&f);
+
+		T_EQ(into_sink(s, kind, weft_in(1000)), WEFT_ETIMEDOUT);
+		T_EQ(weft_stream_error(s, NULL), 0);
+		T_GT(f.left, 10000);
+		f.left = 0;
+		T_EQ(weft_stream_close(f.w), 0);
+		T_GT(weft_stream_count(s), 0); /* the rest is in it */
+		weft_stream_tx_free(f.w);
+		weft_stream_free(s);
+	}
+	time_real();
 }
 
 /* --- batches and windows --- */
@@ -411,6 +748,18 @@ static int reads_number(void *arg)
 	return n == 1 ? (int)v : (int)n;
 }
 
+static int reads_in_99(void *arg)
+{
+	int64_t v;
+
+	return (int)weft_stream_read_until(arg, &v, 1, weft_in(99));
+}
+
+static weft_stream *batch_50_of_throttle_2(weft_stream *s)
+{
+	return weft_stream_batch(throttle_2(s), 4, 50);
+}
+
 static int throttle_main(void *arg)
 {
 	struct timed t;
@@ -424,14 +773,20 @@ static int throttle_main(void *arg)
 	T_EQ(weft_stream_read(t.s, v, 8), 2);
 	T_EQ(v[1], 1);
 	nothing_now(&t);
-	T_EQ(weft_stream_read_until(t.s, v, 8, weft_in(99)), WEFT_ETIMEDOUT);
+	r = start(reads_in_99, t.s);
+	until_reason(r, "sleep"); /* though it is known that it will not come */
+	time_move(98);
+	T_EQ(weft_task_stateof(r), WEFT_TASK_PARKED);
+	time_move(1);
+	T_EQ(finish(r), WEFT_ETIMEDOUT);
+	T_EQ(weft_stream_error(t.s, NULL), 0);
 	r = start(reads_number, t.s);
 	until_reason(r, "sleep");
 	T_EQ(weft_task_cancel(r), 0);
 	T_EQ(finish(r), WEFT_ECANCELED);
 	r = start(reads_number, t.s);
 	until_reason(r, "sleep");
-	time_move(100);
+	time_move(1);
 	T_EQ(finish(r), 2);
 	time_move(1000); /* a bucket holds two */
 	T_EQ(weft_stream_read(t.s, v, 8), 2);
@@ -450,6 +805,30 @@ static int throttle_main(void *arg)
 TEST_WORKERS(throttles)
 {
 	run(throttle_main, NULL);
+}
+
+static int throttle_in_batch_main(void *arg)
+{
+	struct timed t;
+	weft_task *r;
+
+	(void)arg;
+	time_fake();
+	t = timed(batch_50_of_throttle_2);
+	sends(&t, 0, 6);
+	r = start(reads_four, t.s); /* two at once, and a third is later than it waits */
+	until_reason(r, "sleep");
+	time_move(50);
+	T_EQ(finish(r), 2);
+	timed_end(&t);
+	time_real();
+	return 0;
+}
+
+/* A stage that sets a deadline of its own finds that it has come, when it is told so. */
+TEST_WORKERS(throttles_below_a_batch)
+{
+	run(throttle_in_batch_main, NULL);
 }
 
 static weft_stream *debounce_100(weft_stream *s)

@@ -208,6 +208,87 @@ TEST_WORKERS(parallel_last_fails)
 	run(parallel_last_main, NULL);
 }
 
+/* The stage before it has a long name, and fails first. */
+static int one_then_fails(void *out, void *arg, int64_t deadline)
+{
+	int rc = one_only(out, arg, deadline);
+
+	return rc ? rc : -9;
+}
+
+static int parallel_named_main(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 2; i++) {
+		struct last l = {.given = 0};
+		weft_stream_par o = {.tasks = 4, .unordered = i & 1}; /* more than there are elements */
+		weft_stream *s = weft_stream_name(weft_stream_from(8, one_then_fails, NULL, &l), "a stage of a long name");
+		int64_t v;
+
+		s = weft_stream_name(weft_stream_parallel(s, 8, fails_behind_the_end, &l, &o), "short");
+		T_EQ(weft_stream_read(s, &v, 1), -7);
+		fails_as(s, -7, "short");
+		weft_stream_free(s);
+	}
+	return 0;
+}
+
+TEST_WORKERS(parallel_failure_has_its_own_name)
+{
+	run(parallel_named_main, NULL);
+}
+
+static ATOMIC(int) entered;
+
+static int meets_another(const void *in, void *out, void *arg)
+{
+	(void)arg;
+	add_relaxed(&entered, 1);
+	until(load_relaxed(&entered) >= 2);
+	*(int64_t *)out = *(const int64_t *)in;
+	return 0;
+}
+
+static int receives(void *arg)
+{
+	(void)weft_chan_recv(arg, NULL);
+	return 0;
+}
+
+#define MOST_TASKS 8
+
+static int parallel_few_main(void *arg)
+{
+	weft_chan *c = weft_chan_make(8, 0);
+	weft_stream *s = weft_stream_parallel(of_range(10), 8, meets_another, NULL, &(weft_stream_par){.tasks = 3});
+	weft_task *t[MOST_TASKS];
+	int64_t v = 0;
+	int n = 0;
+
+	(void)arg;
+	store_relaxed(&entered, 0);
+	while (n < MOST_TASKS && weft_go_opts(&t[n], receives, c, NULL) == 0)
+		n++;
+	T_LT(n, MOST_TASKS);
+	T_EQ(weft_stream_read_until(s, &v, 1, WEFT_NOW), WEFT_EAGAIN); /* there may be no more */
+	T_EQ(weft_stream_error(s, NULL), 0);
+	T_EQ(weft_chan_send(c, &v), 0);
+	until(weft_stream_read_until(s, &v, 1, WEFT_NOW) == WEFT_EAGAIN && load_relaxed(&entered) == 1); /* one more */
+	T_EQ(weft_chan_close(c), 0);
+	for (int i = 0; i < n; i++)
+		T_EQ(finish(t[i]), 0);
+	T_EQ(weft_stream_count(s), 10); /* the others are asked for again */
+	weft_stream_free(s);
+	weft_chan_free(c);
+	return 0;
+}
+
+TEST(parallel_tasks_that_could_not_be_had_come_later)
+{
+	for (unsigned workers = 1; workers <= 2; workers++)
+		T_EQ(run_with(parallel_few_main, NULL, (weft_opts){.workers = workers, .max_tasks = MOST_TASKS}), 0);
+}
+
 static int parallel_ends_main(void *arg)
 {
 	weft_chan *never = weft_chan_make(8, 0);
@@ -384,6 +465,40 @@ TEST_WORKERS(merge_errors)
 	run(merge_fails_main, NULL);
 }
 
+static int out_of_time_main(void *arg)
+{
+	weft_chan *never = weft_chan_make(8, 0);
+
+	(void)arg;
+	time_fake();
+	for (int kind = 0; kind < 3; kind++) {
+		weft_ctx *c = weft_ctx_with_deadline(NULL, weft_in(100)), *up = weft_ctx_enter(c);
+		weft_stream *s = weft_stream_chan(never);
+		weft_task *t;
+
+		s = kind == 0   ? weft_stream_parallel(s, 8, yields_some, NULL, NULL)
+		    : kind == 1 ? weft_stream_merge(&s, 1)
+				: weft_stream_buffer(s, NULL);
+		weft_ctx_leave(up);
+		t = start(reads_one, s);
+		until_reason(t, "condition");
+		time_move(100);
+		T_EQ(finish(t), WEFT_ETIMEDOUT); /* the stage's, not the reader's */
+		T_EQ(weft_stream_error(s, NULL), WEFT_ETIMEDOUT);
+		T_EQ(reads_one(s), WEFT_ETIMEDOUT);
+		weft_stream_free(s);
+		weft_ctx_free(c);
+	}
+	time_real();
+	weft_chan_free(never);
+	return 0;
+}
+
+TEST_WORKERS(stages_end_with_their_makers_deadline)
+{
+	run(out_of_time_main, NULL);
+}
+
 /* --- tee, partition --- */
 
 struct summing {
@@ -483,6 +598,14 @@ static int tee_bounds_main(void *arg)
 	T_EQ(weft_stream_stats(out[1], &st, 0), 2);
 	weft_stream_free(out[0]);
 	weft_stream_free(out[1]);
+
+	for (int i = 0; i < 2; i++) { /* one that is always read is never behind */
+		weft_stream_tee(of_range(1000), 2, out, 4, i ? WEFT_STREAM_DROP_OLDEST : WEFT_STREAM_DROP_LATEST);
+		T_EQ(drain_now(out[0]), 1000);
+		T_EQ(drain_now(out[1]), 4);
+		weft_stream_free(out[0]);
+		weft_stream_free(out[1]);
+	}
 
 	weft_stream_tee(of_range(1000), 2, out, 0, WEFT_STREAM_UNBOUNDED);
 	T_EQ(drain_now(out[0]), 1000);
@@ -654,6 +777,54 @@ TEST(counts)
 	T_EQ(weft_stream_stats(s, st, 8), 2);
 	T_EQ(st[1].errors, 1);
 	T_EQ(st[1].out, 20);
+	weft_stream_free(s);
+}
+
+struct measured {
+	weft_stream *s;
+	weft_stream_meter m;
+};
+
+static int measures_and_stops(const void *e, void *arg)
+{
+	struct measured *u = arg;
+
+	(void)e;
+	(void)weft_stream_rate(u->s, &u->m);
+	return 1;
+}
+
+TEST(rates_of_stages)
+{
+	int64_t some[10] = {0};
+	struct measured u = {.s = weft_stream_of(some, 10, 8)};
+	weft_stream_meter m[2] = {{.at = 0}};
+	weft_stream_stat st[2];
+	weft_stream *s;
+
+	time_fake();
+	T_EQ(weft_stream_each(u.s, measures_and_stops, &u), 1); /* the rest is given back */
+	add_relaxed(&weft__clock_fake, WEFT_SEC);
+	T_EQ(weft_stream_rate(u.s, &u.m) == 0.0, 1);
+	T_EQ(weft_stream_count(u.s), 9);
+	add_relaxed(&weft__clock_fake, WEFT_SEC);
+	T_EQ((int64_t)weft_stream_rate(u.s, &u.m), 9);
+	weft_stream_free(u.s);
+
+	s = weft_stream_filter(of_range(300), is_odd, NULL);
+	T_EQ(weft_stream_stats(s, st, 2), 2);
+	for (int i = 0; i < 2; i++)
+		T_EQ(weft_stream_stat_rate(&st[i], &m[i]) == 0.0, 1);
+	T_EQ(weft_stream_count(s), 150);
+	add_relaxed(&weft__clock_fake, WEFT_SEC / 2);
+	T_EQ(weft_stream_stats(s, st, 2), 2);
+	T_EQ((int64_t)weft_stream_stat_rate(&st[0], &m[0]), 600);
+	T_EQ((int64_t)weft_stream_stat_rate(&st[1], &m[1]), 300);
+	add_relaxed(&weft__clock_fake, WEFT_SEC / 2);
+	T_EQ(weft_stream_stat_rate(&st[1], &m[1]) == 0.0, 1); /* nothing since */
+	T_EQ(weft_stream_stat_rate(NULL, &m[0]) == 0.0, 1);
+	T_EQ(weft_stream_rate(NULL, &m[0]) == 0.0, 1);
+	time_real();
 	weft_stream_free(s);
 }
 

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * actor.c - P22: what does an actor cost beyond its task; a message there and back, round a ring, from many to one?
+ */
+#include "bench.h"
+
+#define WINDOW 100
+#define RING 1000
+#define MANY 100
+
+/* --- start and end, many at a time; the same of tasks --- */
+
+static int done_at_once(void *state)
+{
+	wg_done(state);
+	return 0;
+}
+
+static int64_t spawn(uint64_t n, void *arg)
+{
+	uint64_t did = 0;
+	waitgroup g = {0};
+	const actor_opts o = {.run = done_at_once, .state = &g, .mailbox = {.cap = 16}};
+	int64_t start = bench_now();
+
+	(void)arg;
+	for (; did < n; did += WINDOW) {
+		wg_add(&g, WINDOW);
+		for (int i = 0; i < WINDOW; i++)
+			MUST(actor_start(NULL, &o));
+		MUST(wg_wait(&g));
+	}
+	return bench_scale(bench_now() - start, n, did);
+}
+
+static int64_t spawn_tasks(uint64_t n, void *arg)
+{
+	uint64_t did = 0;
+	waitgroup g = {0};
+	int64_t start = bench_now();
+
+	(void)arg;
+	for (; did < n; did += WINDOW) {
+		wg_add(&g, WINDOW);
+		for (int i = 0; i < WINDOW; i++)
+			MUST(go(wg_done, &g));
+		MUST(wg_wait(&g));
+	}
+	return bench_scale(bench_now() - start, n, did);
+}
+
+/* --- there and back: two messages, counted as two --- */
+
+static int echo(void *state, weft_msg *m)
+{
+	(void)state;
+	return actor_send(m->from, m->tag, m->data, m->len, PRIO_NORMAL);
+}
+
+static int64_t ping_pong(uint64_t n, void *arg)
+{
+	actor_ref to;
+	int64_t start, took;
+	weft_msg *m;
+
+	(void)arg;
+	MUST(actor_fn(&to, echo));
+	start = bench_now();
+	for (uint64_t i = 0; i < n; i += 2) {
+		MUST(actor_send(to, 1, &i, sizeof i, PRIO_NORMAL));
+		MUST(actor_recv(&m));
+		msg_free(m);
+	}
+	took = bench_now() - start;
+	MUST(actor_stop_wait(to));
+	return took;
+}
+
+/* --- a token round a ring --- */
+
+struct node {
+	actor_ref next;
+	weft_event *over;
+};
+
+static int pass_on(void *state, weft_msg *m)
+{
+	struct node *node = state;
+	uint64_t left = *msg_as(m, uint64_t);
+
+	if (!left--) {
+		weft_event_set(node->over);
+		return 0;
+	}
+	return actor_send(node->next, 1, &left, sizeof left, PRIO_NORMAL);
+}
+
+static int64_t ring(uint64_t n, void *arg)
+{
+	static struct node node[RING];
+	static actor_ref ref[RING];
+	weft_event over = {0};
+	int64_t start, took;
+
+	(void)arg;
+	for (int i = 0; i < RING; i++)
+		MUST(actor_start(&ref[i], &(actor_opts){.on_msg = pass_on, .state = &node[i]}));
+	for (int i = 0; i < RING; i++)
+		node[i] = (struct node){ref[(i + 1) % RING], &over};
+	start = bench_now();
+	MUST(actor_send(ref[0], 1, &n, sizeof n, PRIO_NORMAL));
+	MUST(weft_event_wait(&over));
+	took = bench_now() - start;
+	for (int i = 0; i < RING; i++)
+		MUST(actor_stop_wait(ref[i]));
+	return took;
+}
+
+/* --- from many to one, whose mailbox holds a thousand --- */
+
+static void sender(actor_ref *to, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		MUST(actor_send(*to, 1, &i, sizeof i, PRIO_NORMAL));
+}
+
+static int64_t fan_in(uint64_t n, void *arg)
+{
+	uint64_t each = n / MANY + 1;
+	actor_ref me = actor_self();
+	int64_t start = bench_now();
+	weft_msg *m;
+
+	(void)arg;
+	for (int i = 0; i < MANY; i++)
+		MUST(go(sender, &me, each));
+	for (uint64_t i = 0; i < each * MANY; i++) {
+		MUST(actor_recv(&m));
+		msg_free(m);
+	}
+	return bench_scale(bench_now() - start, n, each * MANY);
+}
+
+static int body(void *arg)
+{
+	struct bench *b = arg;
+
+	MUST(actor_attach(NULL, NULL));
+	bench_measure(b, "P22", "task, windows of 100", spawn_tasks, NULL);
+	bench_measure(b, "P22", "spawn, windows of 100", spawn, NULL);
+	bench_measure(b, "P22", "ping-pong, a message", ping_pong, NULL);
+	bench_measure(b, "P22", "ring of 1000, a hop", ring, NULL);
+	bench_measure(b, "P22", "100 to 1, a message", fan_in, NULL);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	return bench_main(argc, argv, body);
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * actor.c - the life of an actor: the loop, failures, how it ends; what can be asked of one.
+ *
+ *	actor_main   on a task of its own
+ *	  try body: on_start, then receive and handle, or run      a panic comes out of the try as WEFT_EPANIC
+ *	  failed, and on_error is for it: once more from body
+ *	  finish: on_stop, death.c                                 also if the task ends by weft_task_exit: what is deferred before all else
+ */
+#include "actor/actor.h"
+
+#include "base/check.h"
+#include <string.h>
+
+/* An actor's frame. */
+struct life {
+	struct actor *a;
+	weft_defer defer;
+	weft_panic panic, asked; /* of the try; of what on_error is asked about */
+	weft_end end;
+	bool finishing, over;
+};
+
+/* --- the loop --- */
+
+static int serve(struct actor *a)
+{
+	weft_msg *m;
+	int rc;
+
+	for (;;) {
+		rc = weft_actor_recv(&m);
+		if (unlikely(rc))
+			return rc;
+		a->current = letter_of(m);
+		rc = a->on_msg(a->state_data, m);
+		if (likely(a->current != NULL)) {
+			list_remove(&a->current->link);
+			letter_put(weft__worker(), a->current);
+			a->current = NULL;
+		}
+		if (unlikely(rc))
+			return rc < 0 ? rc : 0;
+	}
+}
+
+/* on_start has succeeded. */
+static void begun(struct actor *a)
+{
+	struct worker *w = weft__worker(); /* before anything is locked: see base/solo.h */
+	struct weft_task *ready;
+
+	lock_take_solo(&a->lock, RANK_ACTOR);
+	a->state = CELL_RUNNING;
+	ready = weft__actor_started(a, 0);
+	actor_unlock(a);
+	if (ready)
+		weft__ready(w, ready);
+}
+
+static int body(void *arg)
+{
+	struct life *l = arg;
+	struct actor *a = l->a;
+	int rc, error = a->error;
+
+	if (unlikely(a->current != NULL)) /* a panic came in between */
+		weft_msg_free(&a->current->msg);
+	if (unlikely(error)) {
+		a->error = 0;
+		a->asking = true;
+		rc = a->on_error(a->state_data, error,
+				 error == WEFT_EPANIC && l->asked.file ? &l->asked : NULL /* or on_msg has just returned that code */);
+		if (rc < 0)
+			return rc;
+		a->asking = false;
+	}
+	if (a->state == CELL_STARTING) { /* written by us only */
+		rc = a->on_start(a->state_data);
+		if (rc < 0)
+			return rc;
+		begun(a);
+	}
+	return a->run ? a->run(a->state_data) : serve(a);
+}
+
+/* Is on_error asked what to do about rc? Not about what it has come to itself, and not when the actor is to end anyway. */
+static bool may_go_on(struct actor *a, int rc)
+{
+	bool ordered;
+
+	if (rc >= 0 || !a->on_error || a->asking || a->state != CELL_RUNNING)
+		return false;
+	lock_take_solo(&a->lock, RANK_ACTOR);
+	ordered = a->order != ORDER_NONE;
+	actor_unlock(a);
+	return !ordered && !weft_ctx_check();
+}
+
+void weft__actor_say(const weft_panic *p)
+{
+	struct weft_task *t = weft_task_self();
+	char label[64];
+
+	weft__log("actor of task %llu (%s) panicked: %s (%s:%d)", (unsigned long long)t->id, weft__task_label(t, label, sizeof label),
+		  p->message, p->file, p->line);
+}
+
+/* --- the end --- */
+
+weft_end weft__actor_end_of(struct actor *a, int rc)
+{
+	bool told = rc == WEFT_ECLOSED || rc == WEFT_ECANCELED || rc == WEFT_ETIMEDOUT; /* by what it waited for */
+
+	if (a->order == ORDER_KILL)
+		return a->end;
+	if (rc == WEFT_EPANIC)
+		return (weft_end){WEFT_END_PANIC, rc};
+	if (a->order && (rc >= 0 || told))
+		return a->end;
+	if (rc == 0)
+		return (weft_end){WEFT_END_NORMAL, 0};
+	if (told && weft_ctx_reason(NULL) != WEFT_NOT_CANCELED)
+		return (weft_end){WEFT_END_CANCELED, rc};
+	return (weft_end){WEFT_END_CODE, rc};
+}
+
+static int stop_body(void *arg)
+{
+	struct life *l = arg;
+
+	l->a->on_stop(l->a->state_data, l->end);
+	return 0;
+}
+
+/* on_stop shall not be cancelled but by a kill: not by what has ended the actor, which may be on its way yet, nor by what ends its parent meanwhile. False: it has been killed. */
+static bool shield(struct actor *a)
+{
+	weft_ctx *c = weft_ctx_without_cancel(NULL), *up;
+	bool killed;
+
+	lock_take_solo(&a->lock, RANK_ACTOR);
+	killed = a->order == ORDER_KILL;
+	a->last_ctx = c;
+	actor_unlock(a);
+	if (c) {
+		up = weft_ctx_enter(c);
+		weft_ctx_free(up); /* it does not come back there */
+	}
+	return !killed;
+}
+
+static void finish(struct life *l, int rc)
+{
+	struct actor *a = l->a;
+	bool started = a->state != CELL_STARTING;
+
+	l->finishing = true;
+	if (!started && rc >= 0)
+		rc = WEFT_ECANCELED; /* by weft_task_exit */
+	(void)weft__worker();        /* see base/solo.h */
+	lock_take_solo(&a->lock, RANK_ACTOR);
+	l->end = weft__actor_end_of(a, rc);
+	if (started)
+		a->state = CELL_STOPPING;
+	actor_unlock(a);
+	if (started && a->on_stop && shield(a) && weft_task_try(stop_body, l, &l->panic) == WEFT_EPANIC) {
+		weft__actor_say(&l->panic);
+		l->end = (weft_end){WEFT_END_PANIC, WEFT_EPANIC};
+	}
+	(void)weft__worker(); /* as above */
+	lock_take_solo(&a->lock, RANK_ACTOR);
+	if (a->order == ORDER_KILL)
+		l->end = a->end;
+	actor_unlock(a);
+	l->over = true;
+	weft__actor_die(a, l->end, started ? 0 : rc);
+}
+
+/* The task ends by weft_task_exit. */
+static void left(void *arg)
+{
+	struct life *l = arg;
+
+	if (l->over)
+		return;
+	if (l->finishing) { /* in on_stop */
+		l->over = true;
+		weft__actor_die(l->a, l->end, 0);
+		return;
+	}
+	weft__defer_push(&l->defer, left, l);
+	finish(l, l->defer.weft__task->own.unwinding ? WEFT_EPANIC : l->defer.weft__task->result); /* as in detached */
+	weft__defer_drop(&l->defer);
+}
+
+static void actor_main(struct actor *a)
+{
+	struct weft_task *t = weft_task_self();
+	struct life l; /* large, and most of it is for a panic only */
+	int rc;
+
+	l.a = a;
+	l.finishing = l.over = false;
+	t->own_actor = a;
+	store_relaxed(&a->task, t); /* compared with by others, no more */
+	weft__defer_push(&l.defer, left, &l);
+	while (may_go_on(a, rc = weft_task_try(body, &l, &l.panic))) {
+		l.asked = l.panic;
+		a->error = rc;
+	}
+	if (rc == WEFT_EPANIC && l.panic.file)
+		weft__actor_say(&l.panic);
+	finish(&l, rc);
+	weft__defer_drop(&l.defer);
+}
+
+void (*const weft__actor_main)(void) = (void (*)(void))actor_main;
+
+/* --- asking --- */
+
+weft_actor_ref weft_actor_self(void)
+{
+	struct actor *a = actor_self(weft__worker());
+
+	return a ? actor_ref(a) : WEFT_NO_ACTOR;
+}
+
+bool weft_actor_alive(weft_actor_ref ref)
+{
+	struct actor *a;
+
+	(void)weft__worker(); /* see base/solo.h */
+	a = actor_lock(ref);
+	if (a)
+		actor_unlock(a);
+	return a != NULL;
+}
+
+int weft_actor_become(int (*on_msg)(void *state, weft_msg *m))
+{
+	struct actor *a = actor_self(weft__worker());
+
+	if (!a || !a->on_msg || !on_msg)
+		return WEFT_EINVAL;
+	a->on_msg = on_msg;
+	return 0;
+}
+
+int weft_actor_stats(weft_actor_ref ref, weft_actor_stat *out)
+{
+	struct actor *a;
+
+	(void)weft__worker(); /* as above */
+	memset(out, 0, sizeof *out);
+	a = actor_lock(ref);
+	if (!a)
+		return WEFT_ESRCH;
+	out->state = a->state == CELL_STARTING ? WEFT_ACTOR_STARTING : a->state == CELL_STOPPING ? WEFT_ACTOR_STOPPING : WEFT_ACTOR_RUNNING;
+	out->len = a->len;
+	out->cap = a->cap;
+	for (struct list_node *n = list_first(&a->sendq); n; n = list_after(&a->sendq, n))
+		out->senders++;
+	out->relations = a->nrelations;
+	out->suspended = a->suspended;
+	out->above = a->above;
+	out->received = load_relaxed(&a->received); /* statistics */
+	out->dropped = a->dropped;
+	actor_unlock(a);
+	return 0;
+}
+
+const char *weft_end_name(weft_end e)
+{
+	static const char *const names[] = {"normal", "code", "panic", "canceled", "killed", "shutdown", "unknown"};
+
+	return e.kind >= 0 && e.kind <= WEFT_END_UNKNOWN ? names[e.kind] : "?";
+}
