@@ -91,7 +91,7 @@ static void *reader(void *arg)
 /* One writes, three read: never torn, never backwards. */
 TEST(one_writer)
 {
-	long n = tap_iters(300000);
+	long n = tap_iters(100000);
 	pthread_t t[THREADS - 1];
 	struct record r;
 
@@ -100,7 +100,7 @@ TEST(one_writer)
 	for (long i = 1; i <= n; i++) {
 		r = record((uint64_t)i);
 		weft_seqlock_write(&lock, words, &r, sizeof r);
-		if (i % 64 == 0)
+		if (i % 256 == 0)
 			sched_yield();
 	}
 	weft_store_release(&ended, 1); /* pairs with load_acquire in reader */
