@@ -356,8 +356,8 @@ typedef struct weft_stream_par {
 	bool unordered; /* results come as they are ready, else in the order of the elements */
 } weft_stream_par;
 
-/* weft_stream_parallel - weft_stream_map with fn called by several tasks at a time, an element each: for functions that wait or compute for microseconds and more. It pulls s an element at a time, so stages before it work on batches of 1
- * (unless a weft_stream_buffer stands between): for small elements put weft_stream_batch before it, and let fn work on batches.
+/* weft_stream_parallel - weft_stream_map with fn called by several tasks at a time, an element each: for functions that wait or compute for microseconds and more. It pulls s an element at a time, so stages before it work on batches of 1:
+ * for small elements put weft_stream_batch before it, and let fn work on batches.
  *
  * Of an error: in order, the results of the elements before it come first; else those that were ready. Nothing more is begun; what still runs is cancelled once the error is told.
  */
