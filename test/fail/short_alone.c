@@ -12,12 +12,9 @@ int alone(chan *c, waitgroup *g, weft_group *children, weft_gen **gen, weft_once
 	void *pair = c;
 #define PAIR pair /* a compound literal is an extension there */
 #else
-#define PAIR         \
-	(int[2])     \
-	{            \
-		1, 2 \
-	}
+#define PAIR (int[2]){1, 2}
 #endif
+	WEFT_DEFER(first, PAIR);
 	int rc = wg_go(g, fn, PAIR) + group_go(children, fn, PAIR) + group_trygo(children, fn, PAIR);
 
 	rc += group_go_until(children, fn, PAIR, weft_in(SEC)) + gen_make(gen, sizeof(int), fn, PAIR);
