@@ -61,11 +61,11 @@ WEFT_API void weft__defer_drop(weft_defer *d);
  *
  * A declaration: it cannot stand behind a label, or alone behind an if; and no goto may jump over it into the rest of its block. Blocks: if fn does. Threads: any; off a task there is no exit and no panic.
  */
-#define WEFT_DEFER(fn, arg)                                                                                                             \
-	void *const WEFT__JOIN(weft__arg_, __LINE__) = (void *)(uintptr_t)(arg);                                                        \
-	__attribute__((cleanup(weft__defer_end), unused)) weft_defer WEFT__JOIN(weft__deferred_, __LINE__);                             \
-	((void)sizeof(((fn)(arg), 0)), weft__defer_push(&WEFT__JOIN(weft__deferred_, __LINE__), (void (*)(void *))(void (*)(void))(fn), \
-							WEFT__JOIN(weft__arg_, __LINE__)))
+#define WEFT_DEFER(fn, ...)                                                                                 \
+	void *const WEFT__JOIN(weft__arg_, __LINE__) = (void *)(uintptr_t)(__VA_ARGS__);                    \
+	__attribute__((cleanup(weft__defer_end), unused)) weft_defer WEFT__JOIN(weft__deferred_, __LINE__); \
+	((void)sizeof(((fn)(__VA_ARGS__), 0)), weft__defer_push(&WEFT__JOIN(weft__deferred_, __LINE__),     \
+								(void (*)(void *))(void (*)(void))(fn), WEFT__JOIN(weft__arg_, __LINE__)))
 
 /* WEFT_TRY - evaluate a call; if it returns a negative code, return that from the enclosing function. Else its value. */
 #define WEFT_TRY(call)                                 \

@@ -74,7 +74,8 @@ enum weft_window_rule {
 	 * Source: Brakmo and Peterson, "TCP Vegas" (1995), with the bounds of Netflix's concurrency-limits (3 and 6 times the decimal logarithm). Changed: every 32nd round is
 	 * made with half the window, to measure the least latency anew without a queue (as BBR does, Cardwell and others 2016). */
 	WEFT_VEGAS,
-	/* Follows the ratio of the long-term average to the latency of this round, plus the root of the window for bursts: needs neither a target nor a least latency.
+	/* Follows the ratio of the long-term average to the latency of this round, plus the root of the window for bursts: needs neither a target nor a least latency. Where callers
+	 * keep the window full for long, the average learns the queue as well, and the window climbs: VEGAS, or AIMD with a target, does not.
 	 * Source: Gradient2 of Netflix's concurrency-limits. Changed: once a round; integers. */
 	WEFT_GRADIENT,
 };
@@ -82,8 +83,8 @@ enum weft_window_rule {
 /* Zero is the default everywhere. */
 typedef struct weft_window_opts {
 	enum weft_window_rule rule;
-	int initial, least, most; /* 0: 20, 1, 1000 */
-	int64_t target;           /* WEFT_AIMD: ns; 0: only losses cut */
+	int initial, least, most; /* 0: 20 (or what of least to most is nearest to it), 1, 1000 */
+	int64_t target;           /* WEFT_AIMD: ns; 0: latency is not looked at, only losses cut */
 	int backoff;              /* per cent that a cut leaves, 1 to 99; 0: 80 */
 	int smooth;               /* WEFT_AIMD: a sample counts one so many-th in the average; 0: 8 */
 	int tolerance;            /* WEFT_GRADIENT: per cent of the average that latency may be, 100 and more; 0: 150 */

@@ -47,7 +47,7 @@ WEFT_API int weft__gen_make_at(weft_gen **out, size_t elem, weft_task_fn *fn, vo
 
 #ifndef __cplusplus
 /* The same, for reports: where it is written. */
-#define weft_gen_make(out, elem, fn, arg) weft__gen_make_at(out, elem, fn, arg, WEFT__SITE(#fn))
+#define weft_gen_make(out, elem, fn, ...) weft__gen_make_at(out, elem, fn, __VA_ARGS__, WEFT__SITE(#fn))
 #endif
 
 /* weft_gen_next - the next value.

@@ -100,9 +100,9 @@ WEFT_API int weft__group_go_at(weft_group *g, weft_task_fn *fn, void *arg, int64
 
 #ifndef __cplusplus
 /* The same, for reports: where it is written. */
-#define weft_group_go(g, fn, arg) weft__group_go_at(g, fn, arg, WEFT_FOREVER, WEFT__SITE(#fn))
-#define weft_group_go_until(g, fn, arg, deadline) weft__group_go_at(g, fn, arg, deadline, WEFT__SITE(#fn))
-#define weft_group_trygo(g, fn, arg) weft__group_go_at(g, fn, arg, WEFT_NOW, WEFT__SITE(#fn))
+#define weft_group_go(g, fn, ...) weft__group_go_at(g, fn, __VA_ARGS__, WEFT_FOREVER, WEFT__SITE(#fn))
+#define weft_group_go_until(g, fn, ...) weft__group_go_at(g, fn, __VA_ARGS__, WEFT__SITE(#fn))
+#define weft_group_trygo(g, fn, ...) weft__group_go_at(g, fn, __VA_ARGS__, WEFT_NOW, WEFT__SITE(#fn))
 #endif
 
 /* weft_group_wait - wait until no child runs. More may be started afterwards, and waited for again.

@@ -2,6 +2,9 @@
  *
  * weft/limit.h - an adaptive limit: as many calls at a time as the callee can take, found out by how long they take. What a bulkhead is told, it measures.
  *
+ *     weft_limit_make(&l, &(weft_limit_opts){.window.rule = WEFT_VEGAS});                          // no latency is known beforehand
+ *     weft_limit_make(&l, &(weft_limit_opts){.window.target = 50 * WEFT_MS, .line.max = -1});      // calls should take no longer than this
+ *
  *     weft_permit p;
  *
  *     rc = weft_limit_acquire(l, &p);            // WEFT_EOVERLOAD: turned away, before it costs anything
@@ -9,6 +12,9 @@
  *             rc = ask(callee);
  *             weft_limit_release(l, &p, rc == WEFT_ETIMEDOUT ? WEFT_FAILED : rc < 0 ? WEFT_IGNORED : WEFT_OK);
  *     }
+ *
+ * The default rule, WEFT_AIMD, looks at latency only if it has a .target. Without one it widens until calls are lost (WEFT_FAILED: timeouts, refusals): that is right for a callee that turns away what it cannot take, and wrong for one
+ * that lets its callers queue: then set .target, or .rule = WEFT_VEGAS. WEFT_GRADIENT compares latency with its own average of the past: for calls that come in bursts, not for a callee that is never let come to rest.
  *
  * The rules by which it widens and narrows are those of windows (weft/flow.h); who waits stands in line as before a bulkhead (weft/bulkhead.h).
  */

@@ -128,13 +128,13 @@ typedef struct weft_retry_opts {
 WEFT_API int weft_retry(const weft_retry_opts *o, weft_task_fn *fn, void *arg);
 WEFT_API int weft_retry_until(const weft_retry_opts *o, weft_task_fn *fn, void *arg, int64_t deadline);
 
-/* weft_retry_err(o, fn, arg) - the same for a function that returns a weft_err (weft/errors.h); what counts is its code, and a code that is not negative counts as WEFT_EINVAL.
+/* weft_retry_err(o, fn, arg), weft_retry_err_until(o, fn, arg, deadline) - the same for a function that returns a weft_err (weft/errors.h); what counts is its code, and a code that is not negative counts as WEFT_EINVAL.
  *
  * Returns NULL, or the error of the last try as the cause of one that says how many there were and why there are no more, made here: the caller's. Errors of earlier tries are freed.
  */
 typedef weft_err *weft_retry_err_fn(void *arg);
-#define weft_retry_err(o, fn, arg) weft__retry_err((o), (fn), (arg), WEFT_FOREVER, __FILE__, __LINE__)
-#define weft_retry_err_until(o, fn, arg, deadline) weft__retry_err((o), (fn), (arg), (deadline), __FILE__, __LINE__)
+#define weft_retry_err(...) weft__retry_err(__VA_ARGS__, WEFT_FOREVER, __FILE__, __LINE__) /* the options may be a literal, with commas */
+#define weft_retry_err_until(...) weft__retry_err(__VA_ARGS__, __FILE__, __LINE__)
 WEFT_API weft_err *weft__retry_err(const weft_retry_opts *o, weft_retry_err_fn *fn, void *arg, int64_t deadline, const char *file,
 				   int line);
 

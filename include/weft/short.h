@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * weft/short.h - the short names. Define WEFT_NO_SHORT_NAMES before including weft.h to do without.
+ * weft/short.h - the short names, of all of weft. weft.h has them: define WEFT_NO_SHORT_NAMES before including weft.h to do without.
  *
  * Constants (NS, US, MS, SEC, NOW, FOREVER) that are macros already stay as they are. Who has other things of one of these names, an enumerator NOW say, #undefs weft's, or
  * does without the short names: WEFT_NOW is always there.
@@ -11,6 +11,8 @@
  */
 #ifndef WEFT_SHORT_H
 #define WEFT_SHORT_H
+
+#include "../weft.h" /* which ends with this: either may be included first, or alone */
 
 typedef weft_task task;
 typedef weft_task_opts task_opts;

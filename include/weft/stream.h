@@ -19,13 +19,18 @@
  * allocation an element; stages that have tasks of their own say so (weft_stream_buffer, _parallel, _merge). A call asks for up to a batch (512 elements, or what 8 KiB hold), and gets what is there, at
  * least one: a batch is never waited for. What nobody asks for is not taken from the source: behind weft_stream_take(s, 3) a channel has lost three elements.
  *
- * Errors: an element function that returns a negative number fails its stage. The elements before come first, then every call returns that error; weft_stream_error says which stage it was. A source's end is handed on likewise.
- * WEFT_ECANCELED, WEFT_ETIMEDOUT and WEFT_EAGAIN of a call mean its caller, its deadline: no element is lost, and the next call goes on. (A stage with tasks of its own is under the context of
+ * Errors: an element function that returns a negative number, any, fails its stage for good. The elements before come first, then every call returns that error; weft_stream_error says which stage it was. A source's end is handed on likewise.
+ * WEFT_ECANCELED, WEFT_ETIMEDOUT and WEFT_EAGAIN of a call that leave weft_stream_error at 0 mean its caller, its deadline: no element is lost, and the next call goes on. So it is with a source's function
+ * that returns them; from an element's function, a map that sleeps say, they are errors like any other, as its element has been taken: what may be cut short belongs into a source, or in WEFT_WITH_SHIELD. (A stage with tasks of its own is under the context of
  * the task that made it; when that is cancelled it fails with WEFT_ECANCELED, when that is past its deadline with WEFT_ETIMEDOUT, for good.) Freeing goes the other way: sources are given back, writers get WEFT_EPIPE, tasks are cancelled and waited for.
  *
  * An element is copied by its bytes, as in a channel, and one that nobody has read when its stream is freed is forgotten (but see on_drop); elements are aligned for their type if its alignment is at most 16. Element functions run in the task that pulls, one at a time, unless a stage says otherwise; they may block. `arg` is
  * theirs as long as the stream lives. A stream is one task's at a time (WEFT_EBUSY, where it is noticed), as are its stages; one whose element function has
- * ended its task, or panicked, can only be freed. It needs no runtime, where no stage needs one, and any thread may use it.
+ * ended its task, or panicked, can only be freed. A stream that a stage has taken over is that stage's: to be used, freed or given to a second stage no more, nor twice in an array of streams. This, a stream freed
+ * twice, and one freed while somebody pulls it, go unnoticed, as with free(3): memory is used after it was freed. It needs no runtime, where no stage needs one, and any thread may use it.
+ *
+ * A pull goes down the chain by calls, on the stack of the task that pulls: some hundreds of stages, one upon the other, have room there; thousands have not, and end the program (stack overflow), unless a weft_stream_buffer stands
+ * between. Freeing and statistics go along a chain of any length.
  *
  * Deadlines bound the waiting, of stages too, and how long a stage or a sink goes on over a source that always has some; what is there at once is given also past it. weft_stream_read_until(s, ..., WEFT_NOW) takes what is there.
  */
@@ -58,7 +63,8 @@ typedef struct weft_stream weft_stream;
  */
 WEFT_API void weft_stream_free(weft_stream *s);
 
-/* weft_stream_name - name the last stage of s (copied, cut; NULL: its kind, "map"), not once tasks of its own run, or others look at it. Returns s. */
+/* weft_stream_name - name the last stage of s (copied, cut; NULL: its kind, "map"), not once tasks of its own run, or others look at it. One that could not be made is named so in its error (but for a source that there was no
+ * memory for); so is weft_stream_failed. Returns s. */
 WEFT_API weft_stream *weft_stream_name(weft_stream *s, const char *name);
 
 /* weft_stream_elem - bytes of an element of s; 0 if s could not be made. */
@@ -157,13 +163,16 @@ enum weft_stream_policy {
  *
  * on_mark(true, ...) is called when `high` elements are reached, and on_mark(false, ...) when there are no more than `low` again: by whoever wrote or read, with no lock held, one call at a time, never the same twice running;
  * on_mark(false, 0, ...) also when the stream is freed above its mark, behind what it drops. It needs `high`: without, it is WEFT_EINVAL, as is `low`.
- * on_drop is called for each element that is dropped, by the policy or because it was left in a stream that is freed: by whoever did that, with no lock held; it may free what the element points to.
+ * on_drop is called for each element that is dropped, by the policy or because it was left in a stream that is freed: by whoever did that, with no lock held; it may free what the element points to. Left in the stream is what nobody
+ * has taken out of it: what lies in its ring, and what a sink of this very stream took a batch of and gave back (weft_stream_each that stops, WEFT_STREAM_FOREACH that is left). What a stage behind it has taken, up to a batch
+ * ahead of its reader, is that stage's, and forgotten like any element of it; so are those a weft_stream_tee has. To be told of all, read with weft_stream_read, 1 at a time, where stages ask for no more than that.
+ * What is taken makes room for writers: a sink takes a batch at once, so more than `max` may be on their way; weft_stream_tx_len counts what is in the ring.
  * Both must return: after a panic or weft_task_exit in on_mark nobody is told of a mark any more, and what on_drop was not called for is forgotten. */
 typedef struct weft_stream_opts {
-	size_t elem;                                       /* bytes of an element, 1 to WEFT_STREAM_ELEM_MAX. weft_stream_buffer: 0 */
-	size_t max;                                        /* elements it holds, exactly; 0: 64. WEFT_STREAM_UNBOUNDED: 0 */
-	enum weft_stream_policy policy;                    /* when it is full */
-	size_t high, low;                                  /* water marks, low < high <= max; high 0: none */
+	size_t elem;                    /* bytes of an element, 1 to WEFT_STREAM_ELEM_MAX. weft_stream_buffer: 0 */
+	size_t max;                     /* elements that it holds and nobody has taken, exactly; 0: 64. WEFT_STREAM_UNBOUNDED: 0 */
+	enum weft_stream_policy policy; /* when it is full */
+	size_t high, low;               /* water marks, low < high <= max; high 0: none */
 	void (*on_mark)(bool high, size_t len, void *arg); /* NULL: only weft_stream_tx_high says */
 	void (*on_drop)(const void *elem, void *arg);      /* elements of at most 1024 bytes; NULL: nothing */
 	void *arg;                                         /* both functions' */
@@ -209,7 +218,7 @@ WEFT_API ssize_t weft_stream_write_many_until(weft_stream_tx *w, const void *ele
 WEFT_API int weft_stream_close(weft_stream_tx *w);
 WEFT_API int weft_stream_fail(weft_stream_tx *w, int code);
 
-/* weft_stream_tx_len - elements in it now. _dropped - how many were dropped by the policy so far. _high - is it above its water mark (from `high` until `low`)? Threads: any. */
+/* weft_stream_tx_len - elements in it now, that nobody has taken. _dropped - how many were dropped by the policy so far. _high - is it above its water mark (from `high` until `low`)? Threads: any. */
 WEFT_API size_t weft_stream_tx_len(weft_stream_tx *w);
 WEFT_API uint64_t weft_stream_tx_dropped(weft_stream_tx *w);
 WEFT_API bool weft_stream_tx_high(weft_stream_tx *w);
@@ -228,7 +237,7 @@ typedef int weft_stream_map_fn(const void *in, void *out, void *arg);
 WEFT_API weft_stream *weft_stream_map(weft_stream *s, size_t elem, weft_stream_map_fn *fn, void *arg);
 
 /* weft_stream_map_batch - the same with a function of n elements, 1 to a batch, one behind the other at in and out, which do not overlap: a loop that the compiler may vectorise. Returns 0;
- * negative: an error, before all of these. */
+ * negative: an error, before all of these. n is what there is: 1 behind a source that gives one at a time, and before weft_stream_parallel, which asks for one. */
 typedef int weft_stream_map_batch_fn(const void *in, void *out, size_t n, void *arg);
 WEFT_API weft_stream *weft_stream_map_batch(weft_stream *s, size_t elem, weft_stream_map_batch_fn *fn, void *arg);
 
@@ -310,7 +319,10 @@ WEFT_API weft_stream *weft_stream_batch(weft_stream *s, size_t n, int64_t max_wa
 WEFT_API weft_stream *weft_stream_window(weft_stream *s, size_t size, size_t step);
 
 /* weft_stream_window_time - every `step` nanoseconds, from the first pull on, what has come within the last `span` of them, at most the last max, as a WEFT_STREAM_BATCH of max; none if nothing has. step <= span. The end gives what
- * has come since the last. */
+ * has come since the last.
+ *
+ * An element comes when this stage gets it, in a pull; it is in each window whose span holds that time (the beginning included, the end not), and with step == span in one. A window is given at its end or, if the reader or an element comes late, at
+ * the next pull, without what came too late for it; what has waited in the source while nobody pulled comes with that pull. */
 WEFT_API weft_stream *weft_stream_window_time(weft_stream *s, int64_t span, int64_t step, size_t max);
 
 /* --- time --- */
@@ -327,10 +339,11 @@ WEFT_API weft_stream *weft_stream_timeout(weft_stream *s, int64_t ns);
 /* --- stages with tasks of their own ---
  *
  * Their tasks begin at the first pull, under the context of whoever made the stage, in a group that is the stage's: when it is freed they are cancelled and waited for. They need a runtime (WEFT_ESRCH). A panic in them is an error of the
- * stage: WEFT_EPANIC.
+ * stage: WEFT_EPANIC. One in a stage before it, which its task pulls, is told under the name of the stage with the task, behind what that had pulled by then; what was being pulled, up to a batch, is lost with it.
  */
 
 /* weft_stream_buffer - a task pulls s ahead of its reader, and writes what it gets into a stream as of weft_stream_open, with its options: how a source that cannot wait is told what to do.
+ * It asks s for what there is room for. With a policy that drops, and no room, it asks for one element at a time: for that one another is dropped.
  *
  *   o  .elem 0 (or that of s); NULL: 64 elements, WEFT_STREAM_BLOCK
  */
@@ -343,7 +356,8 @@ typedef struct weft_stream_par {
 	bool unordered; /* results come as they are ready, else in the order of the elements */
 } weft_stream_par;
 
-/* weft_stream_parallel - weft_stream_map with fn called by several tasks at a time, an element each: for functions that wait or compute for microseconds and more.
+/* weft_stream_parallel - weft_stream_map with fn called by several tasks at a time, an element each: for functions that wait or compute for microseconds and more. It pulls s an element at a time, so stages before it work on batches of 1:
+ * for small elements put weft_stream_batch before it, and let fn work on batches.
  *
  * Of an error: in order, the results of the elements before it come first; else those that were ready. Nothing more is begun; what still runs is cancelled once the error is told.
  */
@@ -459,7 +473,8 @@ typedef struct weft_stream_stat {
 	uint64_t ns;      /* time in it and in those before it; 0 unless weft_stream_clock was called */
 } weft_stream_stat;
 
-/* weft_stream_stats - the stages of s, from the source (those of the first, where there are several) to the last, each once.
+/* weft_stream_stats - the stages of s, from the source (where there are several, those of the first, then those of the next, ...) to the last, each once. One that could not be made is not among them: its error counts as one of
+ * the stage it was to stand upon, weft_stream_error names it.
  *
  *   out  room for n; NULL if n is 0
  *

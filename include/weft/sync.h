@@ -39,7 +39,7 @@ WEFT_API int weft__wg_go_at(weft_wg *g, weft_task_fn *fn, void *arg, const struc
 
 #ifndef __cplusplus
 /* The same, for reports: where it is written. */
-#define weft_wg_go(g, fn, arg) weft__wg_go_at((g), (fn), (arg), WEFT__SITE(#fn))
+#define weft_wg_go(g, fn, ...) weft__wg_go_at((g), (fn), __VA_ARGS__, WEFT__SITE(#fn))
 #endif
 
 /* weft_wg_wait - wait until the counter is 0. It may be used again afterwards.
@@ -188,8 +188,8 @@ static inline int weft__once_retry(weft_once *o, weft_task_fn *fn, void *arg)
 {
 	return __builtin_expect(weft__once_done(o), 1) ? 0 : weft_once_retry(o, fn, arg);
 }
-#define weft_once_do(o, fn, arg) weft__once_do((o), (fn), (arg))
-#define weft_once_retry(o, fn, arg) weft__once_retry((o), (fn), (arg))
+#define weft_once_do(o, fn, ...) weft__once_do((o), (fn), __VA_ARGS__)
+#define weft_once_retry(o, fn, ...) weft__once_retry((o), (fn), __VA_ARGS__)
 #endif
 
 /* --- event --- */

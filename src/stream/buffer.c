@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * buffer.c - a stage whose task reads ahead, into a feed (feed.h), under a policy.
+ *
+ * It asks the stage before it for no more than there is room for: so what the feed has and what the task has in hand are never more than `max` together, but for the one element that a dropping policy decides about.
  */
 #include "stream/crew.h"
 #include "stream/feed.h"
@@ -26,12 +28,15 @@ static int reads_ahead(void *arg)
 	ssize_t n;
 
 	WEFT_DEFER(gone, b);
-	while ((n = weft__stage_view(up, &p, up->batch, WEFT_FOREVER)) > 0) {
-		size_t all = (size_t)n;
+	while ((n = weft__feed_room(b->f, WEFT_FOREVER)) > 0) {
+		size_t all;
 
-		n = weft__feed_put(b->f, p, all, &done, WEFT_FOREVER);
-		for (size_t i = done; i < all && b->f->o.on_drop; i++) /* it is being freed */
-			b->f->o.on_drop(p + i * up->elem, b->f->o.arg);
+		n = weft__stage_view(up, &p, stage_min((size_t)n, up->batch), WEFT_FOREVER);
+		if (n <= 0)
+			break;
+		all = (size_t)n;
+		n = weft__feed_add(b->f, p, all, &done, WEFT_FOREVER); /* also if it has been cancelled meanwhile: there is room */
+		weft__feed_forget(b->f, p + done * up->elem, all - done);
 		if (n < 0)
 			break;
 	}
@@ -53,6 +58,11 @@ static ssize_t buffer_pull(weft_stream *s, char *out, size_t max, int64_t deadli
 	return weft__feed_get(b->f, s, out, max, deadline);
 }
 
+static void buffer_forget(const weft_stream *s, const char *elems, size_t n)
+{
+	weft__feed_forget(((const struct buffer *)s)->f, elems, n);
+}
+
 static void buffer_close(weft_stream *s)
 {
 	struct buffer *b = (struct buffer *)s;
@@ -72,7 +82,7 @@ static uint64_t buffer_dropped(const weft_stream *s)
 }
 
 static const struct stage_ops buffer_ops = {
-	.kind = "buffer", .pull = buffer_pull, .close = buffer_close, .dropped = buffer_dropped, .tasks = true};
+	.kind = "buffer", .pull = buffer_pull, .forget = buffer_forget, .close = buffer_close, .dropped = buffer_dropped, .tasks = true};
 
 weft_stream *weft_stream_buffer(weft_stream *s, const weft_stream_opts *o)
 {

@@ -255,6 +255,23 @@ ssize_t weft__feed_add(struct feed *f, const char *elems, size_t n, size_t *done
 	return *done < n ? rc : dropped;
 }
 
+ssize_t weft__feed_room(struct feed *f, int64_t deadline)
+{
+	ssize_t n = weft__stage_check(WEFT_FOREVER);
+
+	if (n)
+		return n;
+	weft__feed_lock(&f->m);
+	while (!n && !f->deaf && f->len == f->o.max && f->o.policy == WEFT_STREAM_BLOCK)
+		n = wait_for_room(f, deadline);
+	if (f->deaf)
+		n = WEFT_EPIPE;
+	else if (!n)
+		n = f->len < f->o.max ? (ssize_t)stage_min(f->o.max - f->len, PTRDIFF_MAX) : 1;
+	weft_mutex_unlock(&f->m);
+	return n;
+}
+
 int weft__feed_end(struct feed *f, int end, const char *where)
 {
 	int rc = WEFT_ECLOSED;
@@ -305,6 +322,12 @@ ssize_t weft__feed_get(struct feed *f, weft_stream *s, char *out, size_t max, in
 	return n;
 }
 
+void weft__feed_forget(const struct feed *f, const char *elems, size_t n)
+{
+	for (size_t i = 0; i < n && f->o.on_drop; i++)
+		f->o.on_drop(elems + i * f->o.elem, f->o.arg);
+}
+
 void weft__feed_deafen(struct feed *f)
 {
 	weft__feed_lock(&f->m);
@@ -331,6 +354,11 @@ static ssize_t written_pull(weft_stream *s, char *out, size_t max, int64_t deadl
 	return weft__feed_get(((struct written *)s)->f, s, out, max, deadline);
 }
 
+static void written_forget(const weft_stream *s, const char *elems, size_t n)
+{
+	weft__feed_forget(((const struct written *)s)->f, elems, n);
+}
+
 static void written_close(weft_stream *s)
 {
 	struct feed *f = ((struct written *)s)->f;
@@ -344,7 +372,8 @@ static uint64_t written_dropped(const weft_stream *s)
 	return load_relaxed(&((const struct written *)s)->f->dropped); /* statistics */
 }
 
-static const struct stage_ops written_ops = {.kind = "open", .pull = written_pull, .close = written_close, .dropped = written_dropped};
+static const struct stage_ops written_ops = {
+	.kind = "open", .pull = written_pull, .forget = written_forget, .close = written_close, .dropped = written_dropped};
 
 static struct feed *feed_of(weft_stream_tx *w)
 {

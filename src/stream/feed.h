@@ -38,11 +38,17 @@ HIDDEN ssize_t weft__feed_put(struct feed *f, const char *elems, size_t n, size_
 /* The same, also by a caller who is cancelled: where there is room. */
 HIDDEN ssize_t weft__feed_add(struct feed *f, const char *elems, size_t n, size_t *done, int64_t deadline);
 
+/* How many may be added now, at least 1: waits until there is room, where the policy is to wait; where it is to drop, one for which another is dropped. Or an error: WEFT_EPIPE, the caller's. */
+HIDDEN ssize_t weft__feed_room(struct feed *f, int64_t deadline);
+
 /* No more are written. where: the stage whose error it is; NULL: the reader's. Returns 0, or WEFT_ECLOSED: it had ended. */
 HIDDEN int weft__feed_end(struct feed *f, int end, const char *where);
 
 /* For the stage s that reads it: its pull. */
 HIDDEN ssize_t weft__feed_get(struct feed *f, weft_stream *s, char *out, size_t max, int64_t deadline);
+
+/* These have been taken for the reader, who will not be given them: on_drop is told. */
+HIDDEN void weft__feed_forget(const struct feed *f, const char *elems, size_t n);
 
 /* Nobody reads any more: what is left is dropped, and it is below its mark. */
 HIDDEN void weft__feed_deafen(struct feed *f);

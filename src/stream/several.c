@@ -2,7 +2,7 @@
  *
  * several.c - several elements as one: batches, and windows by count and by time.
  *
- * What has come lies in `kept` until it is given; so a call that is cut short loses nothing. The time of an element is when it was pulled.
+ * What has come lies in `kept` until it is given; so a call that is cut short loses nothing. The time of an element is when it was pulled: it belongs to the windows whose span holds that time, however late they are given.
  */
 #include "base/clock.h"
 #include "stream/stage.h"
@@ -14,19 +14,19 @@ struct several {
 	size_t size, step;  /* elements; step: of windows */
 	int64_t span, tick; /* nanoseconds. Of a batch: span is how long it waits */
 	int64_t due;        /* when what is kept is to be given, or the next window */
-	char *kept;         /* size elements */
-	size_t have, fresh; /* that are kept; that have come since the last window */
+	char *kept; /* size elements; of windows by time twice as many: those of the window that is due, and those that came too late for it */
+	size_t have, fresh; /* that are kept; that are in no window yet */
 	size_t skip;        /* to be left out before the next window */
 	int64_t *when;      /* of windows by time: when each has come */
 };
 
-static ssize_t give(struct several *v, char *out)
+static ssize_t give(struct several *v, size_t from, size_t n, char *out)
 {
-	size_t bytes = v->have * v->s.up->elem;
+	size_t elem = v->s.up->elem;
 
-	memcpy(out, &v->have, sizeof v->have);
-	memcpy(out + sizeof v->have, v->kept, bytes);
-	memset(out + sizeof v->have + bytes, 0, v->s.elem - sizeof v->have - bytes);
+	memcpy(out, &n, sizeof n);
+	memcpy(out + sizeof n, v->kept + from * elem, n * elem);
+	memset(out + sizeof n + n * elem, 0, v->s.elem - sizeof n - n * elem);
 	return 1;
 }
 
@@ -64,7 +64,7 @@ static ssize_t batch_pull(weft_stream *s, char *out, size_t max, int64_t deadlin
 			return n;
 		}
 	}
-	give(v, out);
+	give(v, 0, v->have, out);
 	v->have = 0;
 	return 1;
 }
@@ -108,7 +108,7 @@ static ssize_t window_pull(weft_stream *s, char *out, size_t max, int64_t deadli
 			return n;
 		}
 	}
-	give(v, out);
+	give(v, 0, v->have, out);
 	gone = stage_min(v->step, v->have);
 	v->skip = v->step - gone;
 	v->have -= gone;
@@ -122,32 +122,38 @@ static ssize_t window_pull(weft_stream *s, char *out, size_t max, int64_t deadli
 static void forget(struct several *v, size_t n)
 {
 	v->have -= n;
+	v->fresh = stage_min(v->fresh, v->have);
 	memmove(v->kept, v->kept + n * v->s.up->elem, v->have * v->s.up->elem);
 	memmove(v->when, v->when + n, v->have * sizeof v->when[0]);
 }
 
-/* Those that came at `limit` or before are in no window any more. */
-static void forget_older(struct several *v, int64_t limit)
+/* How many of those that are kept came before that time. */
+static size_t before(const struct several *v, int64_t time)
 {
 	size_t n = 0;
 
-	while (n < v->have && v->when[n] <= limit)
+	while (n < v->have && v->when[n] < time)
 		n++;
-	forget(v, n);
+	return n;
 }
 
-/* The window that is due, if there is anything in it. */
+/* The window that is due, if there is anything in it; else the next one that can have something is due: that of the first element which came too late for this one, or the one that goes on. */
 static bool close_window(struct several *v, char *out)
 {
-	int64_t at = v->due, now = clock_now();
+	int64_t at = v->due, next;
+	size_t in, n;
 
-	forget_older(v, at - v->span);
+	forget(v, before(v, at - v->span));
 	v->due = clock_add(at, v->tick);
-	v->fresh = 0;
-	if (v->have > 0)
-		return give(v, out) > 0;
-	if (v->due <= now) /* nothing has come, so the windows until now are empty */
-		v->due = clock_add(v->due, (now - v->due) / v->tick * v->tick + v->tick);
+	in = before(v, at);
+	v->fresh = v->have - in;
+	if (in > 0) {
+		n = stage_min(in, v->size);
+		return give(v, in - n, n, out) > 0;
+	}
+	next = v->have ? v->when[0] : clock_now();
+	if (v->due <= next)
+		v->due = clock_add(v->due, (next - v->due) / v->tick * v->tick + v->tick);
 	return false;
 }
 
@@ -169,25 +175,21 @@ static ssize_t window_time_pull(weft_stream *s, char *out, size_t max, int64_t d
 				return 1;
 			continue;
 		}
+		if (v->have > v->size) /* all are in the window that goes on, which has the last ones */
+			forget(v, v->have - v->size);
 		n = weft__stage_view(s->up, &p, stage_min(v->size, s->up->batch), sooner(deadline, v->due));
 		if (n > 0) {
-			size_t k = (size_t)n;
-
-			if (v->have + k > v->size)
-				forget(v, v->have + k - v->size);
-			memcpy(v->kept + v->have * elem, p, k * elem);
+			memcpy(v->kept + v->have * elem, p, (size_t)n * elem);
 			now = clock_now();
-			for (size_t i = 0; i < k; i++)
+			for (ssize_t i = 0; i < n; i++)
 				v->when[v->have++] = now;
-			v->fresh = stage_min(v->fresh + k, v->have);
+			v->fresh += (size_t)n;
 			n = weft__stage_check(deadline);
 			if (n)
 				return n;
 		} else if (s->up->status && v->fresh > 0) {
-			forget(v, v->have - v->fresh);
-			v->fresh = 0;
-			give(v, out);
-			v->have = 0;
+			give(v, v->have - v->fresh, v->fresh, out);
+			v->have = v->fresh = 0;
 			return 1;
 		} else if (s->up->status || !is_due(n, v->due)) {
 			return n;
@@ -223,9 +225,9 @@ static weft_stream *several_on(weft_stream *s, const struct stage_ops *ops, stru
 	v->step = like.step;
 	v->span = like.span;
 	v->tick = like.tick;
-	v->kept = malloc(v->size * elem);
+	v->kept = malloc((v->tick ? 2 : 1) * v->size * elem);
 	if (v->tick)
-		v->when = malloc(v->size * sizeof v->when[0]);
+		v->when = malloc(2 * v->size * sizeof v->when[0]);
 	return v->kept && (v->when || !v->tick) ? s : weft__stage_undo(s, WEFT_ENOMEM);
 }
 

@@ -270,8 +270,10 @@ static void split(weft_stream *s, size_t n, weft_stream **out, const struct stag
 	}
 	for (size_t i = 0; out && i < n; i++) {
 		out[i] = weft__stage_failed(ops->kind, rc);
-		if (s && s->status < 0 && !s->have && !out[i]->fixed)
+		if (s && s->status < 0 && !s->have && !out[i]->fixed) {
 			memcpy(out[i]->where, s->where, sizeof s->where);
+			out[i]->unmade = MADE;
+		}
 	}
 	weft_stream_free(s);
 }

@@ -26,8 +26,12 @@ static void set_name(char *to, const char *name)
 
 weft_stream *weft_stream_name(weft_stream *s, const char *name)
 {
-	if (s && !s->status)
+	if (!s)
+		return s;
+	if (!s->status || s->unmade == UNMADE)
 		set_name(s->name, name ? name : s->ops->kind);
+	if (s->unmade && name)
+		set_name(s->where, name);
 	return s;
 }
 
@@ -68,6 +72,7 @@ weft_stream *weft__stage_failed(const char *kind, int code)
 	if (!s)
 		return code == WEFT_EINVAL ? &no_stream : &no_memory;
 	s->ops = &nothing_ops;
+	s->unmade = UNMADE;
 	set_name(s->name, kind);
 	(void)weft__stage_fail(s, code, NULL);
 	return s;
@@ -78,11 +83,20 @@ weft_stream *weft_stream_failed(int code)
 	return weft__stage_failed("failed", code < 0 ? code : WEFT_EINVAL);
 }
 
+static void forget(weft_stream *s)
+{
+	size_t n = s->have;
+
+	s->have = 0;
+	if (n > 0 && s->ops->forget)
+		s->ops->forget(s, s->buf + s->at * s->elem, n);
+}
+
 weft_stream *weft__stream_as(weft_stream *s, size_t elem, const char *stage)
 {
 	if (s && (s->status >= 0 || s->have) && s->elem != elem) {
 		(void)weft__stage_fail(s, WEFT_EINVAL, stage);
-		s->have = 0;
+		forget(s);
 	}
 	return s;
 }
@@ -97,11 +111,14 @@ static weft_stream *keep_failed(weft_stream *const *streams, size_t n, const cha
 	for (size_t i = 0; i < n; i++)
 		if (streams[i] && streams[i]->status < 0 && !streams[i]->have && !kept)
 			kept = streams[i];
+	if (kept && !kept->fixed)
+		kept->unmade = MADE; /* its error has its name */
 	for (size_t i = 0; i < n && !kept; i++)
 		if (streams[i]) {
 			kept = streams[i];
 			(void)weft__stage_fail(kept, code, kind);
-			kept->have = 0;
+			kept->unmade = UNMADE_ABOVE;
+			forget(kept);
 		}
 	for (size_t i = 0; i < n; i++)
 		if (streams[i] != kept)
@@ -167,7 +184,7 @@ void *weft__stage_keeps_on(weft_stream **s, const struct stage_ops *ops, size_t 
 weft_stream *weft__stage_undo(weft_stream *s, int code)
 {
 	(void)weft__stage_fail(s, code, NULL);
-	s->have = 0;
+	s->unmade = UNMADE;
 	return s;
 }
 
@@ -176,6 +193,7 @@ void weft_stream_free(weft_stream *s)
 	while (s && !s->fixed) {
 		weft_stream *up = NULL;
 
+		forget(s);
 		if (s->ops->close)
 			s->ops->close(s);
 		for (size_t i = 1; i < s->n_ups; i++)

@@ -32,7 +32,8 @@ struct stage_ops {
 	const char *kind;
 	ssize_t (*pull)(weft_stream *s, char *out, size_t max, int64_t deadline);
 	ssize_t (*view)(weft_stream *s, const char **p, size_t max, int64_t deadline); /* in place; NULL: by way of buf */
-	void (*unview)(weft_stream *s, size_t n);  /* the last n of a view were not used; with view only */
+	void (*unview)(weft_stream *s, size_t n);                      /* the last n of a view were not used; with view only */
+	void (*forget)(const weft_stream *s, const char *p, size_t n); /* n of buf are given to nobody */
 	void (*close)(weft_stream *s);             /* gives back what it has, before the stages before it are freed; NULL: nothing */
 	uint64_t (*dropped)(const weft_stream *s); /* elements, so far; NULL: as counted in n */
 	bool tasks;                                /* the stages before it are pulled by tasks of its own, or by others' */
@@ -40,6 +41,13 @@ struct stage_ops {
 
 struct stage_count {
 	ATOMIC(uint64_t) out, pulls, waits, dropped, ns;
+};
+
+/* A stage that could not be made is named all the same, for its error, until another maker passes that on. */
+enum stage_unmade {
+	MADE,
+	UNMADE_ABOVE, /* it was to stand upon this one, which has its error */
+	UNMADE,       /* this one, which is half made */
 };
 
 struct weft_stream {
@@ -52,9 +60,10 @@ struct weft_stream {
 	char *buf;           /* NULL until it is needed */
 	size_t at, have;     /* have elements of it are to be given, from at on */
 	int status;
-	bool told;            /* status is an error, and whoever pulls has been told: no element is in front of it */
-	bool fleeting;        /* its elements are weft_bytes, whose bytes are the source's */
-	bool fixed;           /* static, for want of memory: not to be written to */
+	bool told;     /* status is an error, and whoever pulls has been told: no element is in front of it */
+	bool fleeting; /* its elements are weft_bytes, whose bytes are the source's */
+	bool fixed;    /* static, for want of memory: not to be written to */
+	enum stage_unmade unmade;
 	ATOMIC(bool) busy;    /* somebody is in a sink of it: a hint */
 	ATOMIC(bool) clocked; /* time is measured */
 	ATOMIC(bool) failed;  /* status is negative; for weft_stream_stats */

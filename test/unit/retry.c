@@ -520,7 +520,7 @@ static weft_err *load_and_panic(void *arg)
 
 static int panics(void *arg)
 {
-	weft_err_free(weft_retry_err(&(weft_retry_opts){.before = at_once}, load_and_panic, arg));
+	weft_err_free(weft_retry_err(&(weft_retry_opts){.before = at_once, .tries = 3}, load_and_panic, arg));
 	return 0;
 }
 
@@ -564,7 +564,7 @@ static int err_main(void *arg)
 	T_STR_EQ(weft_err_message(weft_err_cause(e)), "load, try 3");
 	weft_err_free(e);
 	c = (struct callee)CALLEE(WEFT_ENOENT);
-	e = weft_retry_err_until(&o, load, &c, weft_in(WEFT_SEC));
+	e = weft_retry_err_until(&(weft_retry_opts){.before = at_once, .report = &rep}, load, &c, weft_in(WEFT_SEC));
 	T_STR_EQ(weft_err_message(e), "gave up after 1 try, it will not change");
 	weft_err_free(e);
 	e = weft_retry_err(&o, odd, &c);

@@ -408,6 +408,58 @@ TEST(collect_is_bounded)
 	weft_stream_free(s);
 }
 
+static weft_stream *door(const void *e, void *arg)
+{
+	(void)e;
+	(void)arg;
+	return weft_stream_name(weft_stream_failed(WEFT_EACCES), "the door");
+}
+
+/* What could not be made is named in its error, by whoever made it and nobody else; the stage below keeps its own name. */
+TEST(names_of_what_could_not_be_made)
+{
+	weft_stream *s = weft_stream_name(weft_stream_name(first(3), "three"), "numbers"), *out[2];
+	weft_stream_stat st[4];
+	int64_t at = 0;
+	char b[8];
+
+	s = weft_stream_name(weft_stream_map(s, 0, times, &two), NULL);
+	fails_as(s, WEFT_EINVAL, "map");
+	s = weft_stream_name(weft_stream_name(s, "once"), "my map");
+	fails_as(s, WEFT_EINVAL, "my map");
+	s = weft_stream_name(weft_stream_filter(s, divides, &two), "my filter");
+	fails_as(s, WEFT_EINVAL, "my map");
+	T_EQ(weft_stream_stats(s, st, 4), 1);
+	T_STR_EQ(st[0].name, "numbers");
+	T_EQ(st[0].errors, 1);
+	weft_stream_tee(s, 2, out, 4, WEFT_STREAM_BLOCK);
+	fails_as(weft_stream_name(out[1], "an end"), WEFT_EINVAL, "my map");
+	weft_stream_free(out[0]);
+	weft_stream_free(out[1]);
+
+	s = weft_stream_name(weft_stream_failed(WEFT_EACCES), "the door");
+	fails_as(s, WEFT_EACCES, "the door");
+	T_EQ(weft_stream_stats(s, st, 4), 1);
+	T_STR_EQ(st[0].name, "the door");
+	weft_stream_free(s);
+	s = weft_stream_name(weft_stream_range(0, 3, 0), "no step");
+	fails_as(s, WEFT_EINVAL, "no step");
+	weft_stream_free(s);
+	s = weft_stream_flat_map(first(3), 8, door, NULL);
+	T_EQ(weft_stream_read(s, b, 1), WEFT_EACCES);
+	fails_as(s, WEFT_EACCES, "the door");
+	weft_stream_free(s);
+	weft_stream_tee(NULL, 2, out, 4, WEFT_STREAM_BLOCK);
+	fails_as(weft_stream_name(out[0], "one end"), WEFT_EINVAL, "one end");
+	weft_stream_free(out[0]);
+	weft_stream_free(out[1]);
+
+	s = weft_stream_name(weft_stream_map(first(1000), 8, fails_at, &at), "at work"); /* it was made, and has failed since */
+	T_LT(weft_stream_count(s), 0);
+	fails_as(weft_stream_name(s, "too late"), -12345, "at work");
+	weft_stream_free(s);
+}
+
 TEST(arguments)
 {
 	weft_stream *s = weft_stream_map(NULL, 8, times, &two);

@@ -473,7 +473,7 @@ static int makes(void *out, void *arg, int64_t deadline)
 	return 1;
 }
 
-/* A source that could give ten elements while its reader takes one is at most a buffer ahead, and a batch in the hand of the task that fills it. */
+/* A source that could give ten elements while its reader takes one is at most a buffer ahead of what the reader has taken, which is a buffer at most. */
 static int bounded_main(void *arg)
 {
 	int64_t n = tap_iters(20000), next = 0;
@@ -487,7 +487,7 @@ static int bounded_main(void *arg)
 		T_EQ(v, next++);
 		if (v % 8 == 0)
 			weft_task_yield();
-		T_LE(load_relaxed(&furthest) - v, 32 + 32 + 128 + 1);
+		T_LE(load_relaxed(&furthest) - v, 32 + 32);
 	}
 	T_EQ(next, n);
 	T_EQ(weft_stream_count(s), 0);
@@ -591,6 +591,113 @@ static int dropping_main(void *arg)
 TEST_WORKERS(a_buffer_that_drops)
 {
 	run(dropping_main, NULL);
+}
+
+static ATOMIC(int64_t) come, gone_by;
+
+static int comes(const void *in, void *out, void *arg)
+{
+	*(int64_t *)out = *(const int64_t *)in;
+	add_relaxed(&come, 1);
+	T_LE(load_relaxed(&come) - load_relaxed(&gone_by), *(const int64_t *)arg);
+	return 0;
+}
+
+static void goes_by(const void *e, void *arg)
+{
+	(void)e;
+	(void)arg;
+	add_relaxed(&gone_by, 1);
+}
+
+/* A buffer asks its source, which has much at once, for what there is room for: what it holds and has in hand is no more than its bound, and one that is about to be dropped, or that the reader has got and not counted yet. */
+static int asks_main(void *arg)
+{
+	static const enum weft_stream_policy policies[] = {WEFT_STREAM_BLOCK, WEFT_STREAM_DROP_OLDEST, WEFT_STREAM_DROP_LATEST};
+
+	(void)arg;
+	for (size_t i = 0; i < ARRAY_LEN(policies); i++) {
+		int64_t most = policies[i] == WEFT_STREAM_BLOCK ? 4 + 1 : 4 + 2, v;
+		weft_stream_opts o = {.max = 4, .policy = policies[i], .on_drop = goes_by};
+		weft_stream *s;
+
+		store_relaxed(&come, 0);
+		store_relaxed(&gone_by, 0);
+		s = weft_stream_buffer(weft_stream_map(weft_stream_range(0, 1000, 1), 8, comes, &most), &o);
+		for (int n = 0; n < 50 && weft_stream_read(s, &v, 1) == 1; n++) {
+			add_relaxed(&gone_by, 1);
+			weft_task_yield();
+		}
+		weft_stream_free(s);
+		T_EQ(load_relaxed(&come), load_relaxed(&gone_by));
+		T_GE(load_relaxed(&come), 5);
+	}
+	return 0;
+}
+
+TEST_WORKERS(a_buffer_asks_for_what_it_has_room_for)
+{
+	run(asks_main, NULL);
+}
+
+static int is_enough(const void *e, void *arg)
+{
+	(void)e;
+	(void)arg;
+	return 1;
+}
+
+static void one_of(weft_stream *s)
+{
+	WEFT_STREAM_FOREACH(s, int64_t, v)
+	{
+		T_EQ(v, 0);
+		return;
+	}
+	T_FAIL("there is none");
+}
+
+static void told_of_the_rest(const struct told *t)
+{
+	T_EQ(t->drops, 7);
+	for (int i = 0; i < 7; i++)
+		T_EQ(t->dropped[i], i + 1);
+}
+
+/* What a sink has asked for and given back is in the stream, and on_drop hears of it: when the stream is freed, and when a stage upon it could not be made. */
+static int given_back_main(void *arg)
+{
+	(void)arg;
+	for (int way = 0; way < 5; way++) {
+		struct told t = {.drops = 0};
+		struct ends e = open_with((weft_stream_opts){.max = 8, .on_drop = tells_drop, .arg = &t});
+
+		for (int64_t i = 0; i < 8; i++)
+			T_EQ(write_number(e.w, i, WEFT_NOW), 0);
+		if (way == 4) {
+			T_EQ(weft_stream_close(e.w), 0);
+			e.s = weft_stream_buffer(e.s, &(weft_stream_opts){.max = 9, .on_drop = tells_drop, .arg = &t});
+		}
+		if (way == 1)
+			T_EQ(weft_stream_each(e.s, is_enough, NULL), 1);
+		else
+			one_of(e.s);
+		if (way < 4)
+			T_EQ(weft_stream_tx_len(e.w), 0);
+		if (way == 2 || way == 3) {
+			e.s = way == 2 ? weft_stream_map(e.s, 0, NULL, NULL) : weft__stream_as(e.s, 4, "fours");
+			T_EQ(weft_stream_error(e.s, NULL), WEFT_EINVAL);
+			told_of_the_rest(&t);
+		}
+		done_with(&e);
+		told_of_the_rest(&t);
+	}
+	return 0;
+}
+
+TEST_WORKERS(what_a_sink_gave_back_is_dropped)
+{
+	run(given_back_main, NULL);
 }
 
 TEST(arguments)

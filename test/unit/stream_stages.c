@@ -735,6 +735,70 @@ TEST_WORKERS(windows_by_time)
 	run(window_main, NULL);
 }
 
+/* Element 4 is late, and those that come with it. */
+static int late_at_4(const void *in, void *out, size_t n, void *arg)
+{
+	const int64_t *v = in;
+
+	(void)arg;
+	for (size_t i = 0; i < n; i++)
+		if (v[i] == 4)
+			time_move(100);
+	memcpy(out, in, n * sizeof *v);
+	return 0;
+}
+
+static int one_late_at_4(const void *in, void *out, void *arg)
+{
+	return late_at_4(in, out, 1, arg);
+}
+
+static int late_main(void *arg)
+{
+	weft_stream *s;
+	four f;
+
+	(void)arg;
+	time_fake();
+	/* With steps of the span an element is in one window, though the reader could not be given the first in time. */
+	s = weft_stream_window_time(weft_stream_map_batch(of_range(8), 8, late_at_4, NULL), 30, 30, 4);
+	is_four(s, 0, 4);
+	is_four(s, 4, 4); /* 90 to 120, at the end */
+	T_EQ(weft_stream_read(s, &f, 1), 0);
+	weft_stream_free(s);
+
+	/* At the very moment when a window ends: in the next. */
+	s = weft_stream_window_time(weft_stream_map(of_range(5), 8, one_late_at_4, NULL), 100, 100, 4);
+	is_four(s, 0, 4);
+	is_four(s, 4, 1);
+	T_EQ(weft_stream_read(s, &f, 1), 0);
+	weft_stream_free(s);
+
+	/* Where windows overlap it is in each that holds its time, and in none before. */
+	s = weft_stream_window_time(weft_stream_concat((weft_stream *[]){weft_stream_map(of_range(5), 8, one_late_at_4, NULL),
+									 weft_stream_drop(weft_stream_ticker(60), 1)},
+						       2),
+				    60, 30, 4);
+	is_four(s, 0, 4); /* -30 to 30 */
+	is_four(s, 0, 4); /* 0 to 60 */
+	T_EQ(weft_stream_read_until(s, &f, 1, WEFT_NOW), WEFT_EAGAIN);
+	time_move(20);
+	is_four(s, 4, 1); /* 60 to 120 */
+	T_EQ(weft_stream_read_until(s, &f, 1, WEFT_NOW), WEFT_EAGAIN);
+	time_move(30);
+	is_four(s, 4, 1); /* 90 to 150 */
+	time_move(30);
+	T_EQ(weft_stream_read_until(s, &f, 1, WEFT_NOW), WEFT_EAGAIN); /* 120 to 180 */
+	weft_stream_free(s);
+	time_real();
+	return 0;
+}
+
+TEST_WORKERS(windows_of_what_comes_late)
+{
+	run(late_main, NULL);
+}
+
 static weft_stream *throttle_2(weft_stream *s)
 {
 	return weft_stream_throttle(s, 1, 100, 2);
