@@ -883,4 +883,33 @@ typedef weft_dead_letter dead_letter;
 #define ACTOR_STOPPING WEFT_ACTOR_STOPPING
 #define CASE_MAIL WEFT_MAIL
 
+/* servers; weft_from has none */
+typedef weft_server_vt server_vt;
+typedef weft_server_opts server_opts;
+#define server_start weft_server_start
+#define server_start_until weft_server_start_until
+#define server_call weft_server_call
+#define server_call_until weft_server_call_until
+#define server_ask weft_server_ask
+#define server_ask_until weft_server_ask_until
+#define reg_call weft_reg_call
+#define reg_call_until weft_reg_call_until
+#define pg_call weft_pg_call
+#define pg_call_until weft_pg_call_until
+#define server_cast weft_server_cast
+#define server_cast_until weft_server_cast_until
+#define server_reply weft_server_reply
+#define server_fail weft_server_fail
+#define server_answer weft_server_answer
+#define server_waiting weft_server_waiting
+#define msg_from weft_msg_from
+#define from_none weft_from_none
+#define server_timeout weft_server_timeout
+#define server_stop weft_server_stop
+#define server_stop_until weft_server_stop_until
+#define server_migrate weft_server_migrate
+#define server_migrate_until weft_server_migrate_until
+#define SERVER_STOP WEFT_SERVER_STOP
+#define SERVER_HIBERNATE WEFT_SERVER_HIBERNATE
+
 #endif

@@ -18,6 +18,7 @@
  *   cell.c      memory: cells, messages
  *   mailbox.c   send and receive
  *   select.c    receive as a case of a select
+ *   call.c      messages that are answered; server.c, server_many.c: who answers
  *   actor.c     start, the loop, attach; what can be asked
  *   order.c     stop, kill, exit signals, suspend; waiting for the end
  *   link.c      links, monitors
@@ -42,6 +43,7 @@
 struct letter {
 	struct list_node link; /* in a mailbox, or among those its receiver has in hand; in a pool: next */
 	weft_msg msg;
+	struct weft_task *caller;                  /* LETTER_CALL: who waits for the answer; a task's record, which stays one (call.c) */
 	char bytes[] __attribute__((aligned(16))); /* msg.data points here */
 };
 
@@ -49,6 +51,11 @@ _Static_assert(sizeof(struct letter) == 64, "a pooled message is two cache lines
 
 #define LETTER_POOLED 1  /* msg.weft__flags */
 #define LETTER_FOREIGN 2 /* sent by a foreign thread */
+#define LETTER_CALL 4    /* its sender waits for the answer */
+#define LETTER_LONG 8    /* LETTER_CALL: it has more than fits a pooled one (call.c) */
+#define LETTER_CAST 16   /* weft_server_cast */
+
+#define MSG_CHANGE 3 /* msg.kind: LETTER_CALL, to a server itself, not to its user (server.c) */
 
 /* One of the two sides of a relation. */
 struct side {
@@ -98,6 +105,7 @@ struct actor {
 	struct list recvq;         /* the actor itself, waiting: slot not NULL: for any letter; else it looks for itself */
 	struct list mail[CLASSES]; /* letters */
 	struct list sendq;         /* senders that wait for room, slot: their letter */
+	struct list calls;         /* who waits for an answer, slot: NULL (call.c) */
 	struct list outside;       /* their letters; goes from one actor to the next: a sender whose wait is over takes its own away */
 	struct list hand;          /* received, and not freed; the actor's own */
 	struct letter *given;      /* to the actor, which has been claimed, past the lists; the claimer's, then the actor's own */
@@ -205,6 +213,7 @@ static ALWAYS_INLINE struct letter *letter_get(struct worker *w, size_t len)
 			c->n--;
 			l->msg.len = (uint32_t)len;
 			l->msg.data = l->bytes; /* its reader may have changed that */
+			l->msg.weft__flags = LETTER_POOLED;
 			return l;
 		}
 	}
@@ -258,6 +267,19 @@ bool weft__mail_ready(const struct actor *a);
 int weft__mail_take(struct worker *w, struct actor *a, weft_msg **m);
 /* The calling actor takes one for which match says true, if there is one, whatever it has been told. Returns it; NULL: none. */
 struct letter *weft__mail_pick(struct actor *a, bool (*match)(const weft_msg *m, void *arg), void *arg);
+
+/* --- call.c --- */
+enum call_kind { CALL_USER, CALL_CHANGE };
+/* weft_server_call_until. CALL_CHANGE: a message of that kind, to a server only. */
+int weft__call(weft_actor_ref to, uint64_t tag, const void *req, size_t len, void *reply, size_t cap, int64_t deadline,
+	       enum call_kind kind);
+/* Locked. There is room for l, a call, and for w, its caller, who goes on waiting: for the answer. False: that wait is over. */
+bool weft__call_is_in(struct actor *a, struct waiter *w, struct letter *l);
+/* Locked. The actor is no more: all who wait for its answer are told. */
+void weft__calls_end(struct actor *a, struct ready_list *ready);
+
+/* --- server.c --- */
+int weft__server_run(void *state); /* which actor->run says what is a server */
 
 /* --- order.c --- */
 /* What is left to do, nothing being locked, when something has been done to an actor. */

@@ -87,6 +87,7 @@ static struct inject_node *leave(struct actor *a, struct list *left, bool up)
 				 false)) /* it takes its letter out of `outside`, when it runs; if it does, before the runtime goes down */
 			ready_list_add(&ready, t);
 	}
+	weft__calls_end(a, &ready);
 	if (!up)
 		drop_outside(a);
 	lock_drop_solo(&a->lock);

@@ -61,6 +61,7 @@ static const char *const reason_names[REASON_COUNT] = {
 	[REASON_MAIL_ROOM] = "mailbox room",
 	[REASON_ACTOR] = "actor",
 	[REASON_ACTOR_NAME] = "name of an actor",
+	[REASON_CALL] = "server call",
 	[REASON_SLEEP] = "sleep",
 	[REASON_READ] = "read",
 	[REASON_WRITE] = "write",
