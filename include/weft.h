@@ -38,6 +38,7 @@
 #include "weft/file.h"
 #include "weft/flight.h"
 #include "weft/fs.h"
+#include "weft/fsm.h"
 #include "weft/fswatch.h"
 #include "weft/future.h"
 #include "weft/limiter.h"

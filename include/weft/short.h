@@ -912,4 +912,28 @@ typedef weft_server_opts server_opts;
 #define SERVER_STOP WEFT_SERVER_STOP
 #define SERVER_HIBERNATE WEFT_SERVER_HIBERNATE
 
+/* state machines */
+typedef weft_fsm_vt fsm_vt;
+typedef weft_fsm_state fsm_state;
+typedef weft_fsm_event fsm_event;
+#define fsm_start weft_fsm_start
+#define fsm_start_until weft_fsm_start_until
+#define fsm_go weft_fsm_go
+#define fsm_again weft_fsm_again
+#define fsm_now weft_fsm_now
+#define fsm_next weft_fsm_next
+#define fsm_state_timeout weft_fsm_state_timeout
+#define fsm_event_timeout weft_fsm_event_timeout
+#define fsm_timeout weft_fsm_timeout
+#define FSM_CALL WEFT_FSM_CALL
+#define FSM_CAST WEFT_FSM_CAST
+#define FSM_INFO WEFT_FSM_INFO
+#define FSM_INTERNAL WEFT_FSM_INTERNAL
+#define FSM_STATE_TIMEOUT WEFT_FSM_STATE_TIMEOUT
+#define FSM_EVENT_TIMEOUT WEFT_FSM_EVENT_TIMEOUT
+#define FSM_TIMEOUT WEFT_FSM_TIMEOUT
+#define FSM_STOP WEFT_FSM_STOP
+#define FSM_HIBERNATE WEFT_FSM_HIBERNATE
+#define FSM_POSTPONE WEFT_FSM_POSTPONE
+
 #endif

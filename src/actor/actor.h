@@ -18,7 +18,7 @@
  *   cell.c      memory: cells, messages
  *   mailbox.c   send and receive
  *   select.c    receive as a case of a select
- *   call.c      messages that are answered; server.c, server_many.c: who answers
+ *   call.c      messages that are answered; server.c, server_many.c, fsm.c: who answers
  *   actor.c     start, the loop, attach; what can be asked
  *   order.c     stop, kill, exit signals, suspend; waiting for the end
  *   link.c      links, monitors
@@ -49,11 +49,12 @@ struct letter {
 
 _Static_assert(sizeof(struct letter) == 64, "a pooled message is two cache lines");
 
-#define LETTER_POOLED 1  /* msg.weft__flags */
-#define LETTER_FOREIGN 2 /* sent by a foreign thread */
-#define LETTER_CALL 4    /* its sender waits for the answer */
-#define LETTER_LONG 8    /* LETTER_CALL: it has more than fits a pooled one (call.c) */
-#define LETTER_CAST 16   /* weft_server_cast */
+#define LETTER_POOLED 1    /* msg.weft__flags */
+#define LETTER_FOREIGN 2   /* sent by a foreign thread */
+#define LETTER_CALL 4      /* its sender waits for the answer */
+#define LETTER_LONG 8      /* LETTER_CALL: it has more than fits a pooled one (call.c) */
+#define LETTER_CAST 16     /* weft_server_cast */
+#define LETTER_INTERNAL 32 /* an event that a state machine has put in */
 
 #define MSG_CHANGE 3 /* msg.kind: LETTER_CALL, to a server itself, not to its user (server.c) */
 
@@ -108,6 +109,7 @@ struct actor {
 	struct list calls;         /* who waits for an answer, slot: NULL (call.c) */
 	struct list outside;       /* their letters; goes from one actor to the next: a sender whose wait is over takes its own away */
 	struct list hand;          /* received, and not freed; the actor's own */
+	struct list queue, off;    /* events of a state machine; the actor's own (fsm.c) */
 	struct letter *given;      /* to the actor, which has been claimed, past the lists; the claimer's, then the actor's own */
 	ATOMIC(struct weft_task *) task; /* whose it is, once it runs; valid until it is GONE. Compared with, or attached: under lock */
 	ATOMIC(uint64_t) received;       /* figures; written by the actor */
@@ -279,7 +281,11 @@ bool weft__call_is_in(struct actor *a, struct waiter *w, struct letter *l);
 void weft__calls_end(struct actor *a, struct ready_list *ready);
 
 /* --- server.c --- */
-int weft__server_run(void *state); /* which actor->run says what is a server */
+int weft__server_run(void *state);     /* which actor->run says what is a server */
+void weft__hibernate(struct actor *a); /* the caller gives back its stack's pages, but for those it stands on, unless it has mail */
+
+/* --- fsm.c --- */
+int weft__fsm_run(void *state);
 
 /* --- order.c --- */
 /* What is left to do, nothing being locked, when something has been done to an actor. */

@@ -181,19 +181,29 @@ static void cancel_rest(weft_ctx *c, weft_ctx *below)
 		(void)weft_ctx_cancel(c, WEFT_REASON_CANCELED);
 }
 
-/* 5 */
-static void bury(struct actor *a, struct list *left, bool up)
+/* Letters that nobody handles any more. */
+static void destroy(struct actor *a, struct list *letters)
 {
 	struct list_node *n;
-	weft_ctx *ctx = a->ctx, *last = a->last_ctx;
 
-	while ((n = list_pop_head(left)) != NULL) {
+	while ((n = list_pop_head(letters)) != NULL) {
 		struct letter *l = letter_of_link(n);
 
 		if (a->dtor && l->msg.kind == WEFT_MSG_USER)
 			a->dtor(&l->msg);
 		letter_put(weft__worker(), l);
 	}
+}
+
+/* 5 */
+static void bury(struct actor *a, struct list *left, bool up)
+{
+	struct list_node *n;
+	weft_ctx *ctx = a->ctx, *last = a->last_ctx;
+
+	destroy(a, left);
+	destroy(a, &a->queue);
+	destroy(a, &a->off);
 	while ((n = list_pop_head(&a->hand)) != NULL)
 		letter_put(weft__worker(), letter_of_link(n));
 	if (a->state_letter)

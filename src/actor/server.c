@@ -178,8 +178,7 @@ static ALWAYS_INLINE int handle(struct actor *a, struct server *s, weft_msg *m)
 	return s->vt->info ? s->vt->info(s->state, m) : drop(s, m);
 }
 
-/* Gives back the pages of the stack that are not stood upon, unless there is something to do. */
-NOINLINE static void hibernate(struct actor *a)
+NOINLINE void weft__hibernate(struct actor *a)
 {
 	bool ready;
 
@@ -224,7 +223,7 @@ int weft__server_run(void *state)
 			}
 		}
 		if (unlikely(rc == WEFT_SERVER_HIBERNATE)) {
-			hibernate(a);
+			weft__hibernate(a);
 			rc = 0;
 		}
 		if (unlikely(rc))

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * server_fail.c - actor/call.c, actor/server.c, actor/server_many.c, with each allocation failing in turn: what is returned is WEFT_ENOMEM, and nothing of it is left.
+ * server_fail.c - actor/call.c, actor/server.c, actor/server_many.c, actor/fsm.c, with each allocation failing in turn: what is returned is WEFT_ENOMEM, and nothing of it is left.
  */
 #include "actors.h"
 #include "failpoint.h"
 
+#include "weft/fsm.h"
 #include "weft/server.h"
 
 static int on_call(void *state, weft_msg *m, weft_from from)
@@ -96,6 +97,43 @@ static int call_group(weft_actor_ref ref)
 	return rc < 0 ? rc : 0;
 }
 
+static int on_event(void *data, const weft_fsm_event *e)
+{
+	static const char large[500];
+
+	(void)data;
+	if (e->kind == WEFT_FSM_CALL) {
+		long rc = weft_fsm_next(1, large, sizeof large);
+
+		(void)weft_server_answer(e->from, rc);
+	}
+	return 0;
+}
+
+static const weft_fsm_state states[] = {{"one", on_event, NULL}};
+static const weft_fsm_vt machine = {.size = sizeof(struct state), .states = states, .n = 1, .timeouts = 10, .init = init};
+
+static int start_machine(weft_actor_ref ref)
+{
+	weft_actor_ref one;
+	int rc = weft_fsm_start(&one, &machine, NULL, &(weft_server_opts){.name = "machine"});
+
+	(void)ref;
+	if (rc == 0)
+		T_EQ(weft_actor_stop_wait(one), 0);
+	else
+		T_OK(weft_actor_same(one, WEFT_NO_ACTOR));
+	return rc;
+}
+
+static int put_in(weft_actor_ref ref)
+{
+	long said = 0;
+	int rc = weft_server_ask(ref, 1, &said, 0);
+
+	return rc ? rc : (int)said;
+}
+
 /* A call has failed. It is WEFT_ENOMEM, unless it was one for a stack: the task has begun, and waits for another. */
 static void failed_with(int rc)
 {
@@ -125,7 +163,7 @@ static void each(int (*what)(weft_actor_ref), weft_actor_ref ref, long least)
 
 static int main_task(void *arg)
 {
-	weft_actor_ref ref, full, many[20];
+	weft_actor_ref ref, full, fsm, many[20];
 
 	(void)arg;
 	until_all_workers_run();
@@ -141,6 +179,10 @@ static int main_task(void *arg)
 		T_EQ(weft_pg_join("many", many[i]), 0);
 	}
 	each(call_group, ref, 1);
+	each(start_machine, ref, 3);
+	T_EQ(weft_fsm_start(&fsm, &machine, NULL, NULL), 0);
+	each(put_in, fsm, 1);
+	T_EQ(weft_actor_stop_wait(fsm), 0);
 	for (int i = 0; i < 20; i++)
 		T_EQ(weft_actor_stop_wait(many[i]), 0);
 	T_EQ(weft_actor_kill(full), 0);
