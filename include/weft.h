@@ -24,6 +24,7 @@
 #include "weft/bcast.h"
 #include "weft/blocking.h"
 #include "weft/bufio.h"
+#include "weft/bus.h"
 #include "weft/chan.h"
 #include "weft/cmap.h"
 #include "weft/ctx.h"

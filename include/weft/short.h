@@ -936,4 +936,34 @@ typedef weft_fsm_event fsm_event;
 #define FSM_HIBERNATE WEFT_FSM_HIBERNATE
 #define FSM_POSTPONE WEFT_FSM_POSTPONE
 
+/* event managers */
+typedef weft_bus_vt bus_vt;
+typedef weft_bus_gone bus_gone;
+#define bus_start weft_bus_start
+#define bus_start_until weft_bus_start_until
+#define bus_add weft_bus_add
+#define bus_add_until weft_bus_add_until
+#define bus_add_supervised weft_bus_add_supervised
+#define bus_add_supervised_until weft_bus_add_supervised_until
+#define bus_remove weft_bus_remove
+#define bus_remove_until weft_bus_remove_until
+#define bus_swap weft_bus_swap
+#define bus_swap_until weft_bus_swap_until
+#define bus_notify weft_bus_notify
+#define bus_notify_until weft_bus_notify_until
+#define bus_notify_sync weft_bus_notify_sync
+#define bus_notify_sync_until weft_bus_notify_sync_until
+#define bus_call weft_bus_call
+#define bus_call_until weft_bus_call_until
+#define bus_ids weft_bus_ids
+#define bus_ids_until weft_bus_ids_until
+#define BUS_REMOVE WEFT_BUS_REMOVE
+#define BUS_GONE WEFT_BUS_GONE
+#define BUS_REMOVED WEFT_BUS_REMOVED
+#define BUS_DONE WEFT_BUS_DONE
+#define BUS_FAILED WEFT_BUS_FAILED
+#define BUS_SWAPPED WEFT_BUS_SWAPPED
+#define BUS_OWNER WEFT_BUS_OWNER
+#define BUS_STOPPED WEFT_BUS_STOPPED
+
 #endif

@@ -18,7 +18,7 @@
  *   cell.c      memory: cells, messages
  *   mailbox.c   send and receive
  *   select.c    receive as a case of a select
- *   call.c      messages that are answered; server.c, server_many.c, fsm.c: who answers
+ *   call.c      messages that are answered; server.c, server_many.c, fsm.c, bus.c: who answers
  *   actor.c     start, the loop, attach; what can be asked
  *   order.c     stop, kill, exit signals, suspend; waiting for the end
  *   link.c      links, monitors
@@ -56,7 +56,8 @@ _Static_assert(sizeof(struct letter) == 64, "a pooled message is two cache lines
 #define LETTER_CAST 16     /* weft_server_cast */
 #define LETTER_INTERNAL 32 /* an event that a state machine has put in */
 
-#define MSG_CHANGE 3 /* msg.kind: LETTER_CALL, to a server itself, not to its user (server.c) */
+#define MSG_CHANGE \
+	3 /* msg.kind: LETTER_CALL, to a server or an event manager itself, not to its user; or no message at all (server.c, bus.c) */
 
 /* One of the two sides of a relation. */
 struct side {
@@ -109,7 +110,7 @@ struct actor {
 	struct list calls;         /* who waits for an answer, slot: NULL (call.c) */
 	struct list outside;       /* their letters; goes from one actor to the next: a sender whose wait is over takes its own away */
 	struct list hand;          /* received, and not freed; the actor's own */
-	struct list queue, off;    /* events of a state machine; the actor's own (fsm.c) */
+	struct list queue, off;    /* events of a state machine (fsm.c), handlers of an event manager (bus.c); the actor's own */
 	struct letter *given;      /* to the actor, which has been claimed, past the lists; the claimer's, then the actor's own */
 	ATOMIC(struct weft_task *) task; /* whose it is, once it runs; valid until it is GONE. Compared with, or attached: under lock */
 	ATOMIC(uint64_t) received;       /* figures; written by the actor */
@@ -271,8 +272,8 @@ int weft__mail_take(struct worker *w, struct actor *a, weft_msg **m);
 struct letter *weft__mail_pick(struct actor *a, bool (*match)(const weft_msg *m, void *arg), void *arg);
 
 /* --- call.c --- */
-enum call_kind { CALL_USER, CALL_CHANGE };
-/* weft_server_call_until. CALL_CHANGE: a message of that kind, to a server only. */
+enum call_kind { CALL_USER, CALL_CHANGE, CALL_BUS };
+/* weft_server_call_until. CALL_CHANGE, CALL_BUS: a message of kind MSG_CHANGE, to a server, or an event manager, only; there is always room for it. */
 int weft__call(weft_actor_ref to, uint64_t tag, const void *req, size_t len, void *reply, size_t cap, int64_t deadline,
 	       enum call_kind kind);
 /* Locked. There is room for l, a call, and for w, its caller, who goes on waiting: for the answer. False: that wait is over. */
@@ -286,6 +287,9 @@ void weft__hibernate(struct actor *a); /* the caller gives back its stack's page
 
 /* --- fsm.c --- */
 int weft__fsm_run(void *state);
+
+/* --- bus.c --- */
+int weft__bus_run(void *state);
 
 /* --- order.c --- */
 /* What is left to do, nothing being locked, when something has been done to an actor. */

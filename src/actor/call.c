@@ -73,7 +73,7 @@ static ALWAYS_INLINE int refused(const struct actor *a, const struct self *me, b
 		return WEFT_EDEADLK;
 	if (unlikely(!room && a->overflow != WEFT_OVERFLOW_BLOCK))
 		return WEFT_ENOBUFS;
-	if (unlikely(kind == CALL_CHANGE && a->run != weft__server_run))
+	if (unlikely(kind != CALL_USER && a->run != (kind == CALL_CHANGE ? weft__server_run : weft__bus_run)))
 		return WEFT_EINVAL;
 	return 0;
 }
@@ -138,7 +138,7 @@ static ALWAYS_INLINE int call(weft_actor_ref to, uint64_t tag, const void *req, 
 	self = actor_self(me.worker);
 	l->msg.tag = tag;
 	l->msg.from = self ? actor_ref(self) : WEFT_NO_ACTOR;
-	l->msg.kind = kind == CALL_CHANGE ? MSG_CHANGE : WEFT_MSG_USER;
+	l->msg.kind = kind == CALL_USER ? WEFT_MSG_USER : MSG_CHANGE;
 	l->msg.prio = kind == CALL_CHANGE ? WEFT_PRIO_URGENT : WEFT_PRIO_NORMAL;
 	if (likely(len == 8))
 		memcpy(l->msg.data, req, 8);
@@ -154,7 +154,7 @@ static ALWAYS_INLINE int call(weft_actor_ref to, uint64_t tag, const void *req, 
 		letter_put(weft__worker(), l);
 		return WEFT_ESRCH;
 	}
-	room = likely(a->len < a->cap) || kind == CALL_CHANGE;
+	room = likely(a->len < a->cap) || kind != CALL_USER;
 	rc = refused(a, &me, room, kind);
 	if (unlikely(rc)) {
 		actor_unlock(a);

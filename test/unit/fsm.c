@@ -101,7 +101,8 @@ static int told(struct machine *m, const weft_fsm_event *e, int state)
 		T_EQ(weft_fsm_go(B), 0);
 		return WEFT_FSM_POSTPONE;
 	case IN_GO:
-		T_EQ(weft_fsm_go((int)number(e)), 0); /* fallthrough */
+		T_EQ(weft_fsm_go((int)number(e)), 0);
+		__attribute__((fallthrough));
 	case IN:
 		T_EQ(weft_fsm_next(X, NULL, 0), 0);
 		T_EQ(weft_fsm_next(Y, m->text, 100), 0);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * server_fail.c - actor/call.c, actor/server.c, actor/server_many.c, actor/fsm.c, with each allocation failing in turn: what is returned is WEFT_ENOMEM, and nothing of it is left.
+ * server_fail.c - actor/call.c, actor/server.c, actor/server_many.c, actor/fsm.c, actor/bus.c, with each allocation failing in turn: what is returned is WEFT_ENOMEM, and nothing of it is left.
  */
 #include "actors.h"
 #include "failpoint.h"
 
+#include "weft/bus.h"
 #include "weft/fsm.h"
 #include "weft/server.h"
 
@@ -134,6 +135,31 @@ static int put_in(weft_actor_ref ref)
 	return rc ? rc : (int)said;
 }
 
+static const weft_bus_vt handler = {.size = sizeof(struct state)};
+
+static int add_handler(weft_actor_ref bus)
+{
+	return weft_bus_add(bus, 1, &handler, NULL);
+}
+
+static int swap_handler(weft_actor_ref bus)
+{
+	return weft_bus_swap(bus, 1, 2, &handler, convert, NULL);
+}
+
+static int list_handlers(weft_actor_ref bus)
+{
+	uint64_t id = 0;
+	int rc = weft_bus_ids(bus, &id, 1);
+
+	return rc < 0 ? rc : rc == 1 && id == 2 ? 0 : 1;
+}
+
+static int add_supervised(weft_actor_ref bus)
+{
+	return weft_bus_add_supervised(bus, 3, &handler, NULL);
+}
+
 /* A call has failed. It is WEFT_ENOMEM, unless it was one for a stack: the task has begun, and waits for another. */
 static void failed_with(int rc)
 {
@@ -161,9 +187,19 @@ static void each(int (*what)(weft_actor_ref), weft_actor_ref ref, long least)
 	T_GT(n, least);
 }
 
+static int supervised(void *state)
+{
+	weft_actor_ref bus = *(weft_actor_ref *)state;
+
+	each(add_supervised, bus, 3);
+	T_EQ(weft_bus_remove(bus, 3), 0);
+	return 0;
+}
+
 static int main_task(void *arg)
 {
-	weft_actor_ref ref, full, fsm, many[20];
+	weft_actor_ref ref, full, fsm, bus, owner, many[20];
+	weft_end how;
 
 	(void)arg;
 	until_all_workers_run();
@@ -183,6 +219,13 @@ static int main_task(void *arg)
 	T_EQ(weft_fsm_start(&fsm, &machine, NULL, NULL), 0);
 	each(put_in, fsm, 1);
 	T_EQ(weft_actor_stop_wait(fsm), 0);
+	T_EQ(weft_bus_start(&bus, NULL), 0);
+	each(add_handler, bus, 2);
+	each(swap_handler, bus, 1);
+	each(list_handlers, bus, 1);
+	T_EQ(weft_actor_start(&owner, &(weft_actor_opts){.run = supervised, .state = &bus}), 0);
+	T_EQ(weft_actor_wait(owner, &how) == 0 && how.kind != WEFT_END_NORMAL, false);
+	T_EQ(weft_actor_stop_wait(bus), 0);
 	for (int i = 0; i < 20; i++)
 		T_EQ(weft_actor_stop_wait(many[i]), 0);
 	T_EQ(weft_actor_kill(full), 0);
