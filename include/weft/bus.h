@@ -51,16 +51,13 @@ typedef struct weft_bus_vt {
 } weft_bus_vt;
 
 /* weft_bus_start - start an event manager, without handlers. Its opts are those of a server. Returns as weft_server_start. Blocks: where it has a name. Threads: any. */
-#ifdef __cplusplus
 WEFT_API int weft_bus_start(weft_actor_ref *out, const weft_server_opts *o);
 WEFT_API int weft_bus_start_until(weft_actor_ref *out, const weft_server_opts *o, int64_t deadline);
-#else
-WEFT_API int(weft_bus_start)(weft_actor_ref *out, const weft_server_opts *o);
-WEFT_API int(weft_bus_start_until)(weft_actor_ref *out, const weft_server_opts *o, int64_t deadline);
+WEFT_API int weft__bus_start_at(weft_actor_ref *out, const weft_server_opts *o, int64_t deadline, const struct weft_site *site);
+#ifndef __cplusplus
 #define weft_bus_start(out, ...) weft__bus_start_at(out, __VA_ARGS__, WEFT_FOREVER, WEFT__SITE("event manager"))
 #define weft_bus_start_until(out, ...) weft__bus_start_at(out, __VA_ARGS__, WEFT__SITE("event manager"))
 #endif
-WEFT_API int weft__bus_start_at(weft_actor_ref *out, const weft_server_opts *o, int64_t deadline, const struct weft_site *site);
 
 /* What follows are calls of the manager (weft_server_call), in their order with events: each also returns WEFT_EINVAL: the actor is no event manager; WEFT_EDEADLK: it is the caller (a handler); WEFT_ESRCH, WEFT_EDOWN, WEFT_ENOMEM; WEFT_ETIMEDOUT,
  * WEFT_ECANCELED: it may happen all the same; WEFT_EAGAIN for the deadline WEFT_NOW. Block: yes (server call). Threads: any. */

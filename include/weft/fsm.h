@@ -87,19 +87,15 @@ typedef struct weft_fsm_vt {
 } weft_fsm_vt;
 
 /* weft_fsm_start - start a state machine. As weft_server_start. WEFT_EINVAL: also no states, one without a function, no such first one, or timeouts out of range. */
-#ifdef __cplusplus
 WEFT_API int weft_fsm_start(weft_actor_ref *out, const weft_fsm_vt *vt, const void *init, const weft_server_opts *o);
 WEFT_API int weft_fsm_start_until(weft_actor_ref *out, const weft_fsm_vt *vt, const void *init, const weft_server_opts *o,
 				  int64_t deadline);
-#else
-WEFT_API int(weft_fsm_start)(weft_actor_ref *out, const weft_fsm_vt *vt, const void *init, const weft_server_opts *o);
-WEFT_API int(weft_fsm_start_until)(weft_actor_ref *out, const weft_fsm_vt *vt, const void *init, const weft_server_opts *o,
-				   int64_t deadline);
+WEFT_API int weft__fsm_start_at(weft_actor_ref *out, const weft_fsm_vt *vt, const void *init, const weft_server_opts *o, int64_t deadline,
+				const struct weft_site *site);
+#ifndef __cplusplus
 #define weft_fsm_start(out, ...) weft__fsm_start_at(out, __VA_ARGS__, WEFT_FOREVER, WEFT__SITE("state machine"))
 #define weft_fsm_start_until(out, ...) weft__fsm_start_at(out, __VA_ARGS__, WEFT__SITE("state machine"))
 #endif
-WEFT_API int weft__fsm_start_at(weft_actor_ref *out, const weft_fsm_vt *vt, const void *init, const weft_server_opts *o, int64_t deadline,
-				const struct weft_site *site);
 
 /* --- by the machine itself, in its handlers; any other caller gets WEFT_EINVAL. None blocks --- */
 

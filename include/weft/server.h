@@ -83,19 +83,15 @@ typedef struct weft_server_opts {
  * Returns as weft_actor_start; what vt->init or weft_reg_put has returned.
  * Blocks: while there is an init, or a name. Threads: any.
  */
-#ifdef __cplusplus
 WEFT_API int weft_server_start(weft_actor_ref *out, const weft_server_vt *vt, const void *init, const weft_server_opts *o);
 WEFT_API int weft_server_start_until(weft_actor_ref *out, const weft_server_vt *vt, const void *init, const weft_server_opts *o,
 				     int64_t deadline);
-#else
-WEFT_API int(weft_server_start)(weft_actor_ref *out, const weft_server_vt *vt, const void *init, const weft_server_opts *o);
-WEFT_API int(weft_server_start_until)(weft_actor_ref *out, const weft_server_vt *vt, const void *init, const weft_server_opts *o,
-				      int64_t deadline);
+WEFT_API int weft__server_start_at(weft_actor_ref *out, const weft_server_vt *vt, const void *init, const weft_server_opts *o,
+				   int64_t deadline, const struct weft_site *site);
+#ifndef __cplusplus
 #define weft_server_start(out, ...) weft__server_start_at(out, __VA_ARGS__, WEFT_FOREVER, WEFT__SITE("server"))
 #define weft_server_start_until(out, ...) weft__server_start_at(out, __VA_ARGS__, WEFT__SITE("server"))
 #endif
-WEFT_API int weft__server_start_at(weft_actor_ref *out, const weft_server_vt *vt, const void *init, const weft_server_opts *o,
-				   int64_t deadline, const struct weft_site *site);
 
 /* --- asking --- */
 
