@@ -39,7 +39,7 @@ WEFT_BEGIN_DECLS
 /* Names one call: who is to be answered. Copied as it is, also into messages, and good for ever: for one that nobody waits for any more there is nothing to do. All zero: nobody's. */
 typedef struct weft_from {
 	weft_actor_ref weft__to;
-	void *weft__who;
+	struct weft_task *weft__who;
 	uint64_t weft__wait;
 } weft_from;
 
@@ -103,7 +103,7 @@ WEFT_API int weft__server_start_at(weft_actor_ref *out, const weft_server_vt *vt
  *
  * Returns the bytes of the answer; or the negative code that the server has answered with (weft_server_fail). WEFT_ESRCH: it had ended before (or there is none); WEFT_EDOWN: it has ended meanwhile;
  * WEFT_EDEADLK: it is the caller; WEFT_EMSGSIZE: the answer is longer than cap, or the request 1 GiB or more; WEFT_ENOBUFS: its mailbox is full, and does not block; WEFT_ENOTSUP: it takes no calls; WEFT_EINVAL,
- * WEFT_ENOMEM. WEFT_ETIMEDOUT, WEFT_ECANCELED: see above; WEFT_EAGAIN for the deadline WEFT_NOW, and nothing was sent.
+ * WEFT_ENOMEM. WEFT_ETIMEDOUT, WEFT_ECANCELED: see above; WEFT_EAGAIN for the deadline WEFT_NOW, and nothing was sent. A thread outside gets WEFT_EDOWN also when the runtime goes down.
  * Blocks: yes (server call). Threads: any. Order: the call happens before its handler begins; the answer happens before the call returns. Calls are received in the order of
  * messages of normal priority. Memory: none is allocated for a request of up to 56 bytes once some have been freed.
  */

@@ -258,12 +258,14 @@ static ALWAYS_INLINE struct call *claim(weft_from from)
 {
 	struct weft_task *t = from.weft__who;
 	struct actor *a = actor_lock(from.weft__to);
+	struct waiter *w;
 	struct call *c = NULL;
 
 	if (unlikely(!a))
 		return NULL;
 	if (likely(wait_claim(&t->wait, from.weft__wait, WAIT_WOKEN))) { /* pairs with wait_begin: what lies in the frame */
-		c = container_of(t->waiters, struct call, w);
+		w = t->waiters;
+		c = container_of(w, struct call, w);
 		list_remove(&c->w.link);
 	}
 	actor_unlock(a);

@@ -1275,3 +1275,53 @@ TEST_WORKERS(many)
 {
 	run(many_main, NULL);
 }
+
+/* --- the runtime's end --- */
+
+struct last_call {
+	struct server s;
+	struct caller outside, task;
+	weft_actor_ref ref;
+	_Atomic bool up;
+};
+
+static void *outside_main(void *arg)
+{
+	struct last_call *l = arg;
+
+	while (!l->up)
+		sched_yield();
+	(void)caller_main(&l->outside);
+	return NULL;
+}
+
+static int down_main(void *arg)
+{
+	struct last_call *l = arg;
+	weft_task *t;
+
+	l->ref = begin(&l->s, NULL);
+	l->outside = (struct caller){.ref = l->ref, .tag = SILENT, .deadline = WEFT_FOREVER};
+	t = call_begin(&l->task, l->ref, SILENT, WEFT_FOREVER);
+	weft_task_detach(t);
+	l->up = true;
+	until(l->s.calls == 2);
+	return 0;
+}
+
+/* A thread that waits for an answer is told when the runtime goes down. */
+TEST_WORKERS(down)
+{
+	for (int i = 0; i < 20; i++) {
+		struct last_call l = {.up = false};
+		pthread_t th;
+
+		T_EQ(pthread_create(&th, NULL, outside_main, &l), 0);
+		T_EQ(weft_run(down_main, &l, &(weft_opts){.workers = tap_workers()}), 0);
+		pthread_join(th, NULL);
+		T_EQ(l.outside.rc, WEFT_EDOWN);
+		T_EQ(l.outside.reply, -1);
+		T_EQ(weft_server_reply(l.s.kept, NULL, 0), WEFT_ESRCH);
+		nothing_left();
+	}
+}
