@@ -24,8 +24,8 @@
  * Who gives up (deadline, cancel) may have been served all the same: what was not yet received then is not handed to the server any more; else its answer is dropped, whenever it comes. Neither
  * the request nor the answer should own anything: copied they are, but whom a pointer in a call that failed belongs to nobody can say.
  *
- * Source: OTP's gen_server. Other than there, a handler answers by a call, so that what comes after the answer, and stopping, need no results of their own; a call waits for as long as its context says, and leaves nothing
- * in a mailbox when it stops.
+ * Source: OTP's gen_server. Other than there, a handler answers by a call, so that what comes after the answer, and stopping, need no results of their own; a call waits for as long as its context says, and
+ * when it has stopped, no late answer comes into the caller's mailbox.
  */
 #ifndef WEFT_SERVER_H
 #define WEFT_SERVER_H

@@ -1017,6 +1017,17 @@ static int hibernate_main(void *arg)
 /* A server that hibernates gives its stack's memory back, and works as before. */
 TEST_WORKERS(hibernates)
 {
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool was;
+
+	T_NE(p, MAP_FAILED);
+	*p = 1;
+	was = resident((uintptr_t)p);
+	T_EQ(madvise(p, page, MADV_DONTNEED), 0);
+	if (!was || resident((uintptr_t)p))
+		tap_skip("MADV_DONTNEED or mincore is not real here");
+	T_EQ(munmap(p, page), 0);
 	run(hibernate_main, NULL);
 }
 
