@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * actor.c - P22: what does an actor cost beyond its task; a message there and back, round a ring, from many to one?
+ * actor.c - P22: what does an actor cost beyond its task; a message there and back, round a ring, from many to one; a call of a server?
  */
 #include "bench.h"
 
@@ -141,6 +141,61 @@ static int64_t fan_in(uint64_t n, void *arg)
 	return bench_scale(bench_now() - start, n, each * MANY);
 }
 
+/* --- a call of a server, answered by what was asked; the same by a task and two channels --- */
+
+static int answer(void *state, weft_msg *m, weft_from from)
+{
+	(void)state;
+	return server_reply(from, m->data, m->len);
+}
+
+static int64_t server_calls(uint64_t n, void *arg)
+{
+	static const server_vt vt = {.call = answer};
+	uint64_t back;
+	actor_ref to;
+	int64_t start, took;
+
+	(void)arg;
+	MUST(server_start(&to, &vt, NULL, NULL));
+	start = bench_now();
+	for (uint64_t i = 0; i < n; i++)
+		MUST(server_ask(to, 1, &back, i));
+	took = bench_now() - start;
+	MUST(actor_stop_wait(to));
+	return took;
+}
+
+static void answer_chan(chan *in, chan *out)
+{
+	uint64_t v;
+
+	while (!chan_recv(in, &v))
+		MUST(chan_send(out, &v));
+	chan_free(in);
+	chan_free(out);
+}
+
+static int64_t chan_calls(uint64_t n, void *arg)
+{
+	chan *in = bench_chan(sizeof(uint64_t), 0), *out = bench_chan(sizeof(uint64_t), 0);
+	uint64_t back;
+	int64_t start, took;
+
+	(void)arg;
+	MUST(go(answer_chan, chan_ref(in), chan_ref(out)));
+	start = bench_now();
+	for (uint64_t i = 0; i < n; i++) {
+		MUST(chan_send(in, &i));
+		MUST(chan_recv(out, &back));
+	}
+	took = bench_now() - start;
+	chan_close(in);
+	chan_free(in);
+	chan_free(out);
+	return took;
+}
+
 static int body(void *arg)
 {
 	struct bench *b = arg;
@@ -151,6 +206,8 @@ static int body(void *arg)
 	bench_measure(b, "P22", "ping-pong, a message", ping_pong, NULL);
 	bench_measure(b, "P22", "ring of 1000, a hop", ring, NULL);
 	bench_measure(b, "P22", "100 to 1, a message", fan_in, NULL);
+	bench_measure(b, "P22", "call of a server", server_calls, NULL);
+	bench_measure(b, "P22", "call over two channels", chan_calls, NULL);
 	return 0;
 }
 

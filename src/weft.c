@@ -117,6 +117,8 @@ const char *weft_strerror(int code)
 		return "the circuit breaker is open";
 	case WEFT_EOVERLOAD:
 		return "turned away: overloaded";
+	case WEFT_EDOWN:
+		return "whom we have asked has ended";
 	case WEFT_ETLS:
 		return "TLS: the two sides do not agree";
 	case WEFT_EUNTRUSTED:

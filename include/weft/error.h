@@ -24,6 +24,7 @@
 
 #define WEFT_EBROKEN (-5003)   /* who should have made it happen is gone: a promise dropped, a barrier left */
 #define WEFT_EPANIC (-5004)    /* it ended by a panic */
+#define WEFT_EDOWN (-5005)     /* whom we have asked has ended */
 #define WEFT_EOPEN (-5031)     /* a circuit breaker is open: the call was not made */
 #define WEFT_EOVERLOAD (-5032) /* turned away: as many are in, and wait, as may be */
 #define WEFT_EOF (-4095)       /* the end came before what was asked for (libuv's number) */

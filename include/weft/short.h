@@ -1074,4 +1074,87 @@ typedef weft_dead_letter dead_letter;
 #define ACTOR_STOPPING WEFT_ACTOR_STOPPING
 #define CASE_MAIL WEFT_MAIL
 
+/* servers; weft_from has none */
+typedef weft_server_vt server_vt;
+typedef weft_server_opts server_opts;
+#define server_start weft_server_start
+#define server_start_until weft_server_start_until
+#define server_call weft_server_call
+#define server_call_until weft_server_call_until
+#define server_ask weft_server_ask
+#define server_ask_until weft_server_ask_until
+#define reg_call weft_reg_call
+#define reg_call_until weft_reg_call_until
+#define pg_call weft_pg_call
+#define pg_call_until weft_pg_call_until
+#define server_cast weft_server_cast
+#define server_cast_until weft_server_cast_until
+#define server_reply weft_server_reply
+#define server_fail weft_server_fail
+#define server_answer weft_server_answer
+#define server_waiting weft_server_waiting
+#define msg_from weft_msg_from
+#define from_none weft_from_none
+#define server_timeout weft_server_timeout
+#define server_stop weft_server_stop
+#define server_stop_until weft_server_stop_until
+#define server_migrate weft_server_migrate
+#define server_migrate_until weft_server_migrate_until
+#define SERVER_STOP WEFT_SERVER_STOP
+#define SERVER_HIBERNATE WEFT_SERVER_HIBERNATE
+
+/* state machines */
+typedef weft_fsm_vt fsm_vt;
+typedef weft_fsm_state fsm_state;
+typedef weft_fsm_event fsm_event;
+#define fsm_start weft_fsm_start
+#define fsm_start_until weft_fsm_start_until
+#define fsm_go weft_fsm_go
+#define fsm_again weft_fsm_again
+#define fsm_now weft_fsm_now
+#define fsm_next weft_fsm_next
+#define fsm_state_timeout weft_fsm_state_timeout
+#define fsm_event_timeout weft_fsm_event_timeout
+#define fsm_timeout weft_fsm_timeout
+#define FSM_CALL WEFT_FSM_CALL
+#define FSM_CAST WEFT_FSM_CAST
+#define FSM_INFO WEFT_FSM_INFO
+#define FSM_INTERNAL WEFT_FSM_INTERNAL
+#define FSM_STATE_TIMEOUT WEFT_FSM_STATE_TIMEOUT
+#define FSM_EVENT_TIMEOUT WEFT_FSM_EVENT_TIMEOUT
+#define FSM_TIMEOUT WEFT_FSM_TIMEOUT
+#define FSM_STOP WEFT_FSM_STOP
+#define FSM_HIBERNATE WEFT_FSM_HIBERNATE
+#define FSM_POSTPONE WEFT_FSM_POSTPONE
+
+/* event managers */
+typedef weft_bus_vt bus_vt;
+typedef weft_bus_gone bus_gone;
+#define bus_start weft_bus_start
+#define bus_start_until weft_bus_start_until
+#define bus_add weft_bus_add
+#define bus_add_until weft_bus_add_until
+#define bus_add_supervised weft_bus_add_supervised
+#define bus_add_supervised_until weft_bus_add_supervised_until
+#define bus_remove weft_bus_remove
+#define bus_remove_until weft_bus_remove_until
+#define bus_swap weft_bus_swap
+#define bus_swap_until weft_bus_swap_until
+#define bus_notify weft_bus_notify
+#define bus_notify_until weft_bus_notify_until
+#define bus_notify_sync weft_bus_notify_sync
+#define bus_notify_sync_until weft_bus_notify_sync_until
+#define bus_call weft_bus_call
+#define bus_call_until weft_bus_call_until
+#define bus_ids weft_bus_ids
+#define bus_ids_until weft_bus_ids_until
+#define BUS_REMOVE WEFT_BUS_REMOVE
+#define BUS_GONE WEFT_BUS_GONE
+#define BUS_REMOVED WEFT_BUS_REMOVED
+#define BUS_DONE WEFT_BUS_DONE
+#define BUS_FAILED WEFT_BUS_FAILED
+#define BUS_SWAPPED WEFT_BUS_SWAPPED
+#define BUS_OWNER WEFT_BUS_OWNER
+#define BUS_STOPPED WEFT_BUS_STOPPED
+
 #endif

@@ -18,6 +18,7 @@
  *   cell.c      memory: cells, messages
  *   send.c, receive.c   the mailbox
  *   select.c    receive as a case of a select
+ *   call.c      messages that are answered; server.c, server_many.c, fsm.c, bus.c: who answers
  *   start.c     start, attach, adopt
  *   actor.c     the loop, how it ends; what can be asked
  *   order.c     stop, kill, exit signals, suspend; waiting for the end
@@ -43,13 +44,21 @@
 struct letter {
 	struct list_node link; /* in a mailbox, or among those its receiver has in hand; in a pool: next */
 	weft_msg msg;
+	struct weft_task *caller;                  /* LETTER_CALL: who waits for the answer; a task's record, which stays one (call.c) */
 	char bytes[] __attribute__((aligned(16))); /* msg.data points here */
 };
 
 _Static_assert(sizeof(struct letter) == 64, "a pooled message is two cache lines");
 
-#define LETTER_POOLED 1  /* msg.weft__flags */
-#define LETTER_FOREIGN 2 /* sent by a foreign thread */
+#define LETTER_POOLED 1    /* msg.weft__flags */
+#define LETTER_FOREIGN 2   /* sent by a foreign thread */
+#define LETTER_CALL 4      /* its sender waits for the answer */
+#define LETTER_LONG 8      /* LETTER_CALL: it has more than fits a pooled one (call.c) */
+#define LETTER_CAST 16     /* weft_server_cast */
+#define LETTER_INTERNAL 32 /* an event that a state machine has put in */
+
+#define MSG_CHANGE \
+	3 /* msg.kind: LETTER_CALL, to a server or an event manager itself, not to its user; or no message at all (server.c, bus.c) */
 
 /* One of the two sides of a relation. */
 struct side {
@@ -99,8 +108,10 @@ struct actor {
 	struct list recvq;         /* the actor itself, waiting: slot not NULL: for any letter; else it looks for itself */
 	struct list mail[CLASSES]; /* letters */
 	struct list sendq;         /* senders that wait for room, slot: their letter */
+	struct list calls;         /* who waits for an answer, slot: NULL (call.c) */
 	struct list outside;       /* their letters; goes from one actor to the next: a sender whose wait is over takes its own away */
 	struct list hand;          /* received, and not freed; the actor's own */
+	struct list queue, off;    /* events of a state machine (fsm.c), handlers of an event manager (bus.c); the actor's own */
 	struct letter *given;      /* to the actor, which has been claimed, past the lists; the claimer's, then the actor's own */
 	ATOMIC(struct weft_task *) task; /* whose it is, once it runs; valid until it is GONE. Compared with, or attached: under lock */
 	ATOMIC(uint64_t) received;       /* figures; written by the actor */
@@ -205,6 +216,7 @@ static ALWAYS_INLINE struct letter *letter_get(struct worker *w, size_t len)
 			c->n--;
 			l->msg.len = (uint32_t)len;
 			l->msg.data = l->bytes; /* its reader may have changed that */
+			l->msg.weft__flags = LETTER_POOLED;
 			return l;
 		}
 	}
@@ -281,6 +293,26 @@ bool weft__mail_ready(const struct actor *a);
 int weft__mail_take(struct worker *w, struct actor *a, weft_msg **m);
 /* The calling actor takes one for which match says true, if there is one, whatever it has been told. Returns it; NULL: none. */
 struct letter *weft__mail_pick(struct actor *a, bool (*match)(const weft_msg *m, void *arg), void *arg);
+
+/* --- call.c --- */
+enum call_kind { CALL_USER, CALL_CHANGE, CALL_BUS };
+/* weft_server_call_until. CALL_CHANGE, CALL_BUS: a message of kind MSG_CHANGE, to a server, or an event manager, only; there is always room for it. */
+int weft__call(weft_actor_ref to, uint64_t tag, const void *req, size_t len, void *reply, size_t cap, int64_t deadline,
+	       enum call_kind kind);
+/* Locked. There is room for l, a call, and for w, its caller, who goes on waiting: for the answer. False: that wait is over. */
+bool weft__call_is_in(struct actor *a, struct waiter *w, struct letter *l);
+/* Locked. The actor is no more: all who wait for its answer are told. */
+void weft__calls_end(struct actor *a, struct ready_list *ready);
+
+/* --- server.c --- */
+int weft__server_run(void *state);     /* which actor->run says what is a server */
+void weft__hibernate(struct actor *a); /* the caller gives back its stack's pages, but for those it stands on, unless it has mail */
+
+/* --- fsm.c --- */
+int weft__fsm_run(void *state);
+
+/* --- bus.c --- */
+int weft__bus_run(void *state);
 
 /* --- order.c --- */
 /* What is left to do, nothing being locked, when something has been done to an actor. */

@@ -87,6 +87,7 @@ static struct inject_node *leave(struct actor *a, struct list *left, bool up)
 		if (waiter_claim(w, WEFT_ESRCH, false))
 			ready_list_add(&ready, t);
 	}
+	weft__calls_end(a, &ready);
 	if (!up)
 		drop_outside(a);
 	lock_drop_solo(&a->lock);
@@ -239,6 +240,8 @@ static void die(struct actor *a, weft_end e, int started, bool failed_start, boo
 
 	list_init(&r.mail);
 	weft__ready_list(w, leave(a, &r.mail, up));
+	move_all(&r.mail, &a->queue);
+	move_all(&r.mail, &a->off);
 	while (tell_one(w, a, ref, e, failed_start, up))
 		;
 	weft__ready_list(w, tell_waiters(a, e, started, up));

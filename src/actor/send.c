@@ -7,6 +7,7 @@
  */
 #include "actor/actor.h"
 
+#include "weft/server.h"
 #include <string.h>
 
 /* --- dead letters --- */
@@ -148,7 +149,8 @@ NOINLINE static int send_full(struct self *me, struct actor *a, weft_actor_ref t
 	waiter_init(&w, me->task, word, &a->lock, RANK_ACTOR, a, l);
 	list_push_tail(&a->sendq, &w.link);
 	list_push_tail(&a->outside, &l->link);
-	l->msg.weft__flags = (uint8_t)((l->msg.weft__flags & LETTER_POOLED) | (me->worker ? 0 : LETTER_FOREIGN));
+	if (unlikely(!me->worker))
+		l->msg.weft__flags |= LETTER_FOREIGN;
 	actor_unlock(a);
 	rc = weft__wait_park(me->worker, me->task, &w, 1, word, deadline);
 	if (!rc && !w.status)
@@ -187,7 +189,7 @@ static ALWAYS_INLINE void copy(void *to, const void *from, size_t n)
 		memcpy(to, from, n);
 }
 
-static ALWAYS_INLINE int post(weft_actor_ref to, uint64_t tag, const void *data, size_t len, int prio, int64_t deadline)
+static ALWAYS_INLINE int post(weft_actor_ref to, uint64_t tag, const void *data, size_t len, int prio, int64_t deadline, unsigned flags)
 {
 	struct weft_task *ready;
 	struct actor *a, *self;
@@ -210,6 +212,8 @@ static ALWAYS_INLINE int post(weft_actor_ref to, uint64_t tag, const void *data,
 	l->msg.from = self ? actor_ref(self) : WEFT_NO_ACTOR;
 	l->msg.kind = WEFT_MSG_USER;
 	l->msg.prio = (int8_t)prio;
+	if (flags)
+		l->msg.weft__flags |= (uint8_t)flags;
 	copy(l->bytes, data, len);
 	a = actor_lock(to);
 	if (unlikely(!a))
@@ -229,7 +233,7 @@ static ALWAYS_INLINE int post(weft_actor_ref to, uint64_t tag, const void *data,
 
 int weft_actor_send(weft_actor_ref to, uint64_t tag, const void *data, size_t len, int prio)
 {
-	int rc = post(to, tag, data, len, prio, WEFT_FOREVER);
+	int rc = post(to, tag, data, len, prio, WEFT_FOREVER, 0);
 
 	NO_JUMP();
 	return rc;
@@ -237,7 +241,23 @@ int weft_actor_send(weft_actor_ref to, uint64_t tag, const void *data, size_t le
 
 int weft_actor_send_until(weft_actor_ref to, uint64_t tag, const void *data, size_t len, int prio, int64_t deadline)
 {
-	int rc = post(to, tag, data, len, prio, deadline);
+	int rc = post(to, tag, data, len, prio, deadline, 0);
+
+	NO_JUMP();
+	return rc;
+}
+
+int weft_server_cast(weft_actor_ref to, uint64_t tag, const void *data, size_t len)
+{
+	int rc = weft_server_cast_until(to, tag, data, len, WEFT_FOREVER);
+
+	NO_JUMP();
+	return rc;
+}
+
+int weft_server_cast_until(weft_actor_ref to, uint64_t tag, const void *data, size_t len, int64_t deadline)
+{
+	int rc = post(to, tag, data, len, WEFT_PRIO_NORMAL, deadline, LETTER_CAST);
 
 	NO_JUMP();
 	return rc;

@@ -84,6 +84,9 @@ enum stack_decay weft__stack_decay(void);
 /* Gives back everything unused, at once. Any thread. */
 void weft__stack_trim(void);
 
+/* The task that runs on s, which stands at `frame`: gives back the pages below, but for one or two. */
+void weft__stack_trim_below(struct stack *s, const void *frame);
+
 /* The stack whose slot (guard included) contains addr, or NULL. *in_guard: whether addr lies in the guard. Async-signal-safe, no lock.
  * The answer is valid as long as the slot is in use: ask about a stack that cannot be put back meanwhile. */
 struct stack *weft__stack_find(const void *addr, bool *in_guard);

@@ -212,3 +212,11 @@ void weft__stack_trim(void)
 	while (sweep_one())
 		;
 }
+
+void weft__stack_trim_below(struct stack *s, const void *frame)
+{
+	uintptr_t to = ((uintptr_t)frame - page_size()) & ~(page_size() - 1); /* what we call ourselves stands in between */
+
+	if (to > (uintptr_t)s->lo)
+		madvise(s->lo, to - (uintptr_t)s->lo, MADV_DONTNEED); /* locked memory refuses, and keeps its pages */
+}

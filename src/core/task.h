@@ -66,6 +66,7 @@ enum task_reason {
 	REASON_ACTOR_NAME, /* until it is somebody's */
 	REASON_ADMISSION,  /* a bulkhead, an adaptive limit */
 	REASON_CREDIT,     /* of a receiver */
+	REASON_CALL,       /* for a server's answer */
 	REASON_SLEEP,
 	REASON_OWN_LAST = REASON_SLEEP,
 	REASON_READ,

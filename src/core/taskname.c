@@ -63,6 +63,7 @@ static const char *const reason_names[REASON_COUNT] = {
 	[REASON_ACTOR_NAME] = "name of an actor",
 	[REASON_ADMISSION] = "admission",
 	[REASON_CREDIT] = "credit",
+	[REASON_CALL] = "server call",
 	[REASON_SLEEP] = "sleep",
 	[REASON_READ] = "read",
 	[REASON_WRITE] = "write",

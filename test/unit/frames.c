@@ -46,7 +46,8 @@ static weft_unix *un, *un_peer;
 static unix_listener *un_listener;
 static weft_file *fifo;
 static fswatch *quiet;
-static actor_ref busy;
+static actor_ref busy, silent, quiet_bus;
+static const server_vt does_nothing = {0};
 
 enum { ELEMS = 4 };
 
@@ -685,6 +686,46 @@ static int by_actor_name(void *arg)
 	return 0;
 }
 
+static int by_call(void *arg)
+{
+	(void)arg;
+	server_call(silent, 1, NULL, 0, NULL, 0);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_call_name(void *arg)
+{
+	(void)arg;
+	reg_call("silent", 1, NULL, 0, NULL, 0);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_migrate(void *arg)
+{
+	(void)arg;
+	server_migrate(silent, &does_nothing, NULL, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_bus(void *arg)
+{
+	(void)arg;
+	bus_notify_sync(quiet_bus, 1, NULL, 0);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_bus_call(void *arg)
+{
+	(void)arg;
+	bus_remove(quiet_bus, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
 static int is_busy(void *state, weft_msg *m)
 {
 	(void)state;
@@ -770,6 +811,11 @@ static const struct call {
 	CALL(by_mail_room, "weft_actor_send"),
 	CALL(by_actor, "weft_actor_wait"),
 	CALL(by_actor_name, "weft_reg_wait"),
+	CALL(by_call, "weft_server_call"),
+	CALL(by_call_name, "weft_reg_call"),
+	CALL(by_migrate, "weft_server_migrate"),
+	CALL(by_bus, "weft_bus_notify_sync"),
+	CALL(by_bus_call, "weft_bus_remove"),
 #undef CALL
 };
 
@@ -865,12 +911,16 @@ static int calls_main(void *arg)
 	T_EQ(fswatch_make(&quiet), 0);
 	T_EQ(actor_start(&busy, &(actor_opts){.on_msg = is_busy, .mailbox = {.cap = 1}}), 0);
 	T_EQ(actor_suspend(busy), 0);
+	T_EQ(server_start(&silent, &does_nothing, NULL, &(server_opts){.name = "silent"}), 0);
+	T_EQ(actor_suspend(silent), 0);
+	T_EQ(bus_start(&quiet_bus, NULL), 0);
+	T_EQ(actor_suspend(quiet_bus), 0);
 	T_EQ(actor_send(busy, 1, NULL, 0, PRIO_NORMAL), 0);
 	for (int i = 0; i < CALLS; i++)
 		T_EQ(go_opts(NULL, calls[i].fn, NULL, &(task_opts){.name = calls[i].name}), 0);
 	for (int looks = 0;; looks++) { /* a call may park more than once on its way to where it waits */
 		text = dumped();
-		if (count_of(text, ": parked, ") == CALLS + 3 && !strstr(text, "moved on")) {
+		if (count_of(text, ": parked, ") == CALLS + 5 && !strstr(text, "moved on")) {
 			wrong = NULL;
 			for (int i = 0; i < CALLS && !wrong; i++)
 				wrong = is_right(text, &calls[i]) ? NULL : calls[i].name;

@@ -1,8 +1,10 @@
 %% SPDX-License-Identifier: MIT
 %%
-%% actors.erl - P22 in Erlang: processes, messages there and back, round a ring, from many to one. Arguments and answers as bench.h's.
+%% actors.erl - P22 in Erlang: processes, messages there and back, round a ring, from many to one; a call of a server. Arguments and answers as bench.h's.
 -module(actors).
 -export([main/0]).
+-behaviour(gen_server).
+-export([init/1, handle_call/3, handle_cast/2]).
 
 -define(WINDOW, 100).
 -define(RING, 1000).
@@ -24,7 +26,8 @@ rows() ->
 	[{"spawn, windows of 100", fun spawn_some/1},
 	 {"ping-pong, a message", fun ping_pong/1},
 	 {"ring of 1000, a hop", fun ring/1},
-	 {"100 to 1, a message", fun fan_in/1}].
+	 {"100 to 1, a message", fun fan_in/1},
+	 {"call of a server", fun calls/1}].
 
 now_ns() -> erlang:monotonic_time(nanosecond).
 
@@ -124,3 +127,20 @@ send(To, N) -> To ! N, send(To, N - 1).
 
 take(0) -> ok;
 take(N) -> receive _ -> take(N - 1) end.
+
+%% --- a call of a server, answered by what was asked ---
+
+init([]) -> {ok, none}.
+handle_call(I, _From, S) -> {reply, I, S}.
+handle_cast(_, S) -> {noreply, S}.
+
+calls(N) ->
+	{ok, Server} = gen_server:start(?MODULE, [], []),
+	Start = now_ns(),
+	call(Server, N),
+	Took = now_ns() - Start,
+	gen_server:stop(Server),
+	Took.
+
+call(_, 0) -> ok;
+call(Server, N) -> N = gen_server:call(Server, N), call(Server, N - 1).
