@@ -50,6 +50,7 @@
 #include "weft/signal.h"
 #include "weft/process.h"
 #include "weft/serve.h"
+#include "weft/supervisor.h"
 #include "weft/sync.h"
 #include "weft/task.h"
 #include "weft/time.h"

@@ -110,6 +110,8 @@ const char *weft_strerror(int code)
 		return "broken: who should have made it happen is gone";
 	case WEFT_EPANIC:
 		return "it ended by a panic";
+	case WEFT_EINTENSITY:
+		return "restarted too often";
 	case WEFT_ETLS:
 		return "TLS: the two sides do not agree";
 	case WEFT_EUNTRUSTED:
