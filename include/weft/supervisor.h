@@ -104,8 +104,8 @@ enum weft_sup_event_kind {
 	WEFT_SUP_EXITED,       /* by itself; end: how */
 	WEFT_SUP_STOPPED,      /* by the supervisor; end: how, as far as it is known */
 	WEFT_SUP_WAITING,      /* it will be started again after `delay` */
-	WEFT_SUP_ABANDONED,    /* it was killed, and has not ended; or the supervisor could not wait */
-	WEFT_SUP_GAVE_UP,      /* too many restarts; id: whose would have been the next */
+	WEFT_SUP_ABANDONED, /* it was killed, and has not ended (end.code WEFT_ETIMEDOUT); or the supervisor was, and could not wait (WEFT_ECANCELED) */
+	WEFT_SUP_GAVE_UP, /* too many restarts; id: whose would have been the next */
 };
 
 /* weft_sup_event_name - "started", "restarted", "start failed", "exited", "stopped", "waiting", "abandoned", "gave up". */
@@ -153,7 +153,7 @@ struct weft_sup_opts {
  *
  * Returns 0 when all of them are up. If the start of one fails: what it has returned (WEFT_EPANIC: it panicked), after those that were up have been stopped, in reverse order. WEFT_EINVAL: options that make no sense, also
  * a significant child where auto_shutdown is never, or that is permanent; WEFT_EEXIST: an id twice; WEFT_ENAMETOOLONG; WEFT_ENOMEM, WEFT_EAGAIN, WEFT_ESRCH as weft_actor_start; WEFT_ETIMEDOUT, WEFT_ECANCELED: of the wait: then
- * it is killed. The children's arguments are the supervisor's, with their dtor, unless it returns WEFT_EINVAL, WEFT_EEXIST or WEFT_ENAMETOOLONG.
+ * it is killed. Whatever it returns, the children's arguments are not the caller's any more: each is done with, by its dtor, when the supervisor is, or has not come to be.
  * Blocks: yes (actor). Threads: any. An exit signal of the caller (WEFT_NO_ACTOR: if it is no actor), and of nobody else, ends it.
  */
 WEFT_API int weft_sup_start(weft_actor_ref *out, const weft_sup_opts *o);
@@ -166,8 +166,8 @@ WEFT_API int weft_sup_stop_until(weft_actor_ref sup, int64_t deadline);
 /* --- children, at run time ---
  *
  * These ask the supervisor, and wait for its answer. All of them return, besides what they say: WEFT_ESRCH: it has ended, or ends before it answers; WEFT_EINVAL: it is no supervisor, or an argument makes no sense; WEFT_EDEADLK:
- * the caller is the supervisor itself; WEFT_ENOMEM. WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN: nothing was done; WEFT_EALREADY: the deadline has passed, or the caller was cancelled, when the supervisor was at it: it
- * goes on with it.
+ * the caller is the supervisor itself, as in a start function; WEFT_ENOMEM. WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN: nothing was done; WEFT_EALREADY: the deadline has passed, or the caller was cancelled, when the supervisor
+ * was at it: it goes on with it, unless that has ended it. (A start function that returns WEFT_EALREADY is told as WEFT_EBUSY.)
  * Block: yes (event). Threads: any. A start function must not call its own supervisor: neither would ever go on.
  */
 
@@ -176,7 +176,7 @@ WEFT_API int weft_sup_stop_until(weft_actor_ref sup, int64_t deadline);
  *   out  receives its reference (WEFT_NO_ACTOR: start has ignored it); NULL: not wanted
  *
  * Returns 0; WEFT_EEXIST: there is one of that id, and *out is that one's reference; what start has returned, then it was not added. WEFT_ENOTSUP: a dynamic supervisor; WEFT_ENAMETOOLONG. The argument is the supervisor's, with its
- * dtor, unless it returns WEFT_EINVAL or WEFT_ENAMETOOLONG.
+ * dtor, after 0 and WEFT_EALREADY, else still the caller's.
  */
 WEFT_API int weft_sup_child_add(weft_actor_ref sup, const weft_child_spec *spec, weft_actor_ref *out);
 WEFT_API int weft_sup_child_add_until(weft_actor_ref sup, const weft_child_spec *spec, weft_actor_ref *out, int64_t deadline);

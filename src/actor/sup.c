@@ -40,11 +40,11 @@ static int tell(void *arg)
 	return 0;
 }
 
-static void say(const struct sup *s, const struct child *c, enum weft_sup_event_kind kind)
+static void say(const struct sup *s, const struct child *c, enum weft_sup_event_kind kind, weft_end e)
 {
 	const char *id = c->spec->id ? c->spec->id : "";
 
-	if (kind == WEFT_SUP_ABANDONED)
+	if (kind == WEFT_SUP_ABANDONED && e.code == WEFT_ETIMEDOUT)
 		weft__log("supervisor %s: child %s was killed, and has not ended: it is left alone", s->name, id);
 	else if (kind == WEFT_SUP_GAVE_UP)
 		weft__log("supervisor %s: child %s would be started again: that is too often", s->name, id);
@@ -64,7 +64,7 @@ void weft__sup_tell(struct sup *s, enum weft_sup_event_kind kind, const struct c
 	weft_panic p;
 
 	if (!s->o.on_event)
-		say(s, c, kind);
+		say(s, c, kind, e);
 	else if (weft_task_try(tell, &t, &p) == WEFT_EPANIC)
 		weft__log("on_event of supervisor %s panicked: %s (%s:%d)", s->name, p.message, p.file, p.line);
 }
@@ -107,7 +107,6 @@ static bool opts_ok(const weft_sup_opts *o)
 	       b->jitter >= 0 && b->jitter <= 1;
 }
 
-/* All that can be wrong is found before anything is taken. */
 static int check(const weft_sup_opts *o)
 {
 	if (!o || !opts_ok(o))
@@ -151,7 +150,7 @@ static void drop_args(const weft_sup_opts *o, size_t i)
 	}
 }
 
-/* Its children are taken over, all of them or, when this fails, one after the other until it does; *taken says how many. WEFT_EEXIST: none. */
+/* Its children are taken over, one after the other, until that fails; *taken says how many. */
 static int fill(struct sup *s, const weft_sup_opts *o, size_t *taken)
 {
 	struct child *c;
@@ -164,8 +163,8 @@ static int fill(struct sup *s, const weft_sup_opts *o, size_t *taken)
 		if (sup_dynamic(s))
 			s->model = c;
 		else if (weft__child_by_id(s, c->spec->id)) {
-			weft__child_free(c, false);
-			return WEFT_EEXIST;
+			rc = WEFT_EEXIST;
+			weft__child_free(c, true);
 		} else {
 			rc = weft__child_enter(s, c);
 			if (rc)
@@ -173,15 +172,6 @@ static int fill(struct sup *s, const weft_sup_opts *o, size_t *taken)
 		}
 	}
 	return rc;
-}
-
-/* The arguments go back to whom they come from. */
-static void let_args_go(struct sup *s)
-{
-	struct list_node *n;
-
-	while ((n = list_pop_head(&s->children)) != NULL)
-		weft__child_free(child_of(n), false);
 }
 
 /* NULL, and *rc: it has failed. */
@@ -204,10 +194,7 @@ static struct sup *sup_make(const weft_sup_opts *o, int *rc)
 	}
 	if (!*rc)
 		return s;
-	if (*rc == WEFT_EEXIST)
-		let_args_go(s);
-	else
-		drop_args(o, taken);
+	drop_args(o, taken);
 	if (s)
 		sup_free(s);
 	return NULL;
@@ -294,7 +281,7 @@ static void forsake(void *arg)
 	struct sup *s = arg;
 
 	if (s->call)
-		weft__sup_refuse(s->call); /* a start function has ended the task */
+		weft__sup_refuse(s->call, WEFT_EALREADY); /* a start function has ended the task */
 	s->call = NULL;
 }
 
@@ -320,7 +307,7 @@ static void hear_ends(struct sup *s)
 			weft__child_gone(s, c);
 			weft__sup_tell(s, WEFT_SUP_EXITED, c, e, 0);
 		} else if (m->kind == WEFT_MSG_USER && m->tag == SUP_CALL && m->len == sizeof(struct sup_call *)) {
-			weft__sup_refuse(*(struct sup_call **)m->data);
+			weft__sup_refuse(*(struct sup_call **)m->data, WEFT_ESRCH);
 		}
 		weft_msg_free(m);
 	}
@@ -337,7 +324,7 @@ static void on_stop(void *state, weft_end e)
 static void unheard(weft_msg *m)
 {
 	if (m->tag == SUP_CALL && m->len == sizeof(struct sup_call *))
-		weft__sup_refuse(*(struct sup_call **)m->data);
+		weft__sup_refuse(*(struct sup_call **)m->data, WEFT_ESRCH);
 }
 
 /* Locks it. Returns 0, WEFT_ESRCH, WEFT_EINVAL: then nothing is locked. Its struct sup is there as long as it is locked. */
@@ -363,7 +350,7 @@ int weft__sup_check(weft_actor_ref ref)
 	return rc;
 }
 
-int weft__sup_model(weft_actor_ref ref, weft_child_spec *model)
+int weft__sup_model(weft_actor_ref ref, size_t *size)
 {
 	struct actor *a;
 	struct sup *s;
@@ -373,7 +360,7 @@ int weft__sup_model(weft_actor_ref ref, weft_child_spec *model)
 		return rc;
 	s = a->state_data;
 	if (s->model)
-		*model = *s->model->spec; /* both constant */
+		*size = s->model->spec->size; /* all constant */
 	else
 		rc = WEFT_ENOTSUP;
 	actor_unlock(a);
@@ -392,8 +379,11 @@ int weft_sup_start_until(weft_actor_ref *out, const weft_sup_opts *o, int64_t de
 		*out = WEFT_NO_ACTOR;
 	if (!rc && o->link && weft_actor_same(weft_actor_self(), WEFT_NO_ACTOR))
 		rc = WEFT_EINVAL;
-	if (rc)
+	if (rc) {
+		if (o && o->children)
+			drop_args(o, 0);
 		return rc;
+	}
 	s = sup_make(o, &rc);
 	if (!s)
 		return rc;

@@ -44,6 +44,7 @@ struct child {
 	uint8_t state;  /* enum weft_child_state */
 	bool sup;       /* UP: it is a supervisor */
 	bool killed;    /* while it is being stopped */
+	bool borrowed;  /* arg is the asker's */
 	bool lingers;   /* one of it was abandoned, and may still use arg */
 	/* then, if they are its own: the specification, a copy of its argument, its id */
 	char more[] __attribute__((aligned(16)));
@@ -94,10 +95,9 @@ static inline bool sup_grouped(const struct sup *s)
 }
 
 /* --- sup.c --- */
-int weft__sup_check(weft_actor_ref ref); /* 0: it is a supervisor; WEFT_EINVAL, WEFT_ESRCH */
-int weft__sup_model(weft_actor_ref ref,
-		    weft_child_spec *model);  /* the same, and what its children are like; WEFT_ENOTSUP: it is not dynamic */
-int weft__sup_end(struct sup *s, weft_end e); /* to be returned to the loop */
+int weft__sup_check(weft_actor_ref ref);               /* 0: it is a supervisor; WEFT_EINVAL, WEFT_ESRCH */
+int weft__sup_model(weft_actor_ref ref, size_t *size); /* the same, and of its children's arguments; WEFT_ENOTSUP: it is not dynamic */
+int weft__sup_end(struct sup *s, weft_end e);          /* to be returned to the loop */
 void weft__sup_tell(struct sup *s, enum weft_sup_event_kind kind, const struct child *c, weft_end e, int64_t delay);
 
 /* --- sup_child.c --- */
@@ -126,6 +126,6 @@ uint32_t weft__sup_recent(const struct sup *s);
 #define SUP_CALL ((uint64_t)(uintptr_t)&weft__sup_calls) /* tag: an address that no user has */
 extern HIDDEN const char weft__sup_calls;
 int weft__sup_serve(struct sup *s, struct sup_call *c); /* answers, and returns as those above */
-void weft__sup_refuse(struct sup_call *c);              /* it ends */
+void weft__sup_refuse(struct sup_call *c, int rc);      /* it ends: so it is answered */
 
 #endif

@@ -26,11 +26,10 @@ struct sup_call {
 	ATOMIC(uint32_t) state;
 	weft_event done;
 	enum op op;
-	int rc;               /* the answer, as the rest: valid once done is set */
-	weft_actor_ref ref;   /* asked about; answered */
-	struct child *child;  /* to be added; NULL: taken over. Without a specification: of a dynamic supervisor */
-	void (*dtor)(void *); /* of its argument, then */
-	bool returned;        /* its argument stays the asker's */
+	int rc;             /* the answer, as the rest: valid once done is set */
+	weft_actor_ref ref; /* asked about; answered */
+	struct child *
+		child; /* to be added; NULL: taken over. Until then its argument is the asker's. Without a specification: of a dynamic supervisor */
 	weft_child_info *out; /* the call's own */
 	int n;
 	weft_sup_stat stat;
@@ -41,20 +40,15 @@ static void unref(struct sup_call *c)
 {
 	if (add_acq_rel(&c->refs, UINT32_MAX) != 1)
 		return;
-	if (c->child && c->child->spec)
-		weft__child_free(c->child, !c->returned);
-	else if (c->child) {
-		if (c->dtor && !c->returned)
-			c->dtor(c->child->arg);
-		free(c->child);
-	}
+	if (c->child)
+		weft__child_free(c->child, false);
 	free(c->out);
 	free(c);
 }
 
-void weft__sup_refuse(struct sup_call *c)
+void weft__sup_refuse(struct sup_call *c, int rc)
 {
-	c->rc = WEFT_ESRCH;
+	c->rc = rc;
 	weft_event_set(&c->done);
 	unref(c);
 }
@@ -72,7 +66,6 @@ static int add(struct sup *s, struct sup_call *q)
 		c->spec = s->model->spec;
 	} else {
 		rc = weft__child_check(c->spec, false, s->o.auto_shutdown);
-		q->returned = rc == WEFT_EINVAL;
 		if (rc)
 			return rc;
 		other = weft__child_by_id(s, c->spec->id);
@@ -87,6 +80,7 @@ static int add(struct sup *s, struct sup_call *q)
 	q->child = NULL;
 	rc = weft__child_start(s, c);
 	q->ref = c->ref;
+	c->borrowed = rc != 0; /* its argument is the asker's again */
 	if (rc || (c->state == WEFT_CHILD_DOWN && (sup_dynamic(s) || c->spec->restart == WEFT_TEMPORARY)))
 		weft__child_leave(s, c);
 	return rc;
@@ -202,6 +196,8 @@ int weft__sup_serve(struct sup *s, struct sup_call *q)
 	}
 	s->call = q;
 	q->rc = do_it(s, q);
+	if (q->rc == WEFT_EALREADY) /* by a start function: from us it means something else */
+		q->rc = WEFT_EBUSY;
 	s->call = NULL;
 	weft_event_set(&q->done);
 	unref(q);
@@ -244,7 +240,6 @@ static int ask(weft_actor_ref sup, struct sup_call *q, int64_t deadline, bool *a
 	if (!rc)
 		rc = weft_actor_send_until(sup, SUP_CALL, &q, sizeof q, WEFT_PRIO_NORMAL, deadline);
 	if (rc) {
-		q->returned = rc == WEFT_EINVAL;
 		unref(q); /* the message's */
 		return rc;
 	}
@@ -312,8 +307,6 @@ int weft_sup_child_add_until(weft_actor_ref sup, const weft_child_spec *spec, we
 		q->child = weft__child_new(spec, true);
 	if (!q || !q->child) {
 		free(q);
-		if (spec->dtor)
-			spec->dtor(spec->arg);
 		return WEFT_ENOMEM;
 	}
 	return ask_add(sup, q, out, deadline);
@@ -329,27 +322,24 @@ int weft_sup_child_add(weft_actor_ref sup, const weft_child_spec *spec, weft_act
 
 int weft_sup_child_start_until(weft_actor_ref sup, void *arg, weft_actor_ref *out, int64_t deadline)
 {
-	weft_child_spec model;
 	struct sup_call *q;
+	size_t size;
 	int rc;
 
 	if (out)
 		*out = WEFT_NO_ACTOR;
-	rc = weft__sup_model(sup, &model);
+	rc = weft__sup_model(sup, &size);
 	if (rc)
 		return rc;
-	if (model.size && !arg)
+	if (size && !arg)
 		return WEFT_EINVAL;
 	q = call_new(OP_ADD, NULL);
 	if (q)
-		q->child = weft__child_like(model.size, arg);
+		q->child = weft__child_like(size, arg);
 	if (!q || !q->child) {
 		free(q);
-		if (model.dtor)
-			model.dtor(arg);
 		return WEFT_ENOMEM;
 	}
-	q->dtor = model.dtor;
 	return ask_add(sup, q, out, deadline);
 }
 

@@ -73,7 +73,7 @@ struct child *weft__child_like(size_t size, void *arg)
 
 void weft__child_free(struct child *c, bool with_arg)
 {
-	if (with_arg && c->spec->dtor)
+	if (with_arg && c->spec->dtor && !c->borrowed)
 		c->spec->dtor(c->arg);
 	free(c);
 }
@@ -483,7 +483,7 @@ static void end_stop(struct sup *s, struct child *c, int rc)
 		(void)weft_actor_unlink(ref);
 		c->lingers = true;
 		s->abandoned++;
-		c->end = (weft_end){WEFT_END_KILLED, WEFT_ECANCELED};
+		c->end = (weft_end){WEFT_END_KILLED, rc};
 	}
 	weft__sup_tell(s, rc ? WEFT_SUP_ABANDONED : WEFT_SUP_STOPPED, c, c->end, 0);
 }

@@ -414,7 +414,7 @@ static int dynamic_main(void *arg)
 	T_EQ(weft_sup_child_start(sup, &p, &ref[0]), -8);
 	pa.refuse = 0;
 	expect(&told, "!:-8 ");
-	T_EQ(pa.freed, 3);
+	T_EQ(pa.freed, 2);
 	T_EQ(weft_sup_child_add(sup, &(weft_child_spec){.id = "x", .task = until_canceled}, NULL), WEFT_ENOTSUP);
 	T_EQ(weft_sup_child_stop(sup, "x"), WEFT_ENOTSUP);
 	T_EQ(weft_sup_child_restart(sup, "x", NULL), WEFT_ENOTSUP);
@@ -422,7 +422,7 @@ static int dynamic_main(void *arg)
 	T_EQ(weft_sup_child_find(sup, "x", &ref[0]), WEFT_ENOTSUP);
 	T_EQ(weft_sup_stop(sup), 0);
 	expect(&told, "= = ");
-	T_EQ(pa.freed, 5);
+	T_EQ(pa.freed, 4);
 	return 0;
 }
 
