@@ -599,7 +599,8 @@ static int jitter_main(void *arg)
 	(void)arg;
 	time_fake();
 	least = INT64_MAX;
-	most = jittered = 0;
+	most = 0;
+	jittered = 0;
 	T_EQ(weft_sup_start(&sup, &(weft_sup_opts){.children = &CHILD("a", &pa),
 						   .n = 1,
 						   .max_restarts = WEFT_SUP_UNLIMITED,
