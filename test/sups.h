@@ -65,6 +65,24 @@ static inline size_t record_len(struct record *r)
 	return len;
 }
 
+static inline void forget(struct record *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->len = 0;
+	*r->text = 0;
+	pthread_mutex_unlock(&r->lock);
+}
+
+static inline bool was_told(struct record *r, const char *text)
+{
+	bool was;
+
+	pthread_mutex_lock(&r->lock);
+	was = strstr(r->text, text) != NULL;
+	pthread_mutex_unlock(&r->lock);
+	return was;
+}
+
 /* That, and no more, was told since the last look. */
 static inline void expect(struct record *r, const char *text)
 {

@@ -7,7 +7,7 @@
  *   SENT -> TAKEN   the supervisor is at it           one compare-and-swap decides; the loser of LEFT waits no longer all the same, but says so (WEFT_EALREADY)
  *        -> LEFT    the asker has given up: nothing is done
  *
- * The supervisor writes what it has to say before it sets the event; an asker who is gone does not read it.
+ *   TAKEN, SENT -> ANSWERED   what it has to say is written; then it sets the event
  */
 #include "actor/sup.h"
 #include "weft/sync.h"
@@ -17,7 +17,7 @@
 
 const char weft__sup_calls;
 
-enum { SENT, TAKEN, LEFT };
+enum { SENT, TAKEN, LEFT, ANSWERED };
 
 enum op { OP_ADD, OP_STOP, OP_STOP_REF, OP_RESTART, OP_DEL, OP_FIND, OP_LIST, OP_HEALTH };
 
@@ -46,11 +46,18 @@ static void unref(struct sup_call *c)
 	free(c);
 }
 
-void weft__sup_refuse(struct sup_call *c, int rc)
+/* The last look at it of who has it in hand; an asker who has left does not read it. */
+static void answer(struct sup_call *c, int rc)
 {
 	c->rc = rc;
+	(void)swap_acq_rel(&c->state, ANSWERED); /* pairs with load_acquire in ask, and the compare-and-swap in leave */
 	weft_event_set(&c->done);
 	unref(c);
+}
+
+void weft__sup_refuse(struct sup_call *c, int rc)
+{
+	answer(c, rc);
 }
 
 /* --- the supervisor's side --- */
@@ -189,18 +196,16 @@ static int do_it(struct sup *s, struct sup_call *q)
 int weft__sup_serve(struct sup *s, struct sup_call *q)
 {
 	uint32_t sent = SENT;
+	int rc;
 
 	if (!cas_acq_rel(&q->state, &sent, TAKEN)) { /* against the asker's */
 		unref(q);
 		return 0;
 	}
 	s->call = q;
-	q->rc = do_it(s, q);
-	if (q->rc == WEFT_EALREADY) /* by a start function: from us it means something else */
-		q->rc = WEFT_EBUSY;
+	rc = do_it(s, q);
 	s->call = NULL;
-	weft_event_set(&q->done);
-	unref(q);
+	answer(q, rc == WEFT_EALREADY ? WEFT_EBUSY : rc); /* of a start function: from us it means something else */
 	return 0;
 }
 
@@ -226,7 +231,7 @@ static int leave(struct sup_call *q, int rc)
 
 	if (cas_acq_rel(&q->state, &sent, LEFT)) /* against the supervisor's */
 		return rc;
-	return weft_event_isset(&q->done) ? 1 : WEFT_EALREADY;
+	return sent == ANSWERED ? 1 : WEFT_EALREADY;
 }
 
 /* Asks, and waits. Returns the answer, or why there is none; the asker's reference is still its own: answers are read under it, with *answered. */
@@ -248,7 +253,7 @@ static int ask(weft_actor_ref sup, struct sup_call *q, int64_t deadline, bool *a
 		rc = leave(q, rc);
 	if (rc < 0)
 		return rc;
-	*answered = true;
+	*answered = load_acquire(&q->state) == ANSWERED; /* pairs with answer; it is */
 	return q->rc;
 }
 
@@ -447,7 +452,7 @@ int weft_sup_list_until(weft_actor_ref sup, weft_child_info *out, int n, int64_t
 	}
 	q->n = n;
 	rc = ask(sup, q, deadline, &answered);
-	if (answered && rc > 0)
+	if (answered && rc > 0 && n)
 		memcpy(out, q->out, (size_t)(rc < n ? rc : n) * sizeof *out);
 	unref(q);
 	return rc;

@@ -25,12 +25,6 @@ static weft_actor_ref sup_of(weft_sup_opts o)
 	return sup;
 }
 
-static void forget(void)
-{
-	told.len = 0; /* nobody is there any more */
-	*told.text = 0;
-}
-
 /* --- start and stop --- */
 
 static int order_main(void *arg)
@@ -197,7 +191,7 @@ static int options_main(void *arg)
 	T_EQ(weft_sup_tree(sup, NULL, 0, 2), WEFT_EINVAL);
 	T_EQ(weft_sup_child_start(sup, NULL, NULL), WEFT_ENOTSUP);
 	T_EQ(weft_sup_stop(sup), 0);
-	forget();
+	forget(&told);
 	T_STR_EQ(weft_strerror(WEFT_EINTENSITY), "restarted too often");
 	T_STR_EQ(weft_sup_event_name(WEFT_SUP_GAVE_UP), "gave up");
 	T_STR_EQ(weft_sup_event_name((enum weft_sup_event_kind)99), "?");
@@ -281,7 +275,7 @@ static int many_main(void *arg)
 	for (int i = 0; i < N; i++) {
 		snprintf(id, sizeof id, "child %d", i);
 		T_EQ(weft_sup_child_add(sup, &CHILD(id, &pa), NULL), 0);
-		forget();
+		forget(&told);
 	}
 	T_EQ(weft_sup_list(sup, NULL, 0), N);
 	T_EQ(weft_sup_list(sup, info, 10), N);
@@ -291,7 +285,7 @@ static int many_main(void *arg)
 		snprintf(id, sizeof id, "child %d", i);
 		T_EQ(weft_sup_child_stop(sup, id), 0);
 		T_EQ(weft_sup_child_del(sup, id), 0);
-		forget();
+		forget(&told);
 	}
 	T_EQ(weft_sup_list(sup, info, N), N / 2);
 	for (int i = 0; i < N / 2; i++) {
@@ -304,7 +298,7 @@ static int many_main(void *arg)
 	}
 	free(info);
 	T_EQ(weft_sup_stop(sup), 0);
-	forget();
+	forget(&told);
 	return 0;
 }
 
@@ -342,7 +336,7 @@ static int args_main(void *arg)
 	(void)weft_actor_wait(sup, NULL);
 	T_EQ(pa.starts, 10);
 	until(pa.freed == 1);
-	forget();
+	forget(&told);
 
 	spec = CHILD("b", &pb, .dtor = part_freed);
 	pb.freed = 0;
@@ -379,7 +373,7 @@ static int args_main(void *arg)
 	T_EQ(weft_sup_start(&sup, &(weft_sup_opts){.children = &spec, .n = 1}), -8);
 	pb.refuse = 0;
 	until(pb.freed == 5); /* its actor may be about to end yet */
-	forget();
+	forget(&told);
 	return 0;
 }
 
@@ -421,7 +415,7 @@ static int bad_calls_main(void *arg)
 	T_EQ(finish(t), WEFT_ESRCH);
 	T_EQ(weft_sup_child_stop(sup, "a"), WEFT_ESRCH);
 	T_EQ(weft_sup_tree(sup, NULL, 0, 0), WEFT_ESRCH);
-	forget();
+	forget(&told);
 	return 0;
 }
 
@@ -463,7 +457,7 @@ static int begun_main(void *arg)
 	T_OK(weft_actor_alive(find(sup, "s"))); /* it has gone on with it */
 	T_EQ(weft_sup_stop(sup), 0);
 	T_EQ(pb.freed, 1);
-	forget();
+	forget(&told);
 	return 0;
 }
 
@@ -497,7 +491,7 @@ static int itself_main(void *arg)
 	sup = sup_of((weft_sup_opts){.children = &(weft_child_spec){.id = "a", .start = asks_its_own, .arg = &pa}, .n = 1});
 	T_EQ(asked_itself, WEFT_EDEADLK);
 	T_EQ(weft_sup_stop(sup), 0);
-	forget();
+	forget(&told);
 	asked_itself = 0;
 	T_EQ(weft_sup_start(&sup, &(weft_sup_opts){.children = &CHILD("a", &pa), .n = 1, .on_event = hook_asks}), 0);
 	T_EQ(asked_itself, WEFT_EDEADLK);
@@ -521,7 +515,7 @@ static int odd_messages_main(void *arg)
 		T_EQ(tell(sup, (uint64_t)i, i), 0);
 	T_EQ(health(sup).up, 1);
 	T_EQ(weft_sup_stop(sup), 0);
-	forget();
+	forget(&told);
 	return 0;
 }
 
@@ -584,7 +578,7 @@ static int ends_main(void *arg)
 	watch_end(&w, WEFT_END_CANCELED, WEFT_ECANCELED);
 	T_OK(!weft_actor_alive(ref));
 	weft_ctx_free(ctx);
-	forget(); /* who of the two was first differs */
+	forget(&told); /* who of the two was first differs */
 
 	sup = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1});
 	ref = find(sup, "a");
@@ -593,7 +587,7 @@ static int ends_main(void *arg)
 	T_EQ(weft_actor_kill(sup), 0);
 	watch_end(&w, WEFT_END_KILLED, WEFT_ECANCELED);
 	watch_end(&wa, WEFT_END_KILLED, WEFT_ECANCELED);
-	forget();
+	forget(&told);
 	return 0;
 }
 
@@ -632,7 +626,7 @@ static int killed_main(void *arg)
 	T_EQ(weft_actor_kill(sup), 0);
 	watch_end(&w, WEFT_END_KILLED, WEFT_ECANCELED);
 	T_EQ(finish(t), WEFT_ECANCELED);
-	forget();
+	forget(&told);
 	return 0;
 }
 
@@ -737,7 +731,7 @@ static int tree_main(void *arg)
 	int n;
 
 	(void)arg;
-	forget();
+	forget(&told);
 	low_ref = find(top, "low");
 	T_EQ(tell(find(low_ref, "x"), FAIL, -1), 0);
 	until(health(low_ref).restarts == 1);
@@ -756,9 +750,10 @@ static int tree_main(void *arg)
 	T_EQ(weft_sup_tree(top, NULL, 0, WEFT_SUP_TREE_NO_TIMES), n);
 	T_GT(weft_sup_tree(top, text, sizeof text, 0), n);
 	T_STR_HAS(text, "  a: up, for 0.");
+	T_EQ(weft_actor_suspend(top), 0);
 	T_EQ(weft_sup_tree_until(top, text, sizeof text, 0, WEFT_NOW), WEFT_EAGAIN);
 	T_EQ(weft_sup_stop(top), 0);
-	forget();
+	forget(&told);
 	return 0;
 }
 

@@ -26,8 +26,7 @@ static weft_actor_ref sup_of(weft_sup_opts o)
 static void over(weft_actor_ref sup)
 {
 	T_EQ(weft_sup_stop(sup), 0);
-	told.len = 0; /* nobody is there any more */
-	*told.text = 0;
+	forget(&told);
 }
 
 /* --- after which end --- */
@@ -515,7 +514,7 @@ static int backoff_calls_main(void *arg)
 	for (int i = 0; i < 3; i++)
 		T_EQ(tell(find(sup, (const char *[]){"a", "b", "c"}[i]), FAIL, -1), 0);
 	until(health(sup).waiting == 3);
-	told.len = 0;
+	forget(&told);
 	T_EQ(weft_sup_child_stop(sup, "a"), 0);
 	T_EQ(weft_sup_child_del(sup, "b"), 0);
 	T_EQ(health(sup).waiting, 1);

@@ -19,12 +19,6 @@ static weft_actor_ref sup_of(weft_sup_opts o)
 	return sup;
 }
 
-static void forget(void)
-{
-	told.len = 0; /* nobody is there any more */
-	*told.text = 0;
-}
-
 /* --- children that take their time --- */
 
 /* Its on_stop ends when it may, or when it is killed. */
@@ -195,7 +189,7 @@ static int abandon_main(void *arg)
 	T_EQ(weft_event_wait(&d.up), 0);
 	t = start(stops_it, &sup);
 	until_reason(t, "actor");
-	while (!strchr(told.text, '?')) {
+	while (!was_told(&told, "?")) {
 		time_move(WEFT_SEC);
 		let_run();
 	}
@@ -346,19 +340,19 @@ static int unlinked_main(void *arg)
 	T_EQ(tell(find(sup, "a"), FAIL, -1), 0);
 	expect(&told, "+a -a:code:-1 *a ");
 	T_EQ(weft_sup_stop(sup), 0);
-	forget();
+	forget(&told);
 	pa.starts = 0;
 	c.start = start_dead;
 	sup = sup_of((weft_sup_opts){.children = &c, .n = 1});
 	expect(&told, "+a -a:killed:-125 *a ");
 	T_EQ(weft_sup_stop(sup), 0);
-	forget();
+	forget(&told);
 	pa.starts = 0;
 	c.start = start_dead_linked;
 	sup = sup_of((weft_sup_opts){.children = &c, .n = 1});
 	expect(&told, "+a -a:code:-6 *a ");
 	T_EQ(weft_sup_stop(sup), 0);
-	forget();
+	forget(&told);
 	return 0;
 }
 
@@ -482,7 +476,7 @@ static int together_main(void *arg)
 	sup = sup_of((weft_sup_opts){.strategy = WEFT_DYNAMIC, .children = &kind, .n = 1});
 	for (int i = 0; i < N; i++)
 		T_EQ(weft_sup_child_start(sup, &s[i], NULL), 0);
-	forget();
+	forget(&told);
 	weft_event_set(&s[1].may);
 	t = start(stops_it, &sup);
 	for (int i = 0; i < N; i++)
@@ -496,7 +490,7 @@ static int together_main(void *arg)
 	for (int i = 0; i < N; i++)
 		cut += s[i].cut;
 	T_EQ(cut, N - 1);
-	forget();
+	forget(&told);
 	time_real();
 	return 0;
 }
@@ -563,7 +557,7 @@ static int dynamic_ends_main(void *arg)
 		T_EQ(weft_actor_kill(info.ref), 0);
 	}
 	watch_end(&w, WEFT_END_SHUTDOWN, 0);
-	forget();
+	forget(&told);
 	ctx = weft_ctx_make(NULL);
 	sup = sup_of((weft_sup_opts){
 		.strategy = WEFT_DYNAMIC, .children = &kind, .n = 1, .auto_shutdown = WEFT_SHUTDOWN_ANY_SIGNIFICANT, .ctx = ctx});
@@ -573,7 +567,7 @@ static int dynamic_ends_main(void *arg)
 	T_EQ(weft_ctx_cancel(ctx, 0), 0);
 	T_EQ(finish(w.task), 0); /* by that, or by the first child that has ended by it */
 	weft_ctx_free(ctx);
-	forget();
+	forget(&told);
 	return 0;
 }
 
