@@ -3,7 +3,7 @@
  * copies.c - P57: how fast are lines read, and bytes passed on from a file and from a connection to a connection?
  */
 #include "bench.h"
-#include "stream.h"
+#include "pour.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 #define LINE "a line of sixty bytes, as a log or a protocol of text has them\n"
 #define LINES 1000
 
-static char block[STREAM_BLOCK];
+static char block[POUR_BLOCK];
 
 /* --- lines --- */
 
@@ -81,10 +81,10 @@ static void pair(weft_tcp **a, weft_tcp **b)
 
 static int drains(void *arg)
 {
-	char *buf = bench_need(malloc(STREAM_BLOCK), "a block");
+	char *buf = bench_need(malloc(POUR_BLOCK), "a block");
 	ssize_t n;
 
-	while ((n = weft_tcp_read(arg, buf, STREAM_BLOCK)) > 0)
+	while ((n = weft_tcp_read(arg, buf, POUR_BLOCK)) > 0)
 		;
 	free(buf);
 	return (int)n;
@@ -119,7 +119,7 @@ static double copy(weft_io src, struct writer *writer, uint64_t n)
 	MUST(weft_go_opts(&reads, drains, end, NULL));
 	if (writer)
 		MUST(weft_go_opts(&w, writes, writer, NULL));
-	if (weft_io_copy(weft_tcp_io(to), src, WEFT_COPY_ALL, NULL) != (int64_t)(n * STREAM_BLOCK))
+	if (weft_io_copy(weft_tcp_io(to), src, WEFT_COPY_ALL, NULL) != (int64_t)(n * POUR_BLOCK))
 		MUST(WEFT_EPIPE);
 	weft_tcp_shutdown(to, SHUT_WR);
 	MUST(weft_task_join(reads, NULL));
@@ -128,7 +128,7 @@ static double copy(weft_io src, struct writer *writer, uint64_t n)
 		MUST(weft_task_join(w, NULL));
 	weft_tcp_close(to);
 	weft_tcp_close(end);
-	return (double)(n * STREAM_BLOCK) / (double)start;
+	return (double)(n * POUR_BLOCK) / (double)start;
 }
 
 static double from_file(uint64_t n)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * file.c - P58: what does it cost to read a file that the system has in memory, 4 KiB here and there or all of it in a row; and a call that has to take the way over a thread?
+ * file.c - P58: what does it cost to read a file that the system has in memory, 4 KiB here and there or all of it in a row; and a call that has to take the way over a thread, or need not?
  */
 #include "bench.h"
 
@@ -61,6 +61,18 @@ static int64_t in_a_row(uint64_t n, void *arg)
 	return start;
 }
 
+/* Of a path nothing is known: any call may have to read a disk. */
+static int64_t asks_path(uint64_t n, void *arg)
+{
+	int64_t start = bench_now();
+	struct stat st;
+
+	(void)arg;
+	for (uint64_t i = 0; i < n; i++)
+		MUST(weft_fs_stat("/tmp", &st));
+	return bench_now() - start;
+}
+
 static int64_t asks(uint64_t n, void *arg)
 {
 	int64_t start = bench_now();
@@ -82,7 +94,8 @@ static int body(void *arg)
 	bench_measure(arg, "P58", "4 KiB of a file, 1 task", preads, &(int){1});
 	bench_measure(arg, "P58", "4 KiB of a file, 100 tasks", preads, &(int){100});
 	bench_measure(arg, "P58", "64 KiB after 64 KiB", in_a_row, NULL);
-	bench_measure(arg, "P58", "stat, by way of a thread", asks, NULL);
+	bench_measure(arg, "P58", "stat of an open file", asks, NULL);
+	bench_measure(arg, "P58", "stat, by way of a thread", asks_path, NULL);
 	return weft_file_close(file);
 }
 

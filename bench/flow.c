@@ -3,9 +3,9 @@
  * flow.c - P53: how much goes through a pipe and a pair of Unix domain sockets from one task to another, 64 KiB a call?
  */
 #include "bench.h"
-#include "stream.h"
+#include "pour.h"
 
-static char block[STREAM_BLOCK];
+static char block[POUR_BLOCK];
 
 struct writer {
 	weft_io io;
@@ -26,15 +26,15 @@ static int writes(void *arg)
 /* GB/s of n blocks. */
 static double flow(weft_io from, weft_io to, uint64_t n)
 {
-	char *buf = bench_need(malloc(STREAM_BLOCK), "a block");
-	uint64_t left = n * STREAM_BLOCK;
+	char *buf = bench_need(malloc(POUR_BLOCK), "a block");
+	uint64_t left = n * POUR_BLOCK;
 	struct writer w = {from, n};
 	int64_t start = bench_now();
 	weft_task *t;
 
 	MUST(weft_go_opts(&t, writes, &w, NULL));
 	while (left > 0) {
-		ssize_t k = weft_io_read(to, buf, STREAM_BLOCK);
+		ssize_t k = weft_io_read(to, buf, POUR_BLOCK);
 
 		if (k <= 0)
 			MUST(k < 0 ? (int)k : WEFT_EPIPE);
@@ -42,7 +42,7 @@ static double flow(weft_io from, weft_io to, uint64_t n)
 	}
 	MUST(weft_task_join(t, NULL));
 	free(buf);
-	return (double)n * STREAM_BLOCK / (double)(bench_now() - start);
+	return (double)n * POUR_BLOCK / (double)(bench_now() - start);
 }
 
 static void measure(const struct bench *b, const char *variant, weft_io from, weft_io to)

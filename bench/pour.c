@@ -10,7 +10,7 @@
  * Prints one line of JSON; ends with status 1 after any error, and when the server does nothing for PATIENCE seconds.
  */
 #include "proc.h"
-#include "stream.h"
+#include "pour.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,7 +28,7 @@ static struct {
 	bool sink, source;
 } opt = {.seconds = 2, .warm = 0.5};
 
-static char block[STREAM_BLOCK], got[STREAM_BLOCK];
+static char block[POUR_BLOCK], got[POUR_BLOCK];
 
 __attribute__((noreturn)) static void die(const char *what, const char *why)
 {
@@ -65,7 +65,7 @@ static size_t some(int fd, uint64_t all)
 	if (n <= 0)
 		die(opt.sink ? "send" : "recv", n == 0 ? "the server closed it" : strerror(errno));
 	for (ssize_t i = 0; opt.source && i < n && all + (uint64_t)i < LOOKED_AT; i++) {
-		if ((unsigned char)got[i] != STREAM_BYTE((all + (uint64_t)i) % STREAM_BLOCK))
+		if ((unsigned char)got[i] != POUR_BYTE((all + (uint64_t)i) % POUR_BLOCK))
 			die("recv", "not what a source says");
 	}
 	return (size_t)n;
@@ -80,7 +80,7 @@ static void check_sink(int fd, uint64_t all)
 	shutdown(fd, SHUT_WR);
 	while (have < 8 && (n = recv(fd, got + have, 8 - have, 0)) > 0)
 		have += (size_t)n;
-	if (have < 8 || stream_get(got) != all)
+	if (have < 8 || pour_get(got) != all)
 		die("recv", "the sink has not got what was written");
 }
 
@@ -129,7 +129,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	alarm((unsigned)(opt.seconds + opt.warm) + 4 * PATIENCE); /* whatever happens, it ends */
-	stream_fill(block);
+	pour_fill(block);
 	pour();
 	return 0;
 }

@@ -36,6 +36,9 @@ PEERS = {'go': 'Go', 'boost': 'Boost', 'tokio': 'Tokio', 'uv': 'libuv', 'epoll':
          'moodycamel': 'moodycamel', 'mmsg': 'bare recvmmsg', 'plain': 'plain loop'}
 SERVERS = ('go', 'tokio', 'uv', 'epoll')
 
+# The programs of each table; those of none are in the first.
+TABLES = ((), ('queue',), ('stream', 'admit'), ('iowait', 'flow', 'resolve', 'udp', 'copies', 'file', 'tls'), ('net',))
+
 # A row's program, worker counts, what --only keeps of it, peers that answer it, rounds (0: as many as asked for; one if
 # runs are short), and the seconds a run of the program may take.
 Row = collections.namedtuple('Row', 'program workers only peers rounds limit', defaults=('', (), 0, 120))
@@ -61,6 +64,7 @@ ROWS = {
     'P20': Row('net', (1,), '', SERVERS, 5),
     'P21': Row('net', (1,), '', SERVERS, 1),
     'P22': Row('actor', (1, 2), '', ('erlang',)),
+    'P23': Row('stream', (1, 2), '', ('go', 'tokio', 'plain')),
     'P24': Row('wakeup', (2,), '', ('go',), 1),
     'P25': Row('stages', (2,), '', ('go',), 1),
     'P26': Row('idle', (2,), '', ('go',), 1),
@@ -81,6 +85,7 @@ ROWS = {
     'P57': Row('copies', (1, 2), '', ('go',)),
     'P58': Row('file', (1, 2), '', ('go', 'plain')),
     'P60': Row('tls', (1, 2), '', ('go', 'openssl')),
+    'P75': Row('admit', (1, 2), '', ('go',)),
 }
 
 # (row, variant, workers): what weft wants to reach, in the unit of the answer
@@ -139,6 +144,12 @@ GOALS = {
     ('P19', 'echo, 1000 connections, p99', 2): 11,
     ('P20', 'http, 100 connections, requests', 1): 175,
     ('P22', 'ping-pong, a message', 1): 45,
+    ('P23', '3 stages', 1): 3,
+    ('P23', '1 stage, expressions, against the plain loop', 1): 3,
+    ('P23', '3 stages, expressions, against the plain loop', 1): 3,
+    ('P23', '10 stages, expressions, against the plain loop', 1): 3,
+    ('P23', '3 stages, steps, against the plain loop', 1): 3,
+    ('P23', '10 stages, steps, against the plain loop', 1): 3,
     ('P24', 'go, p99', 2): 100,
     ('P24', 'wake, p99', 2): 100,
     ('P25', '4 stages of 1 us, capacity 16, speed-up', 2): 1.9,
@@ -170,6 +181,8 @@ README = [
     ('P14', '1 ms, overshoot, median', 1, 'how much too long a sleep of 1 ms is, median'),
     ('P15', 'create', 1, 'create one of 1,000,000 parked tasks'),
     ('P15', 'resident, each', 1, 'memory of one of them'),
+    ('P23', '3 stages', 1, 'map, filter, fold: an element through a stream (Go: a goroutine a stage)'),
+    ('P23', '3 stages, expressions', 1, 'the same, stages as expressions'),
     ('P24', 'wake, p99', 2, 'wake-up of a sleeping worker, p99'),
     ('P25', '4 stages of 1 us, capacity 16, speed-up', 2, 'pipeline of 1 us stages, 2 workers against 1'),
     ('P26', 'idle, context switches a second', 2, 'wake-ups of an idle process'),
@@ -185,6 +198,14 @@ README = [
     ('P20', 'http, 100 connections, CPU a request', 1, 'HTTP hello, 100 connections, 1 worker: CPU a request'),
     ('P20', 'http, 100 connections, requests', 1, 'the same: requests'),
     ('P21', 'idle connection, resident', 1, 'memory of an idle connection'),
+    ('P52', 'an own socket, round trip', 2, 'a byte there and back through a socket pair, 2 workers'),
+    ('P53', 'a pipe', 2, 'a pipe between two tasks, 2 workers'),
+    ('P54', 'a name of /etc/hosts', 1, 'the addresses of a name in /etc/hosts'),
+    ('P56', 'echo', 1, 'a datagram of 64 bytes there and back'),
+    ('P57', 'lines from memory', 1, 'lines'),
+    ('P60', 'dial and full handshake', 1, 'TLS: dial and full handshake'),
+    ('P60', '64 KiB through one stream', 2, 'TLS: 64 KiB through one stream, 2 workers'),
+    ('P75', 'bulkhead of 10, 200 tasks', 2, 'through a bulkhead of 10, 200 tasks, 2 workers'),
 ]
 
 
@@ -202,6 +223,15 @@ def output_of(*command):
 
 def is_net(row):
     return row in ROWS and ROWS[row].program == 'net'
+
+
+def parts(answers):
+    """The answers table by table: each has peers of its own."""
+    def part(row):
+        program = ROWS[row].program if row in ROWS else ''
+        return next((i for i, programs in enumerate(TABLES) if program in programs), 0)
+    split = [[a for a in answers if part(a['name']) == i] for i in range(len(TABLES))]
+    return [p for p in split if p]
 
 
 def commit():
@@ -293,8 +323,8 @@ class Peers:
         out = os.path.join(target, 'release', 'peers-tokio')
         registry = '/usr/share/cargo/registry'
         versions = glob.glob(os.path.join(registry, 'tokio-[0-9]*'))
-        if not shutil.which('cargo') or not versions:
-            return 'no cargo, or no sources of tokio here (Debian: cargo librust-tokio-dev)'
+        if not shutil.which('cargo') or not versions or not glob.glob(os.path.join(registry, 'futures-util-[0-9]*')):
+            return 'no cargo, or no sources of tokio and futures-util here (Debian: cargo librust-tokio-dev librust-futures-util-dev)'
         # A copy, because cargo leaves its lock next to the sources.
         shutil.copytree(os.path.join(BENCH, 'peers', 'tokio'), src, dirs_exist_ok=True)
         env = dict(os.environ, CARGO_HOME=os.path.join(self.dir, 'tokio-cargo'),
@@ -323,7 +353,7 @@ class Peers:
         src = os.path.join(BENCH, 'peers', 'c')
         out = os.path.join(self.dir, 'c-' + name)
         cc = os.environ.get('CC', 'cc')
-        sources = glob.glob(os.path.join(src, '*')) + [os.path.join(BENCH, h) for h in ('http.h', 'stream.h', 'filebench.h')]
+        sources = glob.glob(os.path.join(src, '*')) + [os.path.join(BENCH, h) for h in ('elems.h', 'http.h', 'pour.h', 'filebench.h')]
         why = self.build(out, sources, shlex.split(cc) + ['-std=gnu11', '-D_GNU_SOURCE', '-O2', '-o', out,
                                                           os.path.join(src, name + '.c'), *libs, '-lpthread'])
         if not why:
@@ -343,8 +373,15 @@ class Peers:
 
     def mmsg(self):
         return self.c('mmsg')
+
     def plain(self):
-        return self.c('plain')
+        """Two programs: the row of files, and the row of streams."""
+        why = self.c('loop') or self.c('plain')
+        loop, files = self.commands.pop('loop', None), self.commands.get('plain')
+        if not why:
+            self.commands['plain'] = lambda row: (loop if row == 'P23' else files)(row)
+        return why
+
     def openssl(self):
         if not os.path.exists('/usr/include/openssl/ssl.h'):
             return 'no OpenSSL here (Debian: libssl-dev)'
@@ -507,11 +544,9 @@ def goals(answers, names=True):
 
 
 def table(answers, out):
-    """Everything side by side: weft, each peer, how many times better than each, the goal. The network has other peers,
-    and a table of its own."""
-    for part in ([a for a in answers if is_net(a['name']) == net_rows] for net_rows in (False, True)):
-        if part:
-            table_of(part, out)
+    """Everything side by side: weft, each peer, how many times better than each, the goal."""
+    for part in parts(answers):
+        table_of(part, out)
     print(goals(answers), file=out, flush=True)
 
 
@@ -564,12 +599,13 @@ def readme(path):
     where, answers = load(path)
     by = {(a['name'], a['variant'], a['workers'], a.get('peer', 'weft')): a for a in answers}
     lines = [BEGIN]
-    for net_rows in (False, True):
-        shown = [r for r in README if is_net(r[0]) == net_rows and r[:3] + ('weft',) in by]
-        peers = titles([a for a in answers if is_net(a['name']) == net_rows])
+    for part in parts(answers):
+        here = {(a['name'], a['variant'], a['workers']) for a in part if 'peer' not in a}
+        shown = [r for r in README if r[:3] in here]
         if not shown:
             continue
-        lines += [''] if net_rows else []
+        peers = titles([a for a in part if (a['name'], a['variant'], a['workers']) in {r[:3] for r in shown}])
+        lines += [''] if lines[1:] else []
         lines += ['| | ' + ' | '.join(['unit', 'weft'] + list(peers.values())) + ' |',
                   '|---|---|--:|%s' % ('--:|' * len(peers))]
         for name, variant, workers, words in shown:
@@ -591,14 +627,11 @@ def readme(path):
 def markdown(answers):
     """All answers with all peers and the goals, as Markdown."""
     lines = []
-    for net_rows in (False, True):
-        part = [a for a in answers if is_net(a['name']) == net_rows]
+    for part in parts(answers):
         peers = titles(part)
         rows = collections.OrderedDict()
         for a in part:
             rows.setdefault((a['name'], a['variant'], a['workers']), {})[a.get('peer', 'weft')] = a
-        if not rows:
-            continue
         lines += ['', '| row | work | w | unit | weft | %sgoal | |' % ''.join(t + ' | ' for t in peers.values()),
                   '|---|---|--:|---|--:|%s--:|---|' % ('--:|' * len(peers))]
         for (name, variant, workers), r in rows.items():

@@ -9,7 +9,7 @@
  */
 #include "bench.h"
 #include "http.h"
-#include "stream.h"
+#include "pour.h"
 
 static struct http_replies replies;
 
@@ -56,13 +56,13 @@ static void http(weft_tcp *c)
 
 static void sink(weft_tcp *c)
 {
-	char *buf = bench_need(malloc(STREAM_BLOCK), "a block");
+	char *buf = bench_need(malloc(POUR_BLOCK), "a block");
 	uint64_t all = 0;
 	ssize_t n;
 
-	while ((n = weft_tcp_read(c, buf, STREAM_BLOCK)) > 0)
+	while ((n = weft_tcp_read(c, buf, POUR_BLOCK)) > 0)
 		all += (uint64_t)n;
-	stream_put(buf, all);
+	pour_put(buf, all);
 	if (n == 0)
 		weft_tcp_write(c, buf, 8, NULL);
 	weft_tcp_close(c);
@@ -71,10 +71,10 @@ static void sink(weft_tcp *c)
 
 static void source(weft_tcp *c)
 {
-	char *buf = bench_need(malloc(STREAM_BLOCK), "a block");
+	char *buf = bench_need(malloc(POUR_BLOCK), "a block");
 
-	stream_fill(buf);
-	while (weft_tcp_write(c, buf, STREAM_BLOCK, NULL) > 0)
+	pour_fill(buf);
+	while (weft_tcp_write(c, buf, POUR_BLOCK, NULL) > 0)
 		;
 	weft_tcp_close(c);
 	free(buf);

@@ -5,7 +5,7 @@
  *
  * Both are measured in one process, in turn, each in a runtime of its own.
  */
-#include "bench.h"
+#include "work.h"
 
 #define STAGES 4
 
@@ -17,35 +17,12 @@ struct pipe {
 
 static uint64_t steps; /* of work that take a microsecond */
 
-static __attribute__((noinline)) uint64_t compute(uint64_t x, uint64_t n)
-{
-	while (n--)
-		x = x * 6364136223846793005u + 1442695040888963407u;
-	return x;
-}
-
-static uint64_t steps_per_us(void)
-{
-	int64_t best = INT64_MAX;
-	volatile uint64_t sink = 1;
-
-	for (int i = 0; i < 50; i++) {
-		int64_t start = bench_now(), took;
-
-		sink = compute(sink, 100000);
-		took = bench_now() - start;
-		if (took < best)
-			best = took;
-	}
-	return (uint64_t)(100000 * 1000 / best);
-}
-
 static void stage(chan *in, chan *out)
 {
 	uint64_t v;
 
 	while (chan_recv(in, &v) == 0) {
-		v = compute(v, steps);
+		v = work_steps(v, steps);
 		MUST(chan_send(out, &v));
 	}
 	MUST(chan_close(out));
@@ -116,7 +93,7 @@ int main(int argc, char **argv)
 	struct bench b;
 
 	bench_args(&b, argc, argv);
-	steps = steps_per_us();
+	steps = work_us();
 	measure(&b, "4 stages of 1 us, unbuffered", 0);
 	measure(&b, "4 stages of 1 us, capacity 16", 16);
 	return 0;

@@ -21,15 +21,15 @@ static struct numbers numbers;
 static struct results results;
 
 /* The queues never wait: what to do meanwhile is the caller's business. */
-static void later(struct weft_backoff *b)
+static void later(struct weft_lf_backoff *b)
 {
-	if (!weft_backoff_spin(b))
+	if (!weft_lf_backoff_spin(b))
 		sched_yield();
 }
 
 static void put(long n)
 {
-	struct weft_backoff b = WEFT_BACKOFF(4, 64, 1024);
+	struct weft_lf_backoff b = WEFT_LF_BACKOFF(4, 64, 1024);
 
 	while (!numbers_push(&numbers, n)) /* full */
 		later(&b);
@@ -50,7 +50,7 @@ static void *consume(void *arg)
 
 	(void)arg;
 	for (;;) {
-		struct weft_backoff b = WEFT_BACKOFF(4, 64, 1024);
+		struct weft_lf_backoff b = WEFT_LF_BACKOFF(4, 64, 1024);
 		long n;
 
 		while (!numbers_pop(&numbers, &n)) /* empty */

@@ -7,6 +7,7 @@
 #include "core/runtime.h"
 #include "debug/backtrace.h"
 #include "debug/dump.h"
+#include "debug/lastwords.h"
 #include "debug/lockcheck.h"
 #include "weft/version.h"
 #include <stdio.h>
@@ -21,10 +22,12 @@ static int run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_proces
 	weft__hooks.deadlock = weft__dump_deadlock;
 	weft__fatal_hook = weft__dump_self;
 	weft__overflow_describe = weft__task_describe;
+	weft__overflow_caller = weft__last_caller;
+	weft__overflow_name = weft__last_name;
 #ifdef WEFT_DEBUG
 	weft__hooks.leaves = weft__lockcheck_find();
 #endif
-	weft__hooks.open_signal = !o->no_signals && weft__backtrace_install() ? TRACE_SIGNAL : 0;
+	store_relaxed(&weft__hooks.open_signal, !o->no_signals && weft__backtrace_install() ? TRACE_SIGNAL : 0); /* a number */
 	rc = weft__run(fn, arg, o, exit_process, result);
 	if (!o->no_signals)
 		weft__backtrace_uninstall();
@@ -112,6 +115,10 @@ const char *weft_strerror(int code)
 		return "it ended by a panic";
 	case WEFT_EINTENSITY:
 		return "restarted too often";
+	case WEFT_EOPEN:
+		return "the circuit breaker is open";
+	case WEFT_EOVERLOAD:
+		return "turned away: overloaded";
 	case WEFT_ETLS:
 		return "TLS: the two sides do not agree";
 	case WEFT_EUNTRUSTED:

@@ -5,6 +5,7 @@
  *   names_begin()                    from here on it is asked; for the process
  *   names_say("a.test", "192.0.2.1 2001:db8::1")    what it says of a name; "" : nothing of that family
  *   names_fail("b.test", WEFT_EAI_AGAIN)
+ *   names_keep("c.test")             its answer counts as one of /etc/hosts
  *   stuck names: those that begin with "stuck"; they are answered, by 192.0.2.99, after names_open(), and lookups of them stick again after names_shut()
  *   names_asked                      how often it has been asked; names_stuck: how many stick now
  *
@@ -24,6 +25,7 @@
 struct name {
 	char host[64], addrs[256];
 	int rc;
+	bool keep;
 };
 
 static struct name names[64];
@@ -50,6 +52,7 @@ static void name_add(const char *host, const char *addrs, int rc)
 	snprintf(n->host, sizeof n->host, "%s", host);
 	snprintf(n->addrs, sizeof n->addrs, "%s", addrs);
 	n->rc = rc;
+	n->keep = false;
 }
 
 static UNUSED void names_say(const char *host, const char *addrs)
@@ -60,6 +63,11 @@ static UNUSED void names_say(const char *host, const char *addrs)
 static UNUSED void names_fail(const char *host, int rc)
 {
 	name_add(host, "", rc);
+}
+
+static UNUSED void names_keep(const char *host)
+{
+	name_of(host)->keep = true;
 }
 
 static UNUSED void names_shut(void)
@@ -132,6 +140,7 @@ static int names_lookup(const struct dns_query *q, struct dns_answer *a)
 	}
 	if (!n)
 		return WEFT_EAI_NONAME;
+	a->keep = n->keep && !q->service;
 	return n->rc ? n->rc : names_put(a, n->addrs, q->family, port);
 }
 

@@ -88,6 +88,8 @@ for cc in gcc clang-14; do
 	try "$cc, shared: builds" compile "$work/user.$cc" "$cc" "$src/user.c"
 	try "$cc, shared: runs" "$work/user.$cc"
 done
+try "an overflow: builds" compile "$work/user.deep" gcc -DBUG_DEEP -Wno-infinite-recursion "$src/user.c"
+finds "an overflow: its frames are found and named without frame pointers" "#9 .*dig+0x" "$work/user.deep"
 try "gcc, static: builds" compile_static "$work/user.static" gcc "$src/user.c"
 try "gcc, static: runs without the shared library" env -u LD_LIBRARY_PATH "$work/user.static"
 try "C++: builds" compile "$work/user.cpp" g++ -std=c++11 -Wconversion -Wcast-qual -Wshadow "$src/user.cpp"
@@ -135,6 +137,9 @@ if command -v clang-14 >/dev/null; then
 	try "TSan program: builds" compile "$work/user.tsan" clang-14 -fsanitize=thread "$src/user.c"
 	# shellcheck disable=SC2086
 	try "TSan program: runs quietly" $norandom env TSAN_OPTIONS=halt_on_error=1 WEFT_WORKERS=4 "$work/user.tsan"
+	try "TSan, all that orders: builds" compile "$work/order.tsan" clang-14 -fsanitize=thread "$src/order.c"
+	# shellcheck disable=SC2086
+	try "TSan, all that orders: runs quietly" $norandom env TSAN_OPTIONS=halt_on_error=1 WEFT_WORKERS=4 "$work/order.tsan"
 	try "TSan program with a race: builds" compile "$work/user.tsan.bug" clang-14 -fsanitize=thread -DBUG_RACE "$src/user.c"
 	# shellcheck disable=SC2086
 	finds "TSan program with a race: it is found between tasks" "data race" $norandom env WEFT_WORKERS=4 "$work/user.tsan.bug"

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Compiles a header with the system's own before and after it, every choice of which stands where.
+"""Compiles a header with the system's own before and after it, every choice of which stands where; and with all headers of weft/ beside it.
 
 headers.py HEADER -- COMPILER FLAGS...
 
 The header's names, macros among them, must mean nothing to what the system declares, and nothing there may disturb the header.
-A warning counts as a failure.  Speaks TAP.
+No two of weft's headers may give one name two meanings.  A warning counts as a failure.  Speaks TAP.
 """
+import glob
 import itertools
 import os
 import subprocess
@@ -41,6 +42,14 @@ def compile_order(compiler, header, before, after):
     return r.returncode, r.stdout
 
 
+def all_headers(header):
+    """Those of weft/ and below, without short.h, whose names are for programs that want them."""
+    top = os.path.dirname(os.path.abspath(header))
+    top = os.path.dirname(top) if os.path.basename(top) == 'weft' else top
+    found = sorted(os.path.relpath(h, top) for h in glob.glob(top + '/weft/**/*.h', recursive=True))
+    return [h for h in found if h != 'weft/short.h']
+
+
 def main(argv):
     cut = argv.index('--')
     header, compiler = argv[0], argv[cut + 1:]
@@ -48,13 +57,15 @@ def main(argv):
     for n in range(len(SYSTEM) + 1):
         for before in itertools.combinations(SYSTEM, n):
             jobs.append((before, [h for h in SYSTEM if h not in before]))
+    every = all_headers(header)
+    jobs += [(every, SYSTEM), (SYSTEM + every[::-1], [])]
     print('TAP version 13\n1..%d' % len(jobs))
     bad = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(lambda j: compile_order(compiler, header, j[0], j[1]), jobs)
         for i, ((before, _), (rc, out)) in enumerate(zip(jobs, results), 1):
             ok = rc == 0 and not out
-            print('%s %d - %s after %s' % ('ok' if ok else 'not ok', i, os.path.basename(header), ' '.join(before) or 'none'), flush=True)
+            print('%s %d - %s after %s' % ('ok' if ok else 'not ok', i, os.path.basename(header), ' '.join(before)[:100] or 'none'), flush=True)
             if not ok:
                 bad += 1
                 for line in out.splitlines()[:40]:

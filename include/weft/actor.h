@@ -26,6 +26,9 @@
  * same reason, and ends, too, unless it traps those, or the reason is normal; who monitors it gets one message. C cannot end a task that does not look: an exit signal and a kill cancel the
  * actor, so that its blocking calls fail, and it ends when its handler returns.
  *
+ * In a blocking call or section (weft/blocking.h), which runs off a task, the caller is no actor but a thread like any other: what it sends is from nobody, what only actors may call is
+ * WEFT_EINVAL there, weft_msg_free a fatal error; a send to the actor that is in the section waits for ever if there is no room, and so does a wait for its end.
+ *
  * Memory: a message of up to 64 bytes needs no allocation once some have been freed; nor does a monitor or a link. What an actor takes besides its task (half a KiB) is kept for the
  * next one and never given back to the system, so that a reference is never one to freed memory.
  */
@@ -142,7 +145,7 @@ typedef struct weft_actor_opts {
 	void *state; /* handlers' first argument; with .size: its first value, or NULL for zeros */
 	size_t size; /* bytes of state to be the actor's own: copied at the start, freed at the end; 0: state is passed on as it is */
 	/* For each message sent to it that it does not receive, when it is dropped or at the actor's end: destroys what its data points to. It must not block. It runs on the sender's task, or the
-	 * actor's, which is none any more; or, when main has returned, on the thread that called weft_run. */
+	 * actor's, which is none any more (a panic there is logged, and the next message follows); or, when main has returned, on the thread that called weft_run. */
 	void (*dtor)(weft_msg *m);
 	weft_mailbox_opts mailbox;
 	const char *name; /* of its task: copied, cut at 31 bytes. No entry in the registry */
@@ -157,19 +160,17 @@ typedef struct weft_actor_opts {
  *   o    .on_msg or .run, one of them
  *
  * Returns 0 once on_start has succeeded; what on_start has returned, or WEFT_EPANIC, else: then the actor has ended, and *out is WEFT_NO_ACTOR. WEFT_EINVAL: options that make no sense,
- * or .link and the caller is no actor; WEFT_ENOMEM, WEFT_EAGAIN, WEFT_ESRCH as weft_go; WEFT_ETIMEDOUT, WEFT_ECANCELED: of the wait for on_start: then the actor is killed.
+ * or .link and the caller is no actor; WEFT_ENOMEM, WEFT_EAGAIN, WEFT_ESRCH as weft_go; WEFT_ETIMEDOUT, WEFT_ECANCELED, and WEFT_EAGAIN for the deadline WEFT_NOW: of the wait for on_start: then the actor
+ * is killed.
  * Blocks: while there is an on_start. Threads: any. What it has started under its context, and still runs at its end, is cancelled then.
  */
-#ifdef __cplusplus
 WEFT_API int weft_actor_start(weft_actor_ref *out, const weft_actor_opts *o);
 WEFT_API int weft_actor_start_until(weft_actor_ref *out, const weft_actor_opts *o, int64_t deadline);
-#else
-WEFT_API int(weft_actor_start)(weft_actor_ref *out, const weft_actor_opts *o);
-WEFT_API int(weft_actor_start_until)(weft_actor_ref *out, const weft_actor_opts *o, int64_t deadline);
+WEFT_API int weft__actor_start_at(weft_actor_ref *out, const weft_actor_opts *o, int64_t deadline, const struct weft_site *site);
+#ifndef __cplusplus
 #define weft_actor_start(out, ...) weft__actor_start_at(out, __VA_ARGS__, WEFT_FOREVER, WEFT__SITE("actor"))
 #define weft_actor_start_until(out, ...) weft__actor_start_at(out, __VA_ARGS__, WEFT__SITE("actor"))
 #endif
-WEFT_API int weft__actor_start_at(weft_actor_ref *out, const weft_actor_opts *o, int64_t deadline, const struct weft_site *site);
 
 /* weft_actor_fn - start an actor without state that is only this handler. Returns as weft_actor_start. Blocks: no. */
 WEFT_API int weft_actor_fn(weft_actor_ref *out, int (*on_msg)(void *state, weft_msg *m));
@@ -187,7 +188,7 @@ WEFT_API int weft_actor_attach(weft_actor_ref *out, const weft_mailbox_opts *m);
  *
  *   t  a handle, taken over: nobody joins it any more
  *
- * Returns as weft_actor_start; on error the handle is still the caller's. WEFT_EINVAL: no handle. Blocks: no.
+ * Returns as weft_actor_start; on error the handle is still the caller's. WEFT_EINVAL: no handle, or the caller's own. Blocks: no.
  */
 WEFT_API int weft_actor_adopt(weft_actor_ref *out, weft_task *t);
 
@@ -289,7 +290,8 @@ WEFT_API int weft_actor_stop(weft_actor_ref ref, weft_end end);
 
 /* weft_actor_stop_wait - the same with a normal end, and wait for it. Past the deadline (or when the caller is cancelled) it is killed, and not waited for.
  *
- * Returns 0: it has ended; WEFT_ESRCH: it had before; WEFT_ETIMEDOUT, WEFT_ECANCELED; WEFT_EAGAIN for the deadline WEFT_NOW; WEFT_EDEADLK for the caller itself, which is told to stop.
+ * Returns 0: it has ended; WEFT_ESRCH: it had before; WEFT_ETIMEDOUT, WEFT_ECANCELED; WEFT_EAGAIN for the deadline WEFT_NOW; WEFT_EDEADLK for the caller itself, which is told to stop;
+ * WEFT_ENOMEM: a thread outside cannot wait, and the actor is told to stop.
  * Blocks: yes (actor). Threads: any.
  */
 WEFT_API int weft_actor_stop_wait(weft_actor_ref ref);
@@ -307,7 +309,7 @@ WEFT_API int weft_actor_signal(weft_actor_ref ref, weft_end end);
  *   end  receives how; NULL: not wanted
  *
  * Returns 0; WEFT_ESRCH: it had ended before, and nobody knows how any more; WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN; WEFT_EDEADLK for the caller itself. A thread outside gets WEFT_ESRCH when the
- * runtime has gone down before that.
+ * runtime has gone down before that, and WEFT_ENOMEM if it has nothing to wait with.
  * Blocks: yes (actor). Threads: any. Order: all that the actor did is seen after it.
  */
 WEFT_API int weft_actor_wait(weft_actor_ref ref, weft_end *end);

@@ -12,8 +12,8 @@
  * beyond waits for its turn. Files and names have threads of their own (weft/file.h, weft/dns.h): none starves another.
  *
  * What runs there runs off a task, as on any thread of yours: it may use channels and locks (and then blocks that thread), it is not cancelled and has no deadline,
- * When the runtime goes down, nobody serves what such a thread waits for in weft, and weft_run waits for it: close its channels and connections before.
- * weft_task_self() is NULL, and weft_task_exit and weft_task_panic are fatal. Going there and back costs two hops between threads: below some 50 us of blocking it does not pay.
+ * weft_task_self() is NULL, and weft_task_exit and weft_task_panic are fatal.
+ * When the runtime goes down, nobody serves what such a thread waits for in weft, and weft_run waits for it: close its channels and connections before. Going there and back costs two hops between threads: below some 50 us of blocking it does not pay.
  */
 #ifndef WEFT_BLOCKING_H
 #define WEFT_BLOCKING_H

@@ -141,7 +141,8 @@ WEFT_API int64_t weft_rd_discard_until(weft_rd *r, uint64_t n, uint64_t *done, i
  *   line  receives where it is, until the next call of this reader; the caller may write to it; NULL on error. It may hold zeros: its length is what is returned
  *
  * What comes before the end without an end of line is the last line.
- * Returns its length; or an error, WEFT_EOF: no line comes; WEFT_ENOBUFS: it does not fit into the buffer; nothing is lost (weft_rd_skip passes over it).
+ * Returns its length; or an error, WEFT_EOF: no line comes; WEFT_ENOBUFS: it does not fit into the buffer; nothing is lost: weft_rd_skip passes over it, and
+ * weft_rd_full of as many bytes as weft_rd_buffered says takes a piece of it, after which this call gives the next piece, or its end, which comes as a line of its own.
  */
 WEFT_API ssize_t weft_rd_line(weft_rd *r, char **line);
 WEFT_API ssize_t weft_rd_line_until(weft_rd *r, char **line, int64_t deadline);

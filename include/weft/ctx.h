@@ -5,6 +5,8 @@
  * Every task runs under a context, which weft_go hands on to the tasks it starts; the first one is the root. Cancelling a context
  * cancels those below it. A cancelled task's blocking calls return WEFT_ECANCELED, those it is in and those it makes later, and have
  * done nothing: no message taken, no lock held. A context's deadline bounds every blocking call under it (WEFT_ETIMEDOUT).
+ *
+ * Order: what came before a cancel is seen by whoever has heard of it: after weft_ctx_wait, WEFT_DONE, WEFT_ECANCELED, weft_ctx_check, or a weft_ctx_reason that is not WEFT_NOT_CANCELED.
  */
 #ifndef WEFT_CTX_H
 #define WEFT_CTX_H

@@ -13,7 +13,7 @@
  * own, while the task is parked: slow names delay no file, nor anybody's weft_blocking. Who gives up goes at once; the lookup comes to its end behind his back. Tasks that ask for the
  * same at the same time share one lookup. Up to 64 lookups that somebody waits for are under way at once; those that were given up are not counted.
  *
- * Nothing is kept: the resolver does not say how long its answers hold. A machine that asks much runs a cache of its own (systemd-resolved, nscd, unbound).
+ * What /etc/hosts says is kept for five seconds. Nothing else is: the resolver does not say how long its answers hold. A machine that asks much runs a cache of its own (systemd-resolved, nscd, unbound).
  *
  * Nobody is asked for addresses ("192.0.2.1", "2001:db8::1", "fe80::1%eth0"), for localhost and names that end in ".localhost", which are 127.0.0.1 and ::1, for names that end in
  * ".invalid", which do not exist (RFC 6761), and for decimal ports. Numbers of other forms ("127.1", "0x7f000001") are no names.

@@ -69,6 +69,7 @@ WEFT_API int weft_file_temp(weft_file **out, char *path);
 WEFT_API int weft_file_temp_until(weft_file **out, char *path, int64_t deadline);
 
 /* weft_file_from_fd - a file of an open descriptor: a file, a FIFO, a device. It is weft's from here on: weft_file_close closes it. What can be waited for is set non-blocking.
+ * Standard input of whatever kind, file, pipe, terminal or /dev/null: weft_file_from_fd(&f, 0); closing it closes 0, and what is opened next gets that number.
  *
  * Returns 0; WEFT_EBADF; WEFT_ENOMEM; on any error the descriptor is still the caller's. Blocks: no. Threads: any.
  */
@@ -160,7 +161,7 @@ WEFT_API int weft_file_truncate_until(weft_file *f, int64_t length, int64_t dead
 WEFT_API int weft_file_allocate(weft_file *f, int mode, int64_t offset, int64_t length);
 WEFT_API int weft_file_allocate_until(weft_file *f, int mode, int64_t offset, int64_t length, int64_t deadline);
 
-/* weft_file_stat - what the system knows of it. Returns 0. Blocks: yes (file). */
+/* weft_file_stat - what the system knows of it. Returns 0. Blocks: yes (file); on file systems that keep this in memory (ext4, xfs, btrfs, f2fs, tmpfs) only the first time. */
 WEFT_API int weft_file_stat(weft_file *f, struct stat *out);
 WEFT_API int weft_file_stat_until(weft_file *f, struct stat *out, int64_t deadline);
 

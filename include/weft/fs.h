@@ -15,6 +15,9 @@
  * WEFT_ETIMEDOUT: nothing happened); what has begun is waited for. Calls that do many things (copy, remove_all, walk) look at both in between; glob, which the C library does in one go, does not. With deadline
  * WEFT_NOW they do nothing: WEFT_EAGAIN (weft_dir_next gives what it has already). Any thread may make any call.
  *
+ * The way to that thread and back is two hops between threads, many times what the system needs for a path in its cache. Who asks for thousands, the size of each file of a tree say, asks for
+ * many in one trip: WEFT_BLOCKING { } around the lstats of a whole directory, or for several at once (weft_par_for).
+ *
  * All return 0 if nothing else is said, or an error: those, WEFT_EINVAL (a path is NULL), WEFT_ENOMEM, and what the system says, negated: WEFT_ENOENT, WEFT_EACCES, WEFT_EPERM, WEFT_EEXIST,
  * WEFT_EISDIR, WEFT_ENOTDIR, WEFT_ELOOP, WEFT_ENAMETOOLONG, WEFT_ENOSPC, WEFT_EROFS, WEFT_EMFILE, WEFT_ENFILE, WEFT_EIO.
  */

@@ -60,6 +60,9 @@ WEFT_API int weft_fswatch_make(weft_fswatch **out);
  *   events  some of WEFT_FS_CREATED ... WEFT_FS_RENAMED, or WEFT_FS_ALL
  *   flags   0 or WEFT_FS_TREE
  *
+ * A symbolic link is followed. A file that others replace (by a rename upon it, as editors and deployments do) is heard of as WEFT_FS_REMOVED and then never again: what was watched is the file, not
+ * its name. To follow a configuration file watch its directory for WEFT_FS_CLOSED, WEFT_FS_CREATED and WEFT_FS_RENAMED, and compare the event's path.
+ *
  * What happens after it has returned is heard of. In a tree, what is made in a new directory before that is watched itself is told as created when it is found there, and perhaps once more.
  *
  * A directory below that is watched already, as its own or in another tree, stays with what it was added by, and is not looked into: its events are told under that path, if they are asked for there.

@@ -155,13 +155,13 @@ WEFT_API void weft_group_counts(weft_group *g, weft_group_stat *out);
  */
 #define WEFT_WITH_GROUP(...) WEFT__GROUP(__VA_ARGS__, .weft__end = 0)
 #define WEFT__GROUP(g, ...) WEFT__GROUP_IN(g, WEFT__JOIN(weft__in_, __LINE__), __VA_ARGS__)
-#define WEFT__GROUP_IN(g, in, ...)                                                                                                   \
-	for (weft_group g __attribute__((cleanup(weft__group_end))), *in = weft__group_begin(&g, WEFT__GROUP_OPTS{__VA_ARGS__}); in; \
+#define WEFT__GROUP_IN(g, in, ...)                                                                                                         \
+	for (weft_group g __attribute__((cleanup(weft__group_end))), *in = (weft__group_begin(&g, WEFT__GROUP_OPTS(__VA_ARGS__)), &g); in; \
 	     in = NULL)
 #ifdef __cplusplus
-#define WEFT__GROUP_OPTS weft_group_opts
+#include "group_opts.h"
 #else
-#define WEFT__GROUP_OPTS (weft_group_opts)
+#define WEFT__GROUP_OPTS(...) ((weft_group_opts){__VA_ARGS__})
 #endif
 WEFT_API weft_group *weft__group_begin(weft_group *g, weft_group_opts o);
 WEFT_API void weft__group_end(weft_group *g);

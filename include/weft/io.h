@@ -83,6 +83,8 @@ typedef struct weft_copied {
  * Between sockets and pipes, and from files to sockets, the bytes do not pass through the process (splice(2), sendfile(2)). Neither end is shut down or closed: a proxy, which copies
  * in both directions, ends with weft_io_shutdown(dst, SHUT_WR) what has come to its end.
  *
+ * `how` is written when it returns, and not before. For figures while it runs, copy in pieces:  while ((n = weft_io_copy(dst, src, 1 << 20, NULL)) > 0) sum += n;
+ *
  * Returns how many bytes dst took; or the error of an end, of the deadline or of cancel; WEFT_EINVAL; WEFT_ENOMEM. As soon as something is read it is to be written: after an error
  * some of it may be lost (how->read less how->written).
  * Blocks: yes (read, write, file). Threads: any.

@@ -66,6 +66,10 @@ WEFT_API int weft_addr_format(const weft_addr *a, char *buf, size_t n);
 /* weft_addr_port - the port, 0 for another family. */
 WEFT_API int weft_addr_port(const weft_addr *a);
 
+/* weft_addr_equal - do both name the same address and port? An IPv4 address is equal to itself mapped into IPv6; zones of IPv6 count, flow labels and padding do not, as they would in
+ * memcmp. Of another family: no. Blocks: no. Threads: any. */
+WEFT_API bool weft_addr_equal(const weft_addr *a, const weft_addr *b);
+
 /* --- listeners --- */
 
 typedef struct weft_listen_opts {

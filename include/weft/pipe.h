@@ -47,7 +47,7 @@ WEFT_API int weft_pipe_make(weft_pipe **r, weft_pipe **w);
  * on, and weft_pipe_shared says so.
  *
  * Returns 0; WEFT_EPERM: regular files, directories and some devices (/dev/null) cannot be waited for; WEFT_EBADF; WEFT_EMFILE, WEFT_ENFILE, WEFT_ENOMEM: fd is
- * still the caller's. Blocks: no. Threads: any.
+ * still the caller's. Standard input of whatever kind, a regular file or /dev/null included: weft_file_from_fd(&f, 0). Blocks: no. Threads: any.
  */
 WEFT_API int weft_pipe_open(weft_pipe **out, int fd);
 

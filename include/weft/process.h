@@ -80,7 +80,7 @@ typedef struct weft_proc_opts {
 	const weft_proc_user *user; /* as whom it runs; NULL: as we do */
 	int pdeathsig; /* signal it gets when the thread that started it ends: the worker, at the end of weft_run, at the latest. It is started on that thread, which waits meanwhile. 0: none */
 	weft_ctx *
-		ctx; /* whose end ends it: SIGTERM, and SIGKILL if it has not ended `grace` later, to its whole group if that is its own (where it obeys the first, others of the group that do not live on). NULL: nobody's; for weft_proc_run and weft_proc_output: the caller's */
+		ctx; /* whose end ends it: SIGTERM, and SIGKILL if it has not ended `grace` later, to its whole group if that is its own. If it obeys SIGTERM, others of its group that do not are left alone: weft_proc_kill_group ends them. NULL: nobody's; for weft_proc_run and weft_proc_output: the caller's */
 	int64_t grace; /* nanoseconds; 0: SIGKILL at once */
 	/* weft_proc_output only */
 	const void *
@@ -104,8 +104,9 @@ typedef struct weft_proc_status {
  *
  * Returns 0: the program runs; WEFT_ENOENT: there is none of that name, or no such directory; WEFT_EACCES: it may not be run; WEFT_ENOEXEC: it is no program (a script without #! is none); WEFT_E2BIG: arguments and environment are too
  * large; WEFT_EPERM: a user or group that we may not become; WEFT_EINVAL: no argv, or what makes no sense; WEFT_EBADF: not an open descriptor; WEFT_EMFILE, WEFT_ENFILE, WEFT_ENOMEM; WEFT_EAGAIN: too many processes, no thread, or deadline
- * WEFT_NOW; what else open(2), chdir(2) or execve(2) say, negated; WEFT_ECANCELED, WEFT_ETIMEDOUT: the caller, or `ctx`, was cancelled before it began; WEFT_ESRCH: `ctx` is given, and no runtime is up. On any error no child is left; but if `ctx` is
- * given and there are as many tasks as there may be (WEFT_ENOMEM), or no memory, the program may have begun.
+ * WEFT_NOW; what else open(2), chdir(2) or execve(2) say, negated; WEFT_ECANCELED, WEFT_ETIMEDOUT: the caller, or `ctx`, was cancelled before it began; WEFT_ESRCH: `ctx` is given, and no runtime is up. (With `ctx` WEFT_ENOMEM
+ * also: there are as many tasks as there may be.) On any error no child is left, nor where it never returns because the runtime goes down (the child is killed then; as are those of weft_proc_run and
+ * weft_proc_output); but if memory for its pipes runs out, the program may have begun.
  * Blocks: yes (blocking call): the system looks for the program on a thread of the file lane. Threads: any; needs no runtime but for `ctx`.
  */
 WEFT_API int weft_proc_spawn(weft_proc **out, const weft_proc_opts *o);

@@ -21,7 +21,8 @@ WEFT_API int weft_reg_put(const char *name, weft_actor_ref ref);
 /* weft_reg_get - whose name it is. Returns 0, or WEFT_ENOENT: nobody's, then *out is WEFT_NO_ACTOR; WEFT_EINVAL, WEFT_ENAMETOOLONG as above. Blocks: no. Threads: any. */
 WEFT_API int weft_reg_get(const char *name, weft_actor_ref *out);
 
-/* weft_reg_wait - the same, and wait until it is somebody's. Returns 0; WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN; WEFT_EINVAL, WEFT_ENAMETOOLONG. Blocks: yes (name of an actor). Threads: any. */
+/* weft_reg_wait - the same, and wait until it is somebody's. Returns 0; WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN; WEFT_EINVAL, WEFT_ENAMETOOLONG; WEFT_ENOMEM: a thread
+ * outside has nothing to wait with. Such a thread is not told when the runtime goes down: the name may come in another. Blocks: yes (name of an actor). Threads: any. */
 WEFT_API int weft_reg_wait(const char *name, weft_actor_ref *out);
 WEFT_API int weft_reg_wait_until(const char *name, weft_actor_ref *out, int64_t deadline);
 
@@ -47,7 +48,7 @@ WEFT_API int weft_pg_members(const char *group, weft_actor_ref *out, int n);
 
 /* weft_pg_send - send a message to all members, one after the other; each gets a copy. To those who are members when it begins.
  *
- * Returns how many have it; a member that ends meanwhile, or that cannot take it (WEFT_ENOBUFS, WEFT_EDEADLK; past the deadline: all that have no room) does not count. WEFT_ECANCELED: the caller was, before the first;
+ * Returns how many have it; a member that ends meanwhile, or that cannot take it (WEFT_ENOBUFS, WEFT_EDEADLK; past the deadline: all that have no room) does not count. WEFT_ECANCELED, WEFT_ETIMEDOUT: so was the caller's context, before the first;
  * WEFT_ENOMEM, before the first; WEFT_EMSGSIZE, WEFT_EINVAL, WEFT_ENAMETOOLONG.
  * Blocks: as weft_actor_send does. Threads: any.
  */

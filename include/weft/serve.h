@@ -11,6 +11,16 @@
  *   2. lets the handlers finish, for `grace` nanoseconds, or until a second signal comes (weft_ctx_signal_again of the context given, else of the caller's);
  *   3. cancels those that are left: their blocking calls return WEFT_ECANCELED;
  *   4. waits until the last one has returned, and names on standard error those that take long.
+ *
+ * A handler is not told of 1 by itself: one that waits for a further request on an idle connection holds the server up for the whole grace. So it waits under the context that ends then:
+ *
+ *     for (;;) {
+ *             WEFT_WITH_CTX (weft_serve_drain_ctx())
+ *                     n = weft_rd_line(&r, &line);
+ *             if (n < 0)
+ *                     return n == WEFT_EOF || n == WEFT_ECANCELED ? 0 : (int)n;
+ *             ... answer it: that may go on until the grace is over
+ *     }
  */
 #ifndef WEFT_SERVE_H
 #define WEFT_SERVE_H
@@ -85,6 +95,13 @@ WEFT_API int weft_tcp_serve(weft_tcp_listener *const *l, int n, weft_serve_fn *f
  * has it is looked at before, with a listener that does not share it.
  */
 WEFT_API int weft_tcp_serve_addr(const char *addr, weft_serve_fn *fn, void *arg, const weft_serve_opts *o);
+
+/* weft_serve_drain_ctx - a handler's: the context that ends when its server begins to stop, long before the handler's own does.
+ *
+ * Returns it, borrowed: it lives as long as the caller's context; NULL: the caller is no handler, nor a task started by one. In servers within handlers, that of the nearest.
+ * Blocks: no. Threads: any.
+ */
+WEFT_API weft_ctx *weft_serve_drain_ctx(void);
 
 WEFT_END_DECLS
 

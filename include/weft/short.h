@@ -5,7 +5,9 @@
  * Constants (NS, US, MS, SEC, NOW, FOREVER) that are macros already stay as they are. Who has other things of one of these names, an enumerator NOW say, #undefs weft's, or
  * does without the short names: WEFT_NOW is always there.
  *
- * weft_addr has none: everybody calls his variables so; nor weft_cond, weft_latch, weft_barrier, weft_once, weft_event, weft_spin, weft_flight, weft_local, weft_gen, weft_file, weft_dir; nor weft_err, which err.h has; nor weft_tcp_fd and its like (pipe_fd). Nor have weft_run, weft_exit, weft_in and the like, whose short names mean something already.
+ * Not every long name has a short one. Types without: weft_addr, which everybody calls his variables; weft_timer (POSIX has timer_t), weft_cond, weft_latch, weft_barrier, weft_once, weft_event,
+ * weft_spin, weft_flight, weft_local, weft_gen, weft_group, weft_stream, weft_panic, weft_file, weft_dir, weft_pipe, weft_tty, weft_unix, weft_io, weft_rd, weft_wr, weft_limited, weft_tee, weft_chain, weft_opts, weft_stat; weft_err,
+ * which err.h has; all of weft/tls.h. Functions without: weft_tcp_fd and its like (pipe_fd); weft_run, weft_exit, weft_in and others whose short names mean something already.
  */
 #ifndef WEFT_SHORT_H
 #define WEFT_SHORT_H
@@ -26,11 +28,18 @@ typedef weft_promise promise;
 typedef weft_future future;
 typedef weft_waker waker;
 typedef weft_limiter limiter;
+typedef weft_bulkhead bulkhead;
+typedef weft_bulkhead_opts bulkhead_opts;
+typedef weft_breaker breaker;
+typedef weft_breaker_opts breaker_opts;
+typedef weft_retry_opts retry_opts;
+typedef weft_retry_report retry_report;
 typedef weft_opool opool;
 typedef weft_opool_opts opool_opts;
 typedef weft_cmap cmap;
 typedef weft_cmap_opts cmap_opts;
 typedef weft_ctx ctx;
+typedef weft_ctx_hook ctx_hook;
 typedef weft_mutex mutex;
 typedef weft_rmutex rmutex;
 typedef weft_rwlock rwlock;
@@ -42,6 +51,9 @@ typedef weft_group_stat group_stat;
 typedef weft_tcp tcp;
 typedef weft_tcp_listener tcp_listener;
 typedef weft_listen_opts listen_opts;
+typedef weft_dial_opts dial_opts;
+typedef weft_dns_opts dns_opts;
+typedef weft_copied io_copied;
 typedef weft_dirent fs_dirent;
 typedef weft_fswatch fswatch;
 typedef weft_fsevent fsevent;
@@ -333,6 +345,82 @@ typedef weft_udp_msg udp_msg;
 #define limiter_try weft_limiter_try
 #define limiter_reserve weft_limiter_reserve
 
+#define bulkhead_make weft_bulkhead_make
+#define bulkhead_ref weft_bulkhead_ref
+#define bulkhead_free weft_bulkhead_free
+#define bulkhead_enter weft_bulkhead_enter
+#define bulkhead_enter_until weft_bulkhead_enter_until
+#define bulkhead_tryenter weft_bulkhead_tryenter
+#define bulkhead_leave weft_bulkhead_leave
+#define bulkhead_call weft_bulkhead_call
+#define bulkhead_call_until weft_bulkhead_call_until
+#define bulkhead_resize weft_bulkhead_resize
+#define bulkhead_stat weft_bulkhead_stat
+
+#define limit_make weft_limit_make
+#define limit_ref weft_limit_ref
+#define limit_free weft_limit_free
+#define limit_acquire weft_limit_acquire
+#define limit_acquire_until weft_limit_acquire_until
+#define limit_tryacquire weft_limit_tryacquire
+#define limit_release weft_limit_release
+#define limit_call weft_limit_call
+#define limit_call_until weft_limit_call_until
+#define limit_size weft_limit_size
+#define limit_latency weft_limit_latency
+#define limit_stat weft_limit_stat
+
+#define breaker_make weft_breaker_make
+#define breaker_ref weft_breaker_ref
+#define breaker_free weft_breaker_free
+#define breaker_enter weft_breaker_enter
+#define breaker_leave weft_breaker_leave
+#define breaker_call weft_breaker_call
+#define breaker_trip weft_breaker_trip
+#define breaker_reset weft_breaker_reset
+#define breaker_stateof weft_breaker_stateof
+#define breaker_stat weft_breaker_stat
+
+#define retry(...) weft_retry(__VA_ARGS__)
+#define retry_until weft_retry_until
+#define retry_err weft_retry_err
+#define retry_err_until weft_retry_err_until
+#define retry_worth weft_retry_worth
+#define retry_budget_make weft_retry_budget_make
+#define retry_budget_ref weft_retry_budget_ref
+#define retry_budget_free weft_retry_budget_free
+#define retry_budget_first weft_retry_budget_first
+#define retry_budget_take weft_retry_budget_take
+#define retry_budget_left weft_retry_budget_left
+
+#define backoff_init weft_backoff_init
+#define backoff_next weft_backoff_next
+
+#define credit_make weft_credit_make
+#define credit_ref weft_credit_ref
+#define credit_free weft_credit_free
+#define credit_grant weft_credit_grant
+#define credit_take weft_credit_take
+#define credit_take_until weft_credit_take_until
+#define credit_take_some weft_credit_take_some
+#define credit_take_some_until weft_credit_take_some_until
+#define credit_close weft_credit_close
+#define credit_value weft_credit_value
+#define credit_waiting weft_credit_waiting
+
+#define window_init weft_window_init
+#define window_sample weft_window_sample
+#define window_size weft_window_size
+#define window_latency weft_window_latency
+
+#define forecast_see weft_forecast_see
+#define forecast_in weft_forecast_in
+
+#define congestion_init weft_congestion_init
+#define congestion_see weft_congestion_see
+#define congestion_wait weft_congestion_wait
+#define congestion_wait_until weft_congestion_wait_until
+
 #define opool_make weft_opool_make
 #define opool_ref weft_opool_ref
 #define opool_free weft_opool_free
@@ -425,6 +513,7 @@ typedef weft_udp_msg udp_msg;
 #define addr_parse weft_addr_parse
 #define addr_format weft_addr_format
 #define addr_port weft_addr_port
+#define addr_equal weft_addr_equal
 #define tcp_listen weft_tcp_listen
 #define tcp_accept weft_tcp_accept
 #define tcp_accept_until weft_tcp_accept_until
@@ -799,6 +888,104 @@ typedef weft_serve_counters serve_counters;
 #define tcp_serve weft_tcp_serve
 #define tcp_serve_addr weft_tcp_serve_addr
 #define serve_stats weft_serve_stats
+#define serve_drain_ctx weft_serve_drain_ctx
+
+/* streams */
+typedef weft_stream_tx stream_tx;
+typedef weft_stream_opts stream_opts;
+typedef weft_stream_par stream_par;
+typedef weft_stream_err stream_err;
+typedef weft_stream_stat stream_stat;
+typedef weft_stream_meter stream_meter;
+#define stream_free weft_stream_free
+#define stream_name weft_stream_name
+#define stream_elem weft_stream_elem
+#define stream_error weft_stream_error
+#define stream_of weft_stream_of
+#define stream_range weft_stream_range
+#define stream_from weft_stream_from
+#define stream_chan weft_stream_chan
+#define stream_rx weft_stream_rx
+#define stream_gen weft_stream_gen
+#define stream_ticker weft_stream_ticker
+#define stream_lines weft_stream_lines
+#define stream_file_lines weft_stream_file_lines
+#define stream_bytes weft_stream_bytes
+#define stream_file_bytes weft_stream_file_bytes
+#define stream_retry weft_stream_retry
+#define stream_failed weft_stream_failed
+#define stream_open weft_stream_open
+#define stream_tx_ref weft_stream_tx_ref
+#define stream_tx_free weft_stream_tx_free
+#define stream_write weft_stream_write
+#define stream_write_until weft_stream_write_until
+#define stream_write_many weft_stream_write_many
+#define stream_write_many_until weft_stream_write_many_until
+#define stream_close weft_stream_close
+#define stream_fail weft_stream_fail
+#define stream_tx_len weft_stream_tx_len
+#define stream_tx_dropped weft_stream_tx_dropped
+#define stream_tx_high weft_stream_tx_high
+#define stream_map weft_stream_map
+#define stream_map_batch weft_stream_map_batch
+#define stream_filter weft_stream_filter
+#define stream_filter_batch weft_stream_filter_batch
+#define stream_filter_map_batch weft_stream_filter_map_batch
+#define stream_take weft_stream_take
+#define stream_drop weft_stream_drop
+#define stream_take_while weft_stream_take_while
+#define stream_drop_while weft_stream_drop_while
+#define stream_scan weft_stream_scan
+#define stream_distinct weft_stream_distinct
+#define stream_dedup weft_stream_dedup
+#define stream_flat_map weft_stream_flat_map
+#define stream_concat weft_stream_concat
+#define stream_zip weft_stream_zip
+#define stream_batch weft_stream_batch
+#define stream_window weft_stream_window
+#define stream_window_time weft_stream_window_time
+#define stream_throttle weft_stream_throttle
+#define stream_debounce weft_stream_debounce
+#define stream_timeout weft_stream_timeout
+#define stream_buffer weft_stream_buffer
+#define stream_parallel weft_stream_parallel
+#define stream_merge weft_stream_merge
+#define stream_tee weft_stream_tee
+#define stream_partition weft_stream_partition
+#define stream_read weft_stream_read
+#define stream_read_until weft_stream_read_until
+#define stream_view weft_stream_view
+#define stream_view_until weft_stream_view_until
+#define stream_each weft_stream_each
+#define stream_each_until weft_stream_each_until
+#define stream_fold weft_stream_fold
+#define stream_fold_until weft_stream_fold_until
+#define stream_fold_batch weft_stream_fold_batch
+#define stream_fold_batch_until weft_stream_fold_batch_until
+#define stream_collect weft_stream_collect
+#define stream_collect_until weft_stream_collect_until
+#define stream_count weft_stream_count
+#define stream_count_until weft_stream_count_until
+#define stream_to_chan weft_stream_to_chan
+#define stream_to_chan_until weft_stream_to_chan_until
+#define stream_to_io weft_stream_to_io
+#define stream_to_io_until weft_stream_to_io_until
+#define stream_to_file weft_stream_to_file
+#define stream_to_file_until weft_stream_to_file_until
+#define stream_stats weft_stream_stats
+#define stream_clock weft_stream_clock
+#define stream_rate weft_stream_rate
+#define stream_stat_rate weft_stream_stat_rate
+#define STREAM_BLOCK WEFT_STREAM_BLOCK
+#define STREAM_DROP_OLDEST WEFT_STREAM_DROP_OLDEST
+#define STREAM_DROP_LATEST WEFT_STREAM_DROP_LATEST
+#define STREAM_UNBOUNDED WEFT_STREAM_UNBOUNDED
+#define STREAM_BATCH WEFT_STREAM_BATCH
+#define STREAM_FOREACH WEFT_STREAM_FOREACH
+#define STREAM_MAP WEFT_STREAM_MAP
+#define STREAM_FILTER WEFT_STREAM_FILTER
+#define STREAM_STEPS WEFT_STREAM_STEPS
+#define STREAM_FOLD WEFT_STREAM_FOLD
 
 /* actors; weft_msg, weft_end and weft_down have none: everybody calls his variables so */
 typedef weft_actor_ref actor_ref;
@@ -883,7 +1070,7 @@ typedef weft_dead_letter dead_letter;
 #define ACTOR_STOPPING WEFT_ACTOR_STOPPING
 #define CASE_MAIL WEFT_MAIL
 
-/* supervisors; weft_backoff and weft_restart have none */
+/* supervisors; weft_sup_backoff and weft_restart have none */
 typedef weft_sup_opts sup_opts;
 typedef weft_child_spec child_spec;
 typedef weft_child_info child_info;

@@ -66,7 +66,7 @@ WEFT_API int weft_signal_reset(int sig, ...);
  * The signals stay caught until the last reference is given back (tasks under it and contexts below it hold their own): a second Ctrl-C does not kill the process, unless
  * somebody asks for that (weft_ctx_signal_again).
  *
- * Returns it with one reference; NULL: WEFT_ENOMEM, WEFT_EINVAL, ... of weft_signal_notify. Blocks: no. Threads: any.
+ * Returns it with one reference; NULL for whatever weft_signal_notify refuses (a signal that cannot be caught, no memory, no descriptor), which asks for the reason and says it. Blocks: no. Threads: any.
  */
 WEFT_API weft_ctx *weft_ctx_on_signal(weft_ctx *parent, ...);
 #define weft_ctx_on_signal(parent, ...) weft_ctx_on_signal(parent, __VA_ARGS__, 0)

@@ -90,12 +90,12 @@ enum weft_auto_shutdown {
 };
 
 /* How long to wait before a child is started again: min, then mult times as long each time, up to max; from the start again when it has been up for longer than max. */
-typedef struct weft_backoff {
+typedef struct weft_sup_backoff {
 	int64_t min;   /* ns; 0: none is waited for, as in OTP */
 	int64_t max;   /* ns; 0: 64 times min */
 	double mult;   /* 1 or more; 0: 2 */
 	double jitter; /* 0 to 1: so much of each wait, at most, is taken off at random */
-} weft_backoff;
+} weft_sup_backoff;
 
 enum weft_sup_event_kind {
 	WEFT_SUP_STARTED,      /* a child is up */
@@ -136,7 +136,7 @@ struct weft_sup_opts {
 	/* More than max_restarts within `within` ns: the supervisor stops all children and ends with WEFT_EINTENSITY. One restart of several children, by the strategy, is one; so is each further try of a start that fails. */
 	int32_t max_restarts; /* up to 1,000,000; 0: WEFT_SUP_MAX_RESTARTS; WEFT_SUP_NO_RESTARTS: the first is too many; WEFT_SUP_UNLIMITED */
 	int64_t within;       /* 0: WEFT_SUP_WITHIN */
-	weft_backoff backoff;
+	weft_sup_backoff backoff;
 	enum weft_auto_shutdown auto_shutdown;
 	int64_t patience; /* ns for which it waits for one that it has killed; 0: WEFT_SUP_PATIENCE; WEFT_FOREVER */
 	/* Called on the supervisor's task for all that happens; it must not block, and not call the supervisor. NULL: WEFT_SUP_ABANDONED and WEFT_SUP_GAVE_UP are told on standard error. */

@@ -17,7 +17,7 @@
  * another sends, and two that receive take turns; the first close wakes whoever waits with WEFT_ECLOSED.
  *
  * A socket of an IPv6 address that is not v6_only speaks to IPv4 as well. Addresses of that kind are IPv4 in what weft takes and gives, so the address a datagram came from
- * is equal to the one it was asked at.
+ * is equal (weft_addr_equal) to the one it was asked at.
  */
 #ifndef WEFT_UDP_H
 #define WEFT_UDP_H

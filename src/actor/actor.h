@@ -16,9 +16,10 @@
  * address order; so one of two who die at the same time tells, and the other has nothing to tell any more.
  *
  *   cell.c      memory: cells, messages
- *   mailbox.c   send and receive
+ *   send.c, receive.c   the mailbox
  *   select.c    receive as a case of a select
- *   actor.c     start, the loop, attach; what can be asked
+ *   start.c     start, attach, adopt
+ *   actor.c     the loop, how it ends; what can be asked
  *   order.c     stop, kill, exit signals, suspend; waiting for the end
  *   link.c      links, monitors
  *   death.c     the end, and its news
@@ -121,8 +122,7 @@ struct actor {
 	bool attached;
 	bool starter_foreign;     /* the starter is no task */
 	struct starting *starter; /* waits for on_start, in its frame; NULL: not, or not any more */
-	weft_actor_ref
-		linked_to; /* the starter, if it is linked to it: learns from its call that the start has failed, and has no signal of that */
+	weft_actor_ref linked_to; /* the starter, if linked to it: its call says that the start has failed, and no signal does */
 	int (*on_msg)(void *state, weft_msg *m);
 	int (*run)(void *state);
 	int (*on_start)(void *state);
@@ -197,8 +197,8 @@ static inline weft_end actor_last_end(weft_actor_ref ref)
 }
 
 /* --- cell.c --- */
-struct actor *weft__cell_get(struct worker *w); /* state FREE, all else zero but lock and gen; NULL: no memory */
-void weft__cell_put(struct worker *w, struct actor *a);
+struct actor *weft__cell_get(void); /* state FREE; NULL: no memory. The caller has asked weft__worker() before, as below */
+void weft__cell_put(struct actor *a);
 void weft__cell_foreach(void (*fn)(struct actor *a, void *arg), void *arg);
 struct letter *weft__letter_get_slow(struct worker *w, size_t len); /* NULL: no memory */
 void weft__letter_put_slow(struct worker *w, struct letter *l);
@@ -244,9 +244,14 @@ static ALWAYS_INLINE void letter_put(struct worker *w, struct letter *l)
 	weft__letter_put_slow(w, l);
 }
 
+/* --- start.c --- */
+struct actor *weft__actor_attached(void); /* the caller, if it has attached itself; NULL */
+
+/* Locked. on_start has come to rc: tells the starter, if it waits. Returns who is to be made runnable; NULL: nobody. */
+struct weft_task *weft__actor_started(struct actor *a, int rc);
+
 /* --- actor.c --- */
 extern HIDDEN void (*const weft__actor_main)(void); /* fn of a task that is an actor from its start */
-struct actor *weft__actor_attached(void);           /* the caller, if it has attached itself; NULL */
 
 /* The calling actor; NULL: it is none. */
 static inline struct actor *actor_self(struct worker *w)
@@ -260,14 +265,32 @@ static inline struct actor *actor_self(struct worker *w)
 	return unlikely(t->own.locals != NULL) ? weft__actor_attached() : NULL;
 }
 
-/* Locked. on_start has come to rc: tells the starter, if it waits. Returns who is to be made runnable; NULL: nobody. */
-struct weft_task *weft__actor_started(struct actor *a, int rc);
+/* The caller is an actor, or was until just now: its panic is told to the user. */
+void weft__actor_say(const weft_panic *p);
 
-/* --- mailbox.c --- */
+/* Locked. How it ends that has come to rc. */
+weft_end weft__actor_end_of(struct actor *a, int rc);
+
+/* --- send.c --- */
+/* Locked. Behind all of its class. */
+static ALWAYS_INLINE void mail_push(struct actor *a, struct letter *l)
+{
+	unsigned c = (unsigned)(l->msg.prio - WEFT_PRIO_URGENT);
+
+	list_append(&a->mail[c], &l->link);
+	a->mask |= (uint8_t)(1u << c);
+	if (l->msg.kind == WEFT_MSG_USER)
+		a->len++;
+}
+
+/* A letter that nobody will receive goes where it came from; by dtor, if it is one that somebody has sent. Also if dtor panics, or ends the task. */
+void weft__letter_destroy(struct letter *l, void (*dtor)(weft_msg *m));
 /* Locked. Puts it behind all of its class, or gives it to the actor, if it waits. Returns who is to be made runnable then; NULL: nobody. */
 struct weft_task *weft__mail_put(struct actor *a, struct letter *l);
 /* Locked. The actor, if it waits, goes on: it looks again (0), or is told status. Returns as above. */
 struct weft_task *weft__mail_wake(struct actor *a, int status);
+
+/* --- receive.c --- */
 /* Locked. Is there anything that weft_actor_recv would return at once? */
 bool weft__mail_ready(const struct actor *a);
 /* The calling actor takes a message, cancelled or not. Returns 0, WEFT_EAGAIN, WEFT_ECLOSED. */

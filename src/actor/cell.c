@@ -44,11 +44,10 @@ static bool grow(void)
 	return true;
 }
 
-struct actor *weft__cell_get(struct worker *w)
+struct actor *weft__cell_get(void)
 {
 	struct actor *a;
 
-	(void)w;
 	for (;;) {
 		lock_take_solo(&cells_lock, RANK_POOL);
 		a = free_cells;
@@ -61,9 +60,8 @@ struct actor *weft__cell_get(struct worker *w)
 	return a;
 }
 
-void weft__cell_put(struct worker *w, struct actor *a)
+void weft__cell_put(struct actor *a)
 {
-	(void)w;
 	lock_take_solo(&cells_lock, RANK_POOL);
 	a->next_free = free_cells;
 	free_cells = a;

@@ -84,8 +84,8 @@ static struct inject_node *leave(struct actor *a, struct list *left, weft_end e,
 		struct waiter *w = container_of(n, struct waiter, link);
 		struct weft_task *t = w->task;
 
-		if (waiter_claim(w, WEFT_ESRCH,
-				 false)) /* it takes its letter out of `outside`, when it runs; if it does, before the runtime goes down */
+		/* it takes its letter out of `outside`, when it runs; if it does, before the runtime goes down */
+		if (waiter_claim(w, WEFT_ESRCH, false))
 			ready_list_add(&ready, t);
 	}
 	if (!up)
@@ -181,28 +181,46 @@ static void cancel_rest(weft_ctx *c, weft_ctx *below)
 		(void)weft_ctx_cancel(c, WEFT_REASON_CANCELED);
 }
 
-/* 5 */
-static void bury(struct actor *a, struct list *left, bool up)
+/* What is left of an actor, in the frame of its end. */
+struct remains {
+	struct actor *actor;
+	struct list mail; /* that nobody has received */
+	bool up;          /* the runtime */
+};
+
+static int destroy_mail(void *arg)
 {
+	struct remains *r = arg;
 	struct list_node *n;
+
+	while ((n = list_pop_head(&r->mail)) != NULL)
+		weft__letter_destroy(letter_of_link(n), r->actor->dtor);
+	return 0;
+}
+
+/* 5. A dtor that panics has destroyed what it was called with; if it ends the task, what is left to do is done as something deferred. */
+static void bury(void *arg)
+{
+	struct remains *r = arg;
+	struct actor *a = r->actor;
 	weft_ctx *ctx = a->ctx, *last = a->last_ctx;
+	struct list_node *n;
+	weft_defer again;
+	weft_panic p;
 
-	while ((n = list_pop_head(left)) != NULL) {
-		struct letter *l = letter_of_link(n);
-
-		if (a->dtor && l->msg.kind == WEFT_MSG_USER)
-			a->dtor(&l->msg);
-		letter_put(weft__worker(), l);
-	}
+	weft__defer_push(&again, bury, r);
+	while (!list_empty(&r->mail) && weft_task_try(destroy_mail, r, &p) == WEFT_EPANIC)
+		weft__actor_say(&p);
+	weft__defer_drop(&again);
 	while ((n = list_pop_head(&a->hand)) != NULL)
 		letter_put(weft__worker(), letter_of_link(n));
 	if (a->state_letter)
 		letter_put(weft__worker(), a->state_letter);
 	a->state_letter = NULL;
 	a->current = NULL;
-	if (up && last)
+	if (r->up && last)
 		cancel_rest(last, NULL);
-	if (up && ctx)
+	if (r->up && ctx)
 		cancel_rest(ctx, last);
 	lock_take_solo(&a->lock, RANK_ACTOR);
 	a->ctx = a->last_ctx = NULL;
@@ -211,21 +229,21 @@ static void bury(struct actor *a, struct list *left, bool up)
 	lock_drop_solo(&a->lock);
 	weft_ctx_free(ctx);
 	weft_ctx_free(last);
+	weft__cell_put(a);
 }
 
 static void die(struct actor *a, weft_end e, int started, bool failed_start, bool up)
 {
 	struct worker *w = weft__worker(); /* before anything is locked: see base/solo.h */
 	weft_actor_ref ref = actor_ref(a);
-	struct list left;
+	struct remains r = {.actor = a, .up = up};
 
-	list_init(&left);
-	weft__ready_list(w, leave(a, &left, e, up));
+	list_init(&r.mail);
+	weft__ready_list(w, leave(a, &r.mail, e, up));
 	while (tell_one(w, a, ref, e, failed_start, up))
 		;
 	weft__ready_list(w, tell_waiters(a, e, started, up));
-	bury(a, &left, up);
-	weft__cell_put(weft__worker(), a);
+	bury(&r);
 }
 
 void weft__actor_die(struct actor *a, weft_end e, int started)

@@ -4,6 +4,9 @@
  *
  * A relation lies in the letter that will tell of it, so a death needs no memory. Its two sides are in the lists of the two actors; newest first, because what is made last is often ended
  * first (a call to a server is a monitor that lives as long). A link is looked for on the side that has fewer.
+ *
+ * What is looked for is looked for with the actor locked, one relation after the other: whoever monitors 100,000 others and ends the oldest of those monitors keeps who sends to it waiting for
+ * a millisecond or so.
  */
 #include "actor/actor.h"
 

@@ -98,7 +98,7 @@ static void sup_free(void *value)
 
 static bool opts_ok(const weft_sup_opts *o)
 {
-	const weft_backoff *b = &o->backoff;
+	const weft_sup_backoff *b = &o->backoff;
 
 	return (unsigned)o->strategy <= WEFT_DYNAMIC && (unsigned)o->auto_shutdown <= WEFT_SHUTDOWN_ALL_SIGNIFICANT &&
 	       (o->children || !o->n) && (o->strategy != WEFT_DYNAMIC || o->n == 1) && o->max_restarts >= WEFT_SUP_NO_RESTARTS &&

@@ -46,7 +46,7 @@ static int count(struct sup *s, struct child *c)
 
 static int64_t wait_of(struct sup *s, struct child *c)
 {
-	const weft_backoff *b = &s->o.backoff;
+	const weft_sup_backoff *b = &s->o.backoff;
 	double ns = (double)b->min;
 
 	if (!b->min)

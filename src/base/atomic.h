@@ -84,6 +84,7 @@ bool model_weak(const char *func, const char *op, const char *what);
 #define weft_shared_set(p, v) shared_set(p, v)
 #define WEFT_LF_ALIGNED
 #define weft_cpu_relax() rl::yield(1, $)
+#define weft_cpu_settle() ((void)0)
 
 #else
 #include "base/compiler.h"

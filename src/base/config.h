@@ -30,7 +30,9 @@
 #define PREFETCH_STACK 2  /* how many tasks ahead of its turn a stack is fetched into the cache */
 #define PREFETCH_RECORD 4 /* the same of a record */
 #endif
-#define SEARCH_ROUNDS 4         /* times a searching worker asks every victim */
+#define LOOP_MOVE_AFTER 8 /* waits for a descriptor in a row on other workers than the one that hears of it: it moves to the last of them */
+#define HEAR_MAX 5        /* loops of others that a worker asks before it sleeps, its own counted */
+#define SEARCH_ROUNDS 4   /* times a searching worker asks every victim */
 #define SLOT_WATCH_NS (10 * US) /* how long a searcher watches an owner that keeps a task to itself */
 
 #define SPIN_NS (20 * US)       /* how long a worker looks on before it sleeps, at most, if that has paid lately */

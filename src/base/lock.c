@@ -12,9 +12,9 @@
 /* Whoever waits keeps its hands off for a while, and longer the next time: each look takes the line from the holder, which meanwhile takes and drops the lock many times over. */
 void weft__lock_slow(struct lock *l)
 {
-	struct weft_backoff b = WEFT_BACKOFF(LOCK_PAUSE, LOCK_PAUSE_MAX, LOCK_SPINS);
+	struct weft_lf_backoff b = WEFT_LF_BACKOFF(LOCK_PAUSE, LOCK_PAUSE_MAX, LOCK_SPINS);
 
-	while (weft_backoff_spin(&b)) {
+	while (weft_lf_backoff_spin(&b)) {
 		uint32_t was = LOCK_FREE;
 
 		if (load_relaxed(&l->word) == LOCK_FREE &&

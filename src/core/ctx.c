@@ -15,6 +15,7 @@
 #include "core/ctx.h"
 
 #include "base/clock.h"
+#include "base/ref.h"
 #include "core/source.h"
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,7 @@ static void ctx_list(weft_ctx *c, weft_ctx *with, struct list *list, struct list
 		lock_take(&c->lock, RANK_CTX);
 		if (!load_relaxed(&c->reason)) { /* the same */
 			c->cause = with->cause;
+			san_release(&c->reason);
 			store_release(&c->reason, (int)WEFT_REASON_PARENT); /* as in mark */
 		}
 		lock_drop(&c->lock);
@@ -150,7 +152,7 @@ static void unlist(weft_ctx *with, struct list_node *link)
 
 void weft_ctx_free(weft_ctx *c)
 {
-	while (c && c != &root && add_acq_rel(&c->refs, (uint32_t)-1) == 1) { /* acquire and release: the last one sees all */
+	while (c && c != &root && ref_drop(&c->refs)) {
 		weft_ctx *parent = c->parent;
 
 		weft__source_check_unused(&c->waiters, c, "weft_ctx_free");
@@ -201,6 +203,7 @@ static void set_cancel(struct weft_task *t, uint32_t reason)
 {
 	uint32_t was = load_relaxed(&t->cancel); /* checked by the compare-and-swap */
 
+	san_release(&t->cancel);
 	while (!cas_acq_rel(&t->cancel, &was,
 			    (was & (CANCEL_OWN | CANCEL_SHIELD)) |
 				    (reason != 0))) /* made visible to the task by asym_heavy, or by the lock */
@@ -294,7 +297,8 @@ static void mark(weft_ctx *c, void *arg)
 		c->own_cause = m->own;
 	}
 	c->cause = m->own ? m->own : m->cause; /* those below keep top */
-	store_release(&c->reason, reason);     /* pairs with load_acquire in weft_ctx_reason */
+	san_release(&c->reason);
+	store_release(&c->reason, reason); /* pairs with load_acquire in weft_ctx_reason */
 	for (n = list_first(&c->tasks); n; n = list_after(&c->tasks, n))
 		set_cancel(container_of(n, struct weft_task, ctx_link), (uint32_t)reason);
 	tell(c, m->claims);
@@ -366,8 +370,9 @@ int weft_task_cancel(weft_task *t)
 	struct claims cl;
 	uint32_t was = load_relaxed(&t->cancel); /* checked by the compare-and-swap */
 
-	if (load_acquire(&t->state) == WEFT_TASK_DONE) /* pairs with store_release in task_end */
+	if (load_acquire(&t->state) == WEFT_TASK_DONE) /* pairs with store_release in task_done */
 		return WEFT_EALREADY;
+	san_release(&t->cancel);
 	do {
 		if (was & CANCEL_OWN)
 			return WEFT_EALREADY;
@@ -462,8 +467,10 @@ int weft_ctx_reason(weft_ctx *c)
 
 	if (!c)
 		c = weft_ctx_self();
-	reason = load_acquire(&c->reason); /* pairs with store_release in weft_ctx_cancel */
-	if (!reason && c->deadline != WEFT_FOREVER && clock_now() >= c->deadline)
+	reason = load_acquire(&c->reason); /* pairs with store_release in mark */
+	if (reason)
+		san_acquire(&c->reason);
+	else if (c->deadline != WEFT_FOREVER && clock_now() >= c->deadline)
 		reason = WEFT_REASON_DEADLINE;
 	return reason;
 }
@@ -498,6 +505,6 @@ int weft_ctx_check(void)
 	if (!t)
 		return 0;
 	if (cancel_counts(load_relaxed(&t->cancel))) /* a look; blocking calls look again */
-		return WEFT_ECANCELED;
+		return weft__wait_canceled(t);
 	return t->limit != WEFT_FOREVER && clock_now() >= t->limit ? WEFT_ETIMEDOUT : 0;
 }

@@ -11,6 +11,7 @@
 #include "core/ctx.h"
 
 #include "base/clock.h"
+#include "base/ref.h"
 #include "core/source.h"
 #include <stdlib.h>
 
@@ -80,7 +81,7 @@ struct weft_ctx_hook {
 
 static void hook_unref(struct weft_ctx_hook *h)
 {
-	if (add_acq_rel(&h->refs, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+	if (!ref_drop(&h->refs))
 		return;
 	weft__usertimer_unref(h->timer); /* stopped, or about to fire */
 	free(h);

@@ -14,7 +14,7 @@
  *
  *   running   -> searching   idle_try_search         it ran out of work and not enough others search already
  *   running   -> sleeping    idle_enter(.., false)   it ran out of work and enough others search
- *   searching -> running     idle_found              it found work; the last searcher wakes another before it runs any
+ *   searching -> running     idle_found              it found work; the last searcher wakes another before it runs any, if it must
  *   searching -> sleeping    idle_enter(.., true)    it found nothing; from here on nobody relies on its search
  *   sleeping  -> searching   idle_wake               by a waker; the worker is notified and learns of it in idle_leave
  *   sleeping  -> running     idle_leave(.., false)   its loop had something, or it found work in its second look ...
@@ -31,7 +31,11 @@
  *   searching > 0   A searcher X had not changed the word yet.  If X finds nothing it changes it, looks again, sees W.
  *                   If it finds other work it gives up its place by a read-modify-write of the same word: either others
  *                   still search, and the same holds of the last of them; or it was the last, and wakes a sleeper Y,
- *                   which will search, and look again before it sleeps; or nobody sleeps, and then see below.
+ *                   which will search, and look again before it sleeps; or nobody sleeps, and then see below;
+ *                   or all others sleep.  Then a waker that is a worker has itself looked again since; any other
+ *                   passes a full fence between W and the word, as X does between the word and a look of its own:
+ *                   X sees W and wakes Y, or the waker did not see X search.  (Without this exception each single
+ *                   event would wake two workers, the second for nothing.)
  *   sleepers == 0   Every worker changes the word before it sleeps, hence after this read, and sees W then.
  *   otherwise       The waker takes a sleeper off the list, which counts as a searcher at once, and notifies it.
  *
@@ -64,6 +68,7 @@
 #define IDLE_SEARCHER 1u
 #define IDLE_SLEEPER (1u << 16)
 #define IDLE_NOT_LISTED UINT16_MAX
+#define IDLE_LOOK (-2) /* of idle_found */
 
 struct idle {
 	ATOMIC(uint32_t) state;              /* drawn above; sleepers under lock, searching by any worker */
@@ -203,8 +208,9 @@ static inline int idle_wake(struct idle *i)
 }
 
 /* A searcher has work in its hands, or other things to do. Before it runs anything: returns the id of a worker to
- * notify, or -1. The last searcher passes the search on, because wakers relied on it. */
-static inline int idle_found(struct idle *i)
+ * notify, or -1. The last searcher passes the search on, because wakers relied on it. IDLE_LOOK: all others sleep, so only a thread that is no
+ * worker can have; the caller looks at all queues, and if there is anything, passes the search on by idle_pick. */
+static inline int idle_found(struct idle *i, unsigned workers)
 {
 	/* release: what we stole into our own ring; pairs with the change of the word and asym_heavy of those that go
 	 * to sleep later (idle_enter) */
@@ -212,6 +218,10 @@ static inline int idle_found(struct idle *i)
 
 	if (idle_searching(was) != 1 || idle_sleeping(was) == 0)
 		return -1;
+	if (idle_sleeping(was) == workers - 1) {
+		fence_seq_cst(); /* pairs with the fence of those that are no workers, between their queue and the word */
+		return IDLE_LOOK;
+	}
 	return idle_pick(i);
 }
 

@@ -5,6 +5,7 @@
  * Two files behind this interface, chosen by the build option `loop`:
  *   loop_epoll.c  Linux: one edge-triggered epoll set, each descriptor in it once; the libuv loop's descriptor is one of them
  *   loop_uv.c     portable: a uv_poll handle a descriptor, kept armed
+ * What both do with the libuv loop inside: loop_hold.c.
  *
  * Tasks never call libuv (law 6).  A libuv loop runs on an OS stack, by whoever holds its lock: the owner, or a worker that looks after it while the
  * owner is stuck in a task.  Claimed tasks are returned as a list, oldest first, for weft__ready_list.
@@ -37,7 +38,8 @@ struct inject_node *weft__loop_sleep(struct loop *l, int64_t deadline, struct lo
 enum loop_caller {
 	LOOP_OWNER, /* the owner, on its own stack */
 	LOOP_TASK,  /* the owner, on a task's stack, which is too small for libuv. *flag: come back on your own */
-	LOOP_OTHER  /* another worker, on its own stack. *flag: the owner's wake-up was taken in; if it sleeps, it must be kicked again */
+	LOOP_OTHER, /* another worker, on its own stack. *flag: the owner's wake-up was taken in; if it sleeps, it must be kicked again */
+	LOOP_GUEST /* any worker, on its own stack, for descriptors only, where these can be told apart: what is libuv's is left to the owner. *flag: as above */
 };
 
 /* What is there, without blocking. */
@@ -70,7 +72,7 @@ void weft__loop_ready(struct loop *l, struct weft_task *t);
 /* No worker runs any more: does what was posted, and waits for libuv up to ms milliseconds. What becomes ready is nobody's task. */
 void weft__loop_run_out(struct loop *l, int ms);
 
-/* Sees to it that the next event of a side of fd is heard, by l if fd is not watched yet. pd locked. own: l is the calling worker's. Returns 0 or a
+/* Sees to it that the next event of a side of fd is heard, by l if fd is not watched yet, or has been waited for by l's worker several times in a row. pd locked. own: l is the calling worker's. Returns 0 or a
  * negative code. */
 int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, bool own);
 

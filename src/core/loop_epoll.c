@@ -3,7 +3,8 @@
  * loop_epoll.c - a worker's loop on Linux: one edge-triggered epoll set, with the libuv loop inside.
  *
  * A descriptor is put into the set of the worker that first waited for it, once, for both directions and hang-ups; it stays there until it is closed, so
- * waiting needs no system call. An entry holds the record's address and the generation of its descriptor (drawn below).  Adding and removing need no lock, from
+ * waiting needs no system call; or until its tasks have waited on other workers several times in a row, which would have its first one woken for each of its events:
+ * then it moves. An entry holds the record's address and the generation of its descriptor (drawn below).  Adding and removing need no lock, from
  * any thread.  Two threads may ask one set for events: each event goes to one of them.
  *
  *    63       48 47                      6 5   0
@@ -19,7 +20,7 @@
  * epoll_pwait2 (Linux 5.11) sleeps with nanoseconds; where it is missing, ppoll on the set's descriptor does, at one system call more.
  * (Rejected: libuv's timers, which are milliseconds. A uv_poll on the set inside libuv's loop: two system calls more a wake-up.)
  */
-#include "core/loop.h"
+#include "core/loop_hold.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -40,23 +41,23 @@
 #define TAG_MASK 63u
 #define ADDRESS_BITS 48
 
-struct loop {
-	int set;                  /* epoll */
-	int kick;                 /* eventfd */
-	ATOMIC(uint32_t) watched; /* descriptors in the set; a hint */
-	ATOMIC(uint32_t) uv_held; /* 1 while somebody runs uv */
-	ATOMIC(bool) uv_due;      /* its descriptor was ready; whoever polls, a hint */
-	struct injectq posted;    /* ops */
-	ATOMIC(int64_t) due;      /* libuv's next timer, as whoever ran it last saw it; INT64_MAX: none */
-	struct ready_list *ready; /* where callbacks collect; by whoever holds uv */
-	uv_loop_t uv;
+struct epoll_loop {
+	struct loop loop;    /* the libuv loop and who holds it */
+	int set;             /* epoll */
+	int kick;            /* eventfd */
+	ATOMIC(bool) uv_due; /* its descriptor was ready; whoever polls, a hint */
 };
+
+static struct epoll_loop *whole(struct loop *l)
+{
+	return container_of(l, struct epoll_loop, loop);
+}
 
 void (*weft__loop_forgotten)(struct polldesc *pd, struct ready_list *r); /* never needed here */
 
 static ATOMIC(bool) no_pwait2; /* the kernel said so; relaxed: all find the same */
 
-static int add(struct loop *l, int fd, uint32_t events, uint64_t data)
+static int add(struct epoll_loop *l, int fd, uint32_t events, uint64_t data)
 {
 	struct epoll_event ev = {.events = events, .data.u64 = data};
 
@@ -65,13 +66,13 @@ static int add(struct loop *l, int fd, uint32_t events, uint64_t data)
 
 int weft__loop_make(struct loop **out)
 {
-	struct loop *l = calloc(1, sizeof *l);
+	struct epoll_loop *l = calloc(1, sizeof *l);
 	int rc;
 
 	*out = NULL;
 	if (!l)
 		return WEFT_ENOMEM;
-	rc = uv_loop_init(&l->uv);
+	rc = uv_loop_init(&l->loop.uv);
 	if (rc < 0)
 		goto free_loop;
 	l->set = epoll_create1(EPOLL_CLOEXEC);
@@ -84,50 +85,44 @@ int weft__loop_make(struct loop **out)
 		rc = -errno;
 		goto close_set;
 	}
-	store_relaxed(&l->due, INT64_MAX); /* not shared yet */
+	store_relaxed(&l->loop.due, INT64_MAX); /* not shared yet */
 	rc = add(l, l->kick, EPOLLIN | EPOLLET, TAG_KICK);
 	if (rc == 0)
-		rc = add(l, uv_backend_fd(&l->uv), EPOLLIN, TAG_UV);
+		rc = add(l, uv_backend_fd(&l->loop.uv), EPOLLIN, TAG_UV);
 	if (rc < 0)
 		goto close_kick;
-	*out = l;
+	*out = &l->loop;
 	return 0;
 close_kick:
 	close(l->kick);
 close_set:
 	close(l->set);
 close_uv:
-	CHECK_EQ(uv_loop_close(&l->uv), 0);
+	CHECK_EQ(uv_loop_close(&l->loop.uv), 0);
 free_loop:
 	free(l);
 	return rc;
 }
 
-/* All of ours are unreferenced. */
-static void none_open(uv_handle_t *h, void *arg)
-{
-	(void)arg;
-	if (uv_has_ref(h) && !uv_is_closing(h))
-		weft__fatal("a libuv handle (%s) was left open on a loop of weft's (weft_uv_await)",
-			    uv_handle_type_name(uv_handle_get_type(h)));
-}
-
 void weft__loop_free(struct loop *l)
 {
+	struct epoll_loop *e;
+
 	if (!l)
 		return;
-	uv_walk(&l->uv, none_open, NULL);
+	e = whole(l);
+	weft__loop_none_open(l);
 	uv_run(&l->uv, UV_RUN_DEFAULT);
 	CHECK_EQ(uv_loop_close(&l->uv), 0);
-	close(l->kick);
-	close(l->set);
-	free(l);
+	close(e->kick);
+	close(e->set);
+	free(e);
 }
 
 /* --- events --- */
 
 /* Returns whether a kick was among them. */
-static bool deliver(struct loop *l, const struct epoll_event *ev, int n, struct ready_list *r)
+static bool deliver(struct epoll_loop *l, const struct epoll_event *ev, int n, struct ready_list *r)
 {
 	bool kicked = false;
 
@@ -156,55 +151,42 @@ static bool deliver(struct loop *l, const struct epoll_event *ev, int n, struct 
 	return kicked;
 }
 
-/* uv is held. */
-static void note_due(struct loop *l)
+void weft__loop_run(struct loop *l, struct ready_list *r)
 {
-	int ms = uv_loop_alive(&l->uv) ? uv_backend_timeout(&l->uv) : -1;
-
-	/* who sleeps by it is kicked afterwards, or has it from here: the fence behind the release, or the holder's own sleep */
-	store_relaxed(&l->due, ms < 0 ? INT64_MAX : clock_add(clock_now(), ms * INT64_C(1000000)));
+	do {
+		if (!loop_take(l, r))
+			return;
+		store_relaxed(&whole(l)->uv_due, false); /* a hint */
+		weft__loop_ops(l);
+		uv_run(&l->uv, UV_RUN_NOWAIT);
+		loop_drop(l);
+	} while (injectq_len(&l->ops));
 }
 
-/* Does what was posted and runs what is ready, unless another thread does. */
-static void run_uv(struct loop *l, struct ready_list *r)
+int weft__loop_blocks(struct loop *l)
 {
-	struct inject_node *n;
-
-	do {
-		uint32_t free_now = 0;
-
-		fence_seq_cst(); /* what we have posted is seen by who holds it, or we get it: pairs with the fence below */
-		if (!cas_acquire(&l->uv_held, &free_now, 1u)) /* pairs with the release below */
-			return;
-		store_relaxed(&l->uv_due, false); /* a hint */
-		l->ready = r;
-		while ((n = injectq_pop(&l->posted)) != NULL) {
-			struct loop_op *op = container_of(n, struct loop_op, node);
-
-			op->run(op, &l->uv);
-		}
-		uv_run(&l->uv, UV_RUN_NOWAIT);
-		note_due(l);
-		l->ready = NULL;
-		store_release(&l->uv_held, 0u);
-		fence_seq_cst();
-	} while (injectq_len(&l->posted));
+	return uv_backend_timeout(&l->uv);
 }
 
 struct inject_node *weft__loop_poll(struct loop *l, enum loop_caller who, bool *flag)
 {
+	struct epoll_loop *e = whole(l);
 	struct epoll_event ev[LOOP_EVENTS];
 	struct ready_list r;
 	bool kicked = false, uv;
 	int n;
 
 	ready_list_init(&r);
-	n = epoll_wait(l->set, ev, LOOP_EVENTS, 0);
+	n = epoll_wait(e->set, ev, LOOP_EVENTS, 0);
 	if (n > 0)
-		kicked = deliver(l, ev, n, &r);
-	uv = load_relaxed(&l->uv_due) || injectq_len(&l->posted) || uv_loop_alive(&l->uv); /* a hint */
+		kicked = deliver(e, ev, n, &r);
+	if (who == LOOP_GUEST) { /* libuv's descriptor is level-triggered: the owner hears of it, too */
+		*flag = kicked;
+		return r.first;
+	}
+	uv = load_relaxed(&e->uv_due) || injectq_len(&l->ops) || uv_loop_alive(&l->uv); /* a hint */
 	if (uv && who != LOOP_TASK)
-		run_uv(l, &r);
+		weft__loop_run(l, &r);
 	*flag = who == LOOP_TASK ? uv : kicked;
 	return r.first;
 }
@@ -212,7 +194,7 @@ struct inject_node *weft__loop_poll(struct loop *l, enum loop_caller who, bool *
 /* --- sleep --- */
 
 /* Blocks in the set. timeout: NULL: for ever. Returns the number of events. */
-static int wait_set(struct loop *l, struct epoll_event *ev, const struct timespec *timeout)
+static int wait_set(struct epoll_loop *l, struct epoll_event *ev, const struct timespec *timeout)
 {
 	struct pollfd pfd = {.fd = l->set, .events = POLLIN};
 	int n;
@@ -232,68 +214,41 @@ static int wait_set(struct loop *l, struct epoll_event *ev, const struct timespe
 }
 
 /* The same when others' sets count too; what those have is left to be polled. */
-static int wait_sets(struct loop *l, struct loop *const *wards, unsigned n, struct epoll_event *ev, const struct timespec *timeout)
+static int wait_sets(struct epoll_loop *l, struct loop *const *wards, unsigned n, struct epoll_event *ev, const struct timespec *timeout)
 {
 	struct pollfd pfd[1 + LOOP_WARDS_MAX];
 
 	pfd[0] = (struct pollfd){.fd = l->set, .events = POLLIN};
 	for (unsigned i = 0; i < n; i++)
-		pfd[1 + i] = (struct pollfd){.fd = wards[i]->set, .events = POLLIN};
+		pfd[1 + i] = (struct pollfd){.fd = whole(wards[i])->set, .events = POLLIN};
 	return ppoll(pfd, 1 + n, timeout, NULL) < 0 ? -1 : epoll_wait(l->set, ev, LOOP_EVENTS, 0);
-}
-
-/* The deadline, or libuv's next timer. */
-static int64_t sooner(struct loop *l, int64_t deadline)
-{
-	int64_t due = load_relaxed(&l->due); /* see note_due */
-
-	return due < deadline ? due : deadline;
 }
 
 struct inject_node *weft__loop_sleep(struct loop *l, int64_t deadline, struct loop *const *wards, unsigned n)
 {
 	struct epoll_event ev[LOOP_EVENTS];
-	struct timespec ts, *timeout = NULL;
-	bool active = weft__loop_active(l) || injectq_len(&l->posted);
+	struct epoll_loop *e = whole(l);
+	const struct timespec *timeout;
+	struct timespec ts;
+	bool active = weft__loop_active(l) || injectq_len(&l->ops);
 	struct ready_list r;
 	int got;
 
 	ready_list_init(&r);
 	if (active) {
-		run_uv(l, &r);
+		weft__loop_run(l, &r);
 		if (r.first)
 			return r.first;
 	}
-	deadline = sooner(l, deadline);
-	for (unsigned i = 0; i < n; i++)
-		deadline = sooner(wards[i], deadline);
-	if (deadline != INT64_MAX && load_relaxed(&weft__clock_fake) == CLOCK_REAL) { /* tests' own; see clock.h */
-		int64_t ns = deadline - clock_now();
-
-		if (ns < 0)
-			ns = 0;
-		ts.tv_sec = ns / 1000000000;
-		ts.tv_nsec = ns % 1000000000;
-		timeout = &ts;
-	}
-	got = n ? wait_sets(l, wards, n, ev, timeout) : wait_set(l, ev, timeout);
+	timeout = weft__loop_timeout(l, wards, n, deadline, &ts);
+	got = n ? wait_sets(e, wards, n, ev, timeout) : wait_set(e, ev, timeout);
 	if (got < 0)
 		CHECK_EQ(errno, EINTR);
 	else
-		(void)deliver(l, ev, got, &r);                             /* awake is all it wanted to be */
-	if (load_relaxed(&l->uv_due) || active || injectq_len(&l->posted)) /* hints */
-		run_uv(l, &r);
+		(void)deliver(e, ev, got, &r);                          /* awake is all it wanted to be */
+	if (load_relaxed(&e->uv_due) || active || injectq_len(&l->ops)) /* hints */
+		weft__loop_run(l, &r);
 	return r.first;
-}
-
-bool weft__loop_watches(struct loop *l)
-{
-	return load_relaxed(&l->watched) != 0; /* a hint */
-}
-
-bool weft__loop_active(struct loop *l)
-{
-	return uv_loop_alive(&l->uv) != 0;
 }
 
 void weft__loop_kick(struct loop *l)
@@ -301,7 +256,7 @@ void weft__loop_kick(struct loop *l)
 	int saved = errno;
 
 	/* Fails only when 2^64 - 2 kicks have been counted. */
-	CHECK(write(l->kick, &(uint64_t){1}, sizeof(uint64_t)) == (ssize_t)sizeof(uint64_t));
+	CHECK(write(whole(l)->kick, &(uint64_t){1}, sizeof(uint64_t)) == (ssize_t)sizeof(uint64_t));
 	errno = saved;
 }
 
@@ -309,35 +264,9 @@ void weft__loop_kick(struct loop *l)
 
 void weft__loop_post(struct loop *l, struct loop_op *op, bool own)
 {
-	injectq_push(&l->posted, &op->node);
+	injectq_push(&l->ops, &op->node);
 	if (!own)
 		weft__loop_kick(l); /* its worker sleeps, or looks when it next polls; whoever listens in its place hears it, too */
-}
-
-void weft__loop_expect(struct loop *l, int more)
-{
-	add_relaxed(&l->watched, (uint32_t)more); /* a hint */
-}
-
-void weft__loop_ready(struct loop *l, struct weft_task *t)
-{
-	if (!l->ready)
-		weft__fatal("weft_uv_done was called off its loop");
-	ready_list_add(l->ready, t);
-}
-
-void weft__loop_run_out(struct loop *l, int ms)
-{
-	struct pollfd pfd = {.fd = uv_backend_fd(&l->uv), .events = POLLIN};
-	struct ready_list r;
-	int due;
-
-	ready_list_init(&r);
-	run_uv(l, &r);
-	due = uv_backend_timeout(&l->uv);
-	(void)poll(&pfd, 1, due >= 0 && due < ms ? due : ms);
-	run_uv(l, &r);
-	weft__ready_list(NULL, r.first); /* foreign threads; tasks find the runtime gone */
 }
 
 /* --- descriptors --- */
@@ -352,30 +281,52 @@ static uint64_t entry(struct polldesc *pd)
 	return (uint64_t)(uintptr_t)pd | (uint64_t)pd->generation << ADDRESS_BITS;
 }
 
+/* From its home to l. In between it is in both sets: what happens is heard, if twice. */
+NOINLINE static void move(struct loop *l, struct polldesc *pd, int fd)
+{
+	struct epoll_event none = {0};
+
+	pd->away = 0;
+	if (add(whole(l), fd, pd->looked ? LOOKED_FOR : WATCHED_FOR, entry(pd))) /* heard of where it was, then */
+		return;
+	epoll_ctl(whole(pd->home)->set, EPOLL_CTL_DEL, fd, &none);
+	add_relaxed(&pd->home->watched, (uint32_t)-1); /* hints */
+	add_relaxed(&l->watched, 1u);
+	pd->home = l;
+}
+
 int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, bool own)
 {
 	int rc;
 
 	(void)dir;
-	(void)own;
-	if (likely(pd->home && pd->home_run == load_relaxed(&weft__run_count))) /* constant while the caller is in the runtime */
+	if (likely(pd->home && pd->home_run == load_relaxed(&weft__run_count))) { /* constant while the caller is in the runtime */
+		if (likely(pd->home == l))
+			pd->away = 0;
+		else if (own && ++pd->away >= LOOP_MOVE_AFTER)
+			move(l, pd, fd);
 		return 0;
-	rc = add(l, fd, WATCHED_FOR, entry(pd));
+	}
+	rc = add(whole(l), fd, WATCHED_FOR, entry(pd));
 	if (rc)
 		return rc;
 	add_relaxed(&l->watched, 1u); /* a hint */
 	pd->home = l;
 	pd->home_run = load_relaxed(&weft__run_count); /* as above */
+	pd->away = 0;
+	pd->looked = false;
 	return 0;
 }
 
 int weft__loop_again(struct polldesc *pd, int fd)
 {
+	struct epoll_loop *l = whole(pd->home);
 	struct epoll_event ev = {.events = LOOKED_FOR, .data.u64 = entry(pd)};
 
-	if (epoll_ctl(pd->home->set, EPOLL_CTL_MOD, fd, &ev) == 0)
+	pd->looked = true;
+	if (epoll_ctl(l->set, EPOLL_CTL_MOD, fd, &ev) == 0)
 		return 0;
-	return errno == ENOENT ? add(pd->home, fd, LOOKED_FOR, entry(pd)) : -errno;
+	return errno == ENOENT ? add(l, fd, LOOKED_FOR, entry(pd)) : -errno;
 }
 
 bool weft__loop_forget(struct polldesc *pd, int fd)
@@ -383,8 +334,8 @@ bool weft__loop_forget(struct polldesc *pd, int fd)
 	struct loop *l = pd->home;
 	struct epoll_event none = {0};
 
-	epoll_ctl(l->set, EPOLL_CTL_DEL, fd, &none); /* may fail: a descriptor of the user's that was closed is gone from the set */
-	add_relaxed(&l->watched, (uint32_t)-1);      /* a hint */
+	epoll_ctl(whole(l)->set, EPOLL_CTL_DEL, fd, &none); /* may fail: a descriptor of the user's that was closed is gone from the set */
+	add_relaxed(&l->watched, (uint32_t)-1);             /* a hint */
 	pd->home = NULL;
 	return true;
 }

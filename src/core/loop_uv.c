@@ -18,7 +18,7 @@
  * libuv's own timers are milliseconds, so nobody blocks in uv_run: the loop's backend descriptor is polled with ppoll and an exact timeout.  A watcher
  * that was just started, be it only for fewer events, is unknown to the kernel until uv_run: hence the run before each sleep, and again as long as callbacks start some.
  */
-#include "core/loop.h"
+#include "core/loop_hold.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -33,23 +33,18 @@
 
 #define STRIKES 2 /* events in a row that nobody waited for, until reading is disarmed */
 
-struct loop {
-	uv_loop_t uv;
+struct uv_poll_loop {
+	struct loop loop; /* the libuv loop and who holds it */
 	/* something was posted. Unreferenced, like all handles here, except while the loop runs: uv_run does nothing for one it holds dead */
 	uv_async_t call;
-	bool again;               /* a watch was started: the kernel has not heard of it before uv_run; by whoever holds the loop */
-	uv_file kick[2];          /* a pipe: what it holds wakes the owner */
-	ATOMIC(uint32_t) held;    /* 1 while somebody runs it */
-	ATOMIC(uint32_t) watched; /* watches there are; a hint */
-	struct injectq posted;    /* watches that want something */
-	struct injectq ops;       /* ops */
-	ATOMIC(int64_t) due;      /* libuv's next timer, as whoever ran it last saw it; INT64_MAX: none */
-	struct ready_list *ready; /* where callbacks collect; by whoever holds it */
+	bool again;            /* a watch was started: the kernel has not heard of it before uv_run; by whoever holds the loop */
+	uv_file kick[2];       /* a pipe: what it holds wakes the owner */
+	struct injectq posted; /* watches that want something */
 };
 
 struct watch {
 	uv_poll_t handle; /* by whoever holds the loop */
-	struct loop *loop;
+	struct uv_poll_loop *loop;
 	struct polldesc *desc;
 	uint16_t generation; /* of the descriptor */
 	int fd;
@@ -66,38 +61,42 @@ struct watch {
 
 void (*weft__loop_forgotten)(struct polldesc *pd, struct ready_list *r);
 
+static struct uv_poll_loop *whole(struct loop *l)
+{
+	return container_of(l, struct uv_poll_loop, loop);
+}
+
 static void on_call(uv_async_t *h);
-static void run(struct loop *l, struct ready_list *r);
 
 int weft__loop_make(struct loop **out)
 {
-	struct loop *l = calloc(1, sizeof *l);
+	struct uv_poll_loop *l = calloc(1, sizeof *l);
 	struct ready_list none;
 	int rc;
 
 	*out = NULL;
 	if (!l)
 		return UV_ENOMEM;
-	rc = uv_loop_init(&l->uv);
+	rc = uv_loop_init(&l->loop.uv);
 	if (rc < 0)
 		goto free_loop;
 	rc = uv_pipe(l->kick, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE);
 	if (rc < 0)
 		goto close_loop;
-	rc = uv_async_init(&l->uv, &l->call, on_call);
+	rc = uv_async_init(&l->loop.uv, &l->call, on_call);
 	if (rc < 0)
 		goto close_pipe;
 	uv_unref((uv_handle_t *)&l->call);
-	store_relaxed(&l->due, INT64_MAX); /* not shared yet */
+	store_relaxed(&l->loop.due, INT64_MAX); /* not shared yet */
 	ready_list_init(&none);
-	run(l, &none); /* hands the call's descriptor to the kernel */
-	*out = l;
+	weft__loop_run(&l->loop, &none); /* hands the call's descriptor to the kernel */
+	*out = &l->loop;
 	return 0;
 close_pipe:
 	close(l->kick[0]);
 	close(l->kick[1]);
 close_loop:
-	CHECK_EQ(uv_loop_close(&l->uv), 0);
+	CHECK_EQ(uv_loop_close(&l->loop.uv), 0);
 free_loop:
 	free(l);
 	return rc;
@@ -120,7 +119,7 @@ static void refuse(struct watch *w, int error)
 	lock_take_solo(&pd->lock, RANK_DESC);
 	w->armed = 0;
 	for (int d = 0; d < POLL_DIRS; d++)
-		poll_claim(pd, (enum poll_dir)d, error, w->loop->ready);
+		poll_claim(pd, (enum poll_dir)d, error, w->loop->loop.ready);
 	lock_drop_solo(&pd->lock);
 }
 
@@ -164,7 +163,7 @@ static void on_event(uv_poll_t *h, int status, int events)
 		dirs |= 1u << POLL_READ;
 	if (events & UV_WRITABLE || status < 0)
 		dirs |= 1u << POLL_WRITE;
-	woken = poll_arrive(pd, w->generation, dirs, status < 0, w->loop->ready);
+	woken = poll_arrive(pd, w->generation, dirs, status < 0, w->loop->loop.ready);
 	if (dirs & 1u << POLL_READ)
 		w->strikes = woken & 1u << POLL_READ ? 0 : w->strikes + 1;
 	lock_take_solo(&pd->lock, RANK_DESC);
@@ -183,10 +182,10 @@ static void on_event(uv_poll_t *h, int status, int events)
 
 static void let_go(struct watch *w)
 {
-	struct ready_list *r = w->loop->ready;
+	struct ready_list *r = w->loop->loop.ready;
 	struct polldesc *pd = w->desc;
 
-	add_relaxed(&w->loop->watched, (uint32_t)-1); /* a hint */
+	add_relaxed(&w->loop->loop.watched, (uint32_t)-1); /* a hint */
 	if (w->begun) {
 		CHECK_EQ(uv_poll_stop(&w->handle), 0); /* from here on the descriptor may be closed */
 		uv_close((uv_handle_t *)&w->handle, on_closed);
@@ -235,91 +234,60 @@ static void serve_posted(struct loop *l)
 {
 	struct inject_node *n;
 
-	while ((n = injectq_pop(&l->posted)) != NULL)
+	while ((n = injectq_pop(&whole(l)->posted)) != NULL)
 		serve(l, container_of(n, struct watch, node));
-	while ((n = injectq_pop(&l->ops)) != NULL) {
-		struct loop_op *op = container_of(n, struct loop_op, node);
-
-		op->run(op, &l->uv);
-	}
+	weft__loop_ops(l);
 }
 
 static void on_call(uv_async_t *h)
 {
-	struct loop *l = container_of(h, struct loop, call);
-
-	serve_posted(l);
+	serve_posted(&container_of(h, struct uv_poll_loop, call)->loop);
 }
 
-/* The loop is held. */
-static void note_due(struct loop *l)
+void weft__loop_run(struct loop *l, struct ready_list *r)
 {
-	int ms = uv_loop_alive(&l->uv) ? uv_backend_timeout(&l->uv) : -1;
+	struct uv_poll_loop *p = whole(l);
 
-	/* who sleeps by it is kicked afterwards, or has it from here: the fence behind the release, or the holder's own sleep */
-	store_relaxed(&l->due, ms < 0 ? INT64_MAX : clock_add(clock_now(), ms * INT64_C(1000000)));
-}
-
-/* The deadline, or libuv's next timer. */
-static int64_t sooner(struct loop *l, int64_t deadline)
-{
-	int64_t due = load_relaxed(&l->due); /* see note_due */
-
-	return due < deadline ? due : deadline;
-}
-
-/* Serves what was posted and runs what is ready, unless another thread does. */
-static void run(struct loop *l, struct ready_list *r)
-{
 	do {
-		uint32_t idle = 0;
-
-		fence_seq_cst(); /* what we have posted is seen by who holds it, or we get it: pairs with the fence below */
-		if (!cas_acquire(&l->held, &idle, 1u)) /* pairs with the release below */
+		if (!loop_take(l, r))
 			return;
-		l->ready = r;
 		serve_posted(l);
-		uv_ref((uv_handle_t *)&l->call);
+		uv_ref((uv_handle_t *)&p->call);
 		do {
-			l->again = false;
+			p->again = false;
 			uv_run(&l->uv, UV_RUN_NOWAIT);
-		} while (l->again);
-		uv_unref((uv_handle_t *)&l->call);
-		note_due(l);
-		l->ready = NULL;
-		store_release(&l->held, 0u);
-		fence_seq_cst();
-	} while (injectq_len(&l->posted) || injectq_len(&l->ops));
+		} while (p->again);
+		uv_unref((uv_handle_t *)&p->call);
+		loop_drop(l);
+	} while (injectq_len(&p->posted) || injectq_len(&l->ops));
+}
+
+int weft__loop_blocks(struct loop *l)
+{
+	return weft__loop_active(l) ? uv_backend_timeout(&l->uv) : -1; /* what is unreferenced runs, too */
 }
 
 static void close_handle(uv_handle_t *h, void *arg)
 {
-	struct loop *l = arg;
+	struct uv_poll_loop *p = arg;
 
 	if (uv_is_closing(h))
 		return;
-	uv_close(h, h == (uv_handle_t *)&l->call ? NULL : on_closed);
-}
-
-/* All of ours are unreferenced. */
-static void none_open(uv_handle_t *h, void *arg)
-{
-	(void)arg;
-	if (uv_has_ref(h) && !uv_is_closing(h))
-		weft__fatal("a libuv handle (%s) was left open on a loop of weft's (weft_uv_await)",
-			    uv_handle_type_name(uv_handle_get_type(h)));
+	uv_close(h, h == (uv_handle_t *)&p->call ? NULL : on_closed);
 }
 
 void weft__loop_free(struct loop *l)
 {
+	struct uv_poll_loop *p;
 	struct ready_list none;
 	struct inject_node *n;
 
 	if (!l)
 		return;
+	p = whole(l);
 	ready_list_init(&none);
 	l->ready = &none;
-	while ((n = injectq_pop(&l->posted)) != NULL) {
+	while ((n = injectq_pop(&p->posted)) != NULL) {
 		struct watch *w = container_of(n, struct watch, node);
 
 		if (!w->forget)
@@ -328,14 +296,14 @@ void weft__loop_free(struct loop *l)
 			let_go(w);
 	}
 	weft__ready_list(NULL, none.first); /* foreign threads that close */
-	uv_walk(&l->uv, none_open, NULL);
-	uv_walk(&l->uv, close_handle, l);
-	uv_ref((uv_handle_t *)&l->call);
+	weft__loop_none_open(l);
+	uv_walk(&l->uv, close_handle, p);
+	uv_ref((uv_handle_t *)&p->call);
 	uv_run(&l->uv, UV_RUN_DEFAULT);
 	CHECK_EQ(uv_loop_close(&l->uv), 0);
-	close(l->kick[0]);
-	close(l->kick[1]);
-	free(l);
+	close(p->kick[0]);
+	close(p->kick[1]);
+	free(p);
 }
 
 /* --- poll and sleep --- */
@@ -345,67 +313,50 @@ struct inject_node *weft__loop_poll(struct loop *l, enum loop_caller who, bool *
 	struct ready_list r;
 
 	*flag = false;
+	if (who == LOOP_GUEST) /* descriptors are libuv's here */
+		return NULL;
 	if (who == LOOP_TASK) {
 		*flag = true;
 		return NULL;
 	}
 	ready_list_init(&r);
-	run(l, &r);
+	weft__loop_run(l, &r);
 	return r.first;
 }
 
 struct inject_node *weft__loop_sleep(struct loop *l, int64_t deadline, struct loop *const *wards, unsigned n)
 {
 	struct pollfd pfd[2 + LOOP_WARDS_MAX];
-	struct timespec ts, *timeout = NULL;
+	struct uv_poll_loop *p = whole(l);
+	const struct timespec *timeout;
+	struct timespec ts;
 	struct ready_list r;
 	char bytes[64];
 	int rc;
 
 	ready_list_init(&r);
-	run(l, &r);
+	weft__loop_run(l, &r);
 	if (r.first)
 		return r.first;
-	deadline = sooner(l, deadline);
-	for (unsigned i = 0; i < n; i++)
-		deadline = sooner(wards[i], deadline);
-	if (deadline != INT64_MAX && load_relaxed(&weft__clock_fake) == CLOCK_REAL) { /* tests' own; see clock.h */
-		int64_t ns = deadline - clock_now();
-
-		if (ns < 0)
-			ns = 0;
-		ts.tv_sec = ns / 1000000000;
-		ts.tv_nsec = ns % 1000000000;
-		timeout = &ts;
-	}
-	pfd[0] = (struct pollfd){.fd = l->kick[0], .events = POLLIN};
+	timeout = weft__loop_timeout(l, wards, n, deadline, &ts);
+	pfd[0] = (struct pollfd){.fd = p->kick[0], .events = POLLIN};
 	pfd[1] = (struct pollfd){.fd = uv_backend_fd(&l->uv), .events = POLLIN};
 	for (unsigned i = 0; i < n; i++)
 		pfd[2 + i] = (struct pollfd){.fd = uv_backend_fd(&wards[i]->uv), .events = POLLIN};
 	rc = ppoll(pfd, 2 + n, timeout, NULL);
 	if (rc < 0)
 		CHECK_EQ(errno, EINTR);
-	while (rc > 0 && pfd[0].revents && read(l->kick[0], bytes, sizeof bytes) == (ssize_t)sizeof bytes)
+	while (rc > 0 && pfd[0].revents && read(p->kick[0], bytes, sizeof bytes) == (ssize_t)sizeof bytes)
 		;
-	run(l, &r);
+	weft__loop_run(l, &r);
 	return r.first;
-}
-
-bool weft__loop_watches(struct loop *l)
-{
-	return load_relaxed(&l->watched) != 0; /* a hint; what is posted is watched */
-}
-
-bool weft__loop_active(struct loop *l)
-{
-	return uv_loop_alive(&l->uv) != 0;
 }
 
 void weft__loop_kick(struct loop *l)
 {
 	int saved = errno;
 
-	(void)!write(l->kick[1], "", 1); /* a full pipe wakes as well */
+	(void)!write(whole(l)->kick[1], "", 1); /* a full pipe wakes as well */
 	errno = saved;
 }
 
@@ -415,33 +366,7 @@ void weft__loop_post(struct loop *l, struct loop_op *op, bool own)
 {
 	injectq_push(&l->ops, &op->node);
 	if (!own)
-		uv_async_send(&l->call);
-}
-
-void weft__loop_expect(struct loop *l, int more)
-{
-	add_relaxed(&l->watched, (uint32_t)more); /* a hint */
-}
-
-void weft__loop_ready(struct loop *l, struct weft_task *t)
-{
-	if (!l->ready)
-		weft__fatal("weft_uv_done was called off its loop");
-	ready_list_add(l->ready, t);
-}
-
-void weft__loop_run_out(struct loop *l, int ms)
-{
-	struct pollfd pfd = {.fd = uv_backend_fd(&l->uv), .events = POLLIN};
-	struct ready_list r;
-	int due;
-
-	ready_list_init(&r);
-	run(l, &r);
-	due = weft__loop_active(l) ? uv_backend_timeout(&l->uv) : -1;
-	(void)poll(&pfd, 1, due >= 0 && due < ms ? due : ms);
-	run(l, &r);
-	weft__ready_list(NULL, r.first); /* foreign threads; tasks find the runtime gone */
+		uv_async_send(&whole(l)->call);
 }
 
 /* --- descriptors; pd locked --- */
@@ -465,7 +390,7 @@ int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, b
 		w = calloc(1, sizeof *w);
 		if (!w)
 			return WEFT_ENOMEM;
-		w->loop = l;
+		w->loop = whole(l);
 		w->desc = pd;
 		w->generation = pd->generation;
 		w->fd = fd;
@@ -478,7 +403,7 @@ int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, b
 	if (w->armed & 1u << dir)
 		return 0;
 	w->wanted |= 1u << dir;
-	post(w, own && w->loop == l);
+	post(w, own && w->loop == whole(l));
 	return 0;
 }
 

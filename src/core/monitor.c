@@ -9,7 +9,7 @@
  *     work waits, a sleeping worker is woken to search, or if none sleeps a busy one asked to help at its next slow schedule;
  *   - one that moves, but in turns so long that a watcher would take what it keeps to itself, is no longer left in peace (worker.c);
  *   - retries tasks that wait for a stack; lets unused stacks and records decay;
- *   - when all workers have slept for DEADLOCK_NS, asks once whether anything can go on (runtime.c), so that going to sleep stays cheap;
+ *   - when all workers have slept for DEADLOCK_NS, asks once whether anything can go on (deadlock.c), so that going to sleep stays cheap;
  *   - when the runtime is to stop and a task does not let it: ends the process (WEFT_MAIN), or says which task it is.
  * It runs no task.  When all workers have slept for MONITOR_IDLE_NS and nothing is left to decay it sleeps itself, until a worker leaves idleness
  * (weft__monitor_poke: one relaxed load).  It is also the one thread of weft that does not block signals: SIGQUIT prints all tasks, if
@@ -40,7 +40,8 @@
 static ATOMIC(uint32_t) word; /* futex: whether it sleeps for good */
 static ATOMIC(uint32_t) nap;  /* futex of its timed wait; 1: stop waiting */
 ATOMIC(uint32_t) weft__dump_wanted;
-static ATOMIC(bool) quit_wanted; /* a runtime is up that prints its tasks on SIGQUIT, if nobody else wants it */
+static bool quit_wanted; /* a runtime is up that prints its tasks on SIGQUIT, if nobody else wants it; under weft__sig_lock */
+struct lock weft__sig_lock;
 
 /* ThreadSanitizer keeps a signal until its thread makes a call that it sees, and hides it from the system call that it came in. */
 static void sleep_on(ATOMIC(uint32_t) *w, uint32_t value, int64_t deadline)
@@ -209,15 +210,26 @@ void weft__quit_default(void)
 	struct sigaction sa;
 
 	memset(&sa, 0, sizeof sa);
-	sa.sa_handler = load_relaxed(&quit_wanted) ? on_quit : SIG_DFL; /* changed when a runtime comes up or goes down only */
+	sa.sa_handler = quit_wanted ? on_quit : SIG_DFL;
 	sa.sa_flags = SA_RESTART | SA_ONSTACK;
 	sigemptyset(&sa.sa_mask);
 	sigaction(SIGQUIT, &sa, NULL);
 }
 
+/* To be looked at and changed in one: others catch and ignore signals, on any thread. */
+static void want_quit(bool wanted)
+{
+	struct sigaction now;
+
+	lock_take(&weft__sig_lock, RANK_POOL);
+	quit_wanted = wanted;
+	if (sigaction(SIGQUIT, NULL, &now) == 0 && weft__quit_is_default(&now))
+		weft__quit_default();
+	lock_drop(&weft__sig_lock);
+}
+
 int weft__monitor_start(struct runtime *rt)
 {
-	struct sigaction old;
 	int rc;
 
 	rt->monitor_ticks = calloc(rt->n, sizeof *rt->monitor_ticks);
@@ -232,9 +244,8 @@ int weft__monitor_start(struct runtime *rt)
 		return -rc;
 	}
 	rt->monitor_up = true;
-	store_relaxed(&quit_wanted, rt->signals); /* see weft__quit_default */
-	if (rt->signals && sigaction(SIGQUIT, NULL, &old) == 0 && weft__quit_is_default(&old))
-		weft__quit_default();
+	if (rt->signals)
+		want_quit(true);
 	return 0;
 }
 
@@ -242,13 +253,8 @@ void weft__monitor_stop(struct runtime *rt)
 {
 	if (!rt->monitor_up)
 		return;
-	if (rt->signals) {
-		struct sigaction now;
-
-		store_relaxed(&quit_wanted, false); /* the same */
-		if (sigaction(SIGQUIT, NULL, &now) == 0 && weft__quit_is_default(&now))
-			weft__quit_default();
-	}
+	if (rt->signals)
+		want_quit(false);
 	store_release(&rt->monitor_stop, true); /* pairs with load_acquire in monitor_main */
 	store_relaxed(&nap, 1u);                /* ends its timed wait for good; ordered by the futex call */
 	weft__futex_wake(&nap, 1);

@@ -9,18 +9,21 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "base/futex.h"
 #include "core/runtime.h"
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { QUEUED, RUNNING, RAN, OVER, LEFT };
+enum { TAKEN, SPINS, SLEEPS }; /* an idle thread: is off the list, looks on, sleeps */
 
 struct thread {
 	struct thread *next; /* in the lane's list of the idle, or of the ended */
 	struct lane_state *lane;
 	pthread_t id;
-	ATOMIC(uint32_t) word; /* futex: 1 while it sleeps */
+	ATOMIC(uint32_t) word; /* futex: TAKEN, SPINS, SLEEPS; written under lock */
+	int64_t spin_ns;       /* how long it looks on before it sleeps; its own */
 };
 
 static struct lane_state {
@@ -44,6 +47,7 @@ static struct lane_state {
 };
 
 static struct lock waiters_lock; /* RANK_DESC: job->waiters, and the step to OVER of jobs that have run */
+static ATOMIC(unsigned) cpus;    /* 0: not asked yet. One: who spins keeps others from it */
 static ATOMIC(int) alive;        /* threads of all lanes */
 static ATOMIC(uint32_t) ends;    /* how many have ended */
 static __thread bool on_lane;    /* this thread is one of them */
@@ -63,8 +67,10 @@ NOINLINE bool weft__offload_here(void)
 	return on_lane;
 }
 
-void weft__offload_limit(unsigned threads)
+void weft__offload_up(unsigned threads)
 {
+	if (!load_relaxed(&cpus))                   /* once: it reads files */
+		store_relaxed(&cpus, weft__cpus()); /* before there are threads */
 	lock_take(&lanes[LANE_USER].lock, RANK_LOT);
 	lanes[LANE_USER].max = threads;
 	lock_drop(&lanes[LANE_USER].lock);
@@ -148,26 +154,54 @@ static void has_run(struct lane_state *l, struct job *j)
 	san_release(j);
 	injectq_push(&rt->ran, &j->next);
 	store_relaxed(&rt->workers[home].countdown, 1); /* a hint: it looks soon */
-	asym_heavy();                                   /* a worker that is alone passes none before it sleeps: idle.h */
+	if (rt->n == 1)
+		asym_heavy(); /* a worker that is alone passes none before it sleeps: idle.h */
+	else
+		fence_seq_cst(); /* pairs with the fence in idle_found */
 	weft__sched_wake(rt);
 	if (l->closing) /* and the runtime goes on with it when this is unlocked */
 		tell_down(l);
 }
 
+/* Listed, and unlocked: looks on for a while, if that has paid lately, as workers do (worker.c). */
+static void look_on(struct thread *t)
+{
+	int64_t until;
+
+	if (!t->spin_ns)
+		return;
+	until = weft__clock_read() + t->spin_ns;
+	do {
+		for (int i = 0; i < 16; i++)
+			cpu_relax();
+		if (load_relaxed(&t->word) == TAKEN) { /* a look; the lock orders it */
+			t->spin_ns = t->spin_ns < SPIN_NS / 2 ? 2 * t->spin_ns : SPIN_NS;
+			return;
+		}
+	} while (weft__clock_read() < until);
+	t->spin_ns = t->spin_ns > SPIN_NS / 8 ? t->spin_ns / 2 : 0;
+}
+
 /* Sleeps until there is work. Locked; returns locked. False: it shall end. */
 static bool wait_for_work(struct lane_state *l, struct thread *t)
 {
-	int64_t until = weft__clock_read() + LANE_IDLE_NS; /* real time also under the fake clock */
+	int64_t since = weft__clock_read(); /* real time also under the fake clock */
 	bool late;
 
 	if (l->closing)
 		return false;
-	store_relaxed(&t->word, 1u); /* under lock */
+	store_relaxed(&t->word, (uint32_t)SPINS); /* under lock */
 	t->next = l->idle;
 	l->idle = t;
+	lock_drop(&l->lock);
+	look_on(t);
+	lock_take(&l->lock, RANK_LOT);
+	if (load_relaxed(&t->word) == TAKEN) /* under lock */
+		return true;
+	store_relaxed(&t->word, (uint32_t)SLEEPS); /* under lock */
 	do {
 		lock_drop(&l->lock);
-		late = weft__futex_wait(&t->word, 1u, until) != 0;
+		late = weft__futex_wait(&t->word, SLEEPS, since + LANE_IDLE_NS) != 0;
 		lock_take(&l->lock, RANK_LOT);
 	} while (load_relaxed(&t->word) && !late); /* under lock */
 	if (load_relaxed(&t->word)) {              /* still on the list: nobody has taken it */
@@ -179,6 +213,8 @@ static bool wait_for_work(struct lane_state *l, struct thread *t)
 		}
 		return false;
 	}
+	if (load_relaxed(&cpus) > 1 && weft__clock_read() - since < SPIN_WORTH_NS)
+		t->spin_ns = t->spin_ns > SPIN_NS / 4 ? t->spin_ns : SPIN_NS / 4;
 	return true;
 }
 
@@ -298,6 +334,7 @@ int weft__offload_submit(enum lane lane, struct job *j, struct worker *w)
 	struct lane_state *l = &lanes[lane];
 	struct inject_node *none = NULL;
 	struct thread *t, *ended = NULL;
+	bool asleep = false;
 
 	j->lane = lane;
 	j->home = w->id;
@@ -317,10 +354,11 @@ int weft__offload_submit(enum lane lane, struct job *j, struct worker *w)
 	enqueue(l, j);
 	if (t) {
 		l->idle = t->next;
-		store_relaxed(&t->word, 0u); /* under lock */
+		asleep = load_relaxed(&t->word) == SLEEPS; /* under lock */
+		store_relaxed(&t->word, (uint32_t)TAKEN);  /* under lock */
 	}
 	lock_drop(&l->lock);
-	if (t)
+	if (asleep)
 		weft__futex_wake(&t->word, 1); /* by its address only: if it has ended by now, nobody sleeps there */
 	join_all(ended);
 	return 0;
@@ -507,7 +545,7 @@ static void lane_down(struct lane_state *l)
 	dropped = call_off(l);
 	while ((t = l->idle) != NULL) {
 		l->idle = t->next;
-		store_relaxed(&t->word, 0u); /* under lock */
+		store_relaxed(&t->word, (uint32_t)TAKEN); /* under lock */
 		weft__futex_wake(&t->word, 1);
 	}
 	while (l->running || l->threads > l->left) {

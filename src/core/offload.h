@@ -73,8 +73,8 @@ bool weft__offload_here(void);
 /* A forked child, in which no runtime is up: it has none of the threads. */
 void weft__offload_forked(void);
 
-/* The limit of LANE_USER from the next job on. */
-void weft__offload_limit(unsigned threads);
+/* A runtime comes up: the limit of LANE_USER from the next job on. */
+void weft__offload_up(unsigned threads);
 
 /* For tests: threads of a lane, jobs that wait for one. */
 unsigned weft__offload_lane_threads(enum lane lane);

@@ -4,7 +4,7 @@
  *
  * The fault address decides (weft__stack_find), never thread-local storage: what runs on the thread just then may be anything.  Only an address in
  * a guard is ours.  If stack or frame pointer lie in the same slot it is an overflow; else some other code strayed into the guard, which is said instead.
- * Then the frames, by the chain of frame pointers, and abort().
+ * Then the frames, as dumps find them where the debug storey is there (debug/lastwords.c), else by the chain of frame pointers, and abort().
  *
  * Everything up to abort is write(2) from buffers on the alternate stack; but for dladdr, which is not async-signal-safe: should it fault, the
  * kernel ends the process with the first lines written, because the signal is blocked.
@@ -39,6 +39,8 @@
 extern __attribute__((weak)) void __asan_unpoison_memory_region(const volatile void *addr, size_t size);
 
 void (*weft__overflow_describe)(struct weft_task *t, char *buf, size_t n);
+bool (*weft__overflow_caller)(struct overflow_regs *r, bool exact, uintptr_t lo, uintptr_t hi);
+void (*weft__overflow_name)(uintptr_t pc, bool ret, char *buf, size_t n);
 
 static const int signals[] = {SIGSEGV, SIGBUS};
 
@@ -76,18 +78,15 @@ struct frame {
 	uintptr_t ret;
 };
 
-struct registers {
-	uintptr_t pc, sp, fp;
-};
-
-static struct registers registers_of(const void *context)
+static struct overflow_regs registers_of(const void *context)
 {
 	const mcontext_t *m = &((const ucontext_t *)context)->uc_mcontext;
 
 #if defined(__x86_64__)
-	return (struct registers){(uintptr_t)m->gregs[REG_RIP], (uintptr_t)m->gregs[REG_RSP], (uintptr_t)m->gregs[REG_RBP]};
+	return (struct overflow_regs){
+		.pc = (uintptr_t)m->gregs[REG_RIP], .sp = (uintptr_t)m->gregs[REG_RSP], .fp = (uintptr_t)m->gregs[REG_RBP]};
 #elif defined(__aarch64__)
-	return (struct registers){m->pc, m->sp, m->regs[29]};
+	return (struct overflow_regs){.pc = m->pc, .sp = m->sp, .fp = m->regs[29], .lr = m->regs[30]};
 #endif
 }
 
@@ -95,7 +94,13 @@ static struct registers registers_of(const void *context)
 static void print_frame(unsigned n, uintptr_t pc, bool ret)
 {
 	Dl_info at = {0};
+	char name[512];
 
+	if (weft__overflow_name) {
+		weft__overflow_name(pc, ret, name, sizeof name);
+		print("  #%-3u %s\n", n, name);
+		return;
+	}
 	if (!dladdr((void *)(pc - ret), &at) || !at.dli_fname) {
 		print("  #%-3u 0x%zx\n", n, (size_t)pc);
 		return;
@@ -115,22 +120,35 @@ static const struct frame *frame_at(uintptr_t fp, uintptr_t lo, uintptr_t hi)
 	return (const struct frame *)fp;
 }
 
+/* Makes of *r its caller's registers. Both ways only go up, so there is an end. */
+static NO_ASAN bool caller_of(struct overflow_regs *r, bool exact, uintptr_t lo, uintptr_t hi)
+{
+	const struct frame *f;
+	uintptr_t sp = r->sp;
+
+	if (weft__overflow_caller)
+		return weft__overflow_caller(r, exact, lo, hi) && (exact || r->sp > sp);
+	f = frame_at(r->fp, lo, hi);
+	if (!f || !f->ret)
+		return false;
+	r->pc = f->ret;
+	r->fp = f->next > r->fp ? f->next : 0;
+	return true;
+}
+
 /* The interrupted code, its callers, and where the chain is long only its two ends. */
-static NO_ASAN void print_frames(const struct registers *r, uintptr_t lo, uintptr_t hi)
+static void print_frames(struct overflow_regs r, uintptr_t lo, uintptr_t hi)
 {
 	uintptr_t last[FRAMES_LAST];
-	const struct frame *f;
 	unsigned n = 0;
 
-	print_frame(n++, r->pc, false);
-	for (uintptr_t fp = r->fp; (f = frame_at(fp, lo, hi)) && f->ret; fp = f->next) {
+	print_frame(n++, r.pc, false);
+	while (caller_of(&r, n == 1, lo, hi)) {
 		if (n < FRAMES_FIRST)
-			print_frame(n, f->ret, true);
+			print_frame(n, r.pc, true);
 		else
-			last[n % FRAMES_LAST] = f->ret;
+			last[n % FRAMES_LAST] = r.pc;
 		n++;
-		if (f->next <= fp)
-			break;
 	}
 	if (n > FRAMES_FIRST + FRAMES_LAST)
 		print("  ... %u more frames ...\n", n - FRAMES_FIRST - FRAMES_LAST);
@@ -147,7 +165,7 @@ static void describe(const struct stack *s, char *buf, size_t n)
 
 /* ---- The handler ---- */
 
-NORETURN COLD static void report(const struct stack *s, const siginfo_t *info, const struct registers *r)
+NORETURN COLD static void report(const struct stack *s, const siginfo_t *info, const struct overflow_regs *r)
 {
 	bool in_guard;
 	/* A frame that was too large may have moved the stack pointer beyond the slot; then the frame pointer tells. */
@@ -169,7 +187,7 @@ NORETURN COLD static void report(const struct stack *s, const siginfo_t *info, c
 		      who, what, (size_t)(uintptr_t)info->si_addr);
 		s = runs_on;
 	}
-	print_frames(r, s ? (uintptr_t)s->lo : 0, s ? (uintptr_t)s->hi : 0); /* of another stack the bounds are not known: one frame */
+	print_frames(*r, s ? (uintptr_t)s->lo : 0, s ? (uintptr_t)s->hi : 0); /* of another stack the bounds are not known: one frame */
 	abort();
 }
 
@@ -208,7 +226,7 @@ static void pass_on(unsigned which, int sig, siginfo_t *info, void *context)
 
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
-	struct registers r = registers_of(context);
+	struct overflow_regs r = registers_of(context);
 	int saved_errno = errno;
 	struct stack *s;
 	bool in_guard;

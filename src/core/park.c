@@ -30,8 +30,10 @@ int weft_task_park_until(int64_t deadline)
 	if (rc)
 		return rc;
 	seen = PERMIT_HELD;
-	if (solo_cas64(&me.task->permit, &seen, PERMIT_NONE)) /* pairs with unpark */
+	if (solo_cas64(&me.task->permit, &seen, PERMIT_NONE)) { /* pairs with unpark */
+		san_acquire(me.task);
 		return 0;
+	}
 	if (deadline == WEFT_NOW)
 		return WEFT_EAGAIN;
 	word = wait_begin(me.task, NULL, 0, REASON_PARK, deadline);
@@ -39,6 +41,7 @@ int weft_task_park_until(int64_t deadline)
 	if (!solo_cas64(&me.task->permit, &seen, word) && /* pairs with unpark */
 	    wait_claim(&me.task->wait, word, WAIT_WOKEN)) {
 		(void)swap_acquire(&me.task->permit, PERMIT_NONE); /* it came meanwhile */
+		san_acquire(me.task);
 		task_set_state(me.task, WEFT_TASK_RUNNING);
 		return 0;
 	}
@@ -60,12 +63,11 @@ void weft_task_unpark(weft_task *t)
 	struct worker *w = weft__worker();        /* before anything is claimed: see base/solo.h */
 	uint64_t seen = load_relaxed(&t->permit); /* checked by the compare-and-swap */
 
+	san_release(t);
 	for (;;) {
 		if (seen == PERMIT_NONE || seen == PERMIT_HELD) {
-			if (solo_cas64(&t->permit, &seen, PERMIT_HELD)) { /* pairs with the task's compare-and-swaps */
-				san_release(t);
+			if (solo_cas64(&t->permit, &seen, PERMIT_HELD)) /* pairs with the task's compare-and-swaps */
 				return;
-			}
 		} else if (solo_cas64(&t->permit, &seen, PERMIT_NONE)) {
 			if (wait_claim(&t->wait, seen, WAIT_WOKEN)) {
 				weft__ready(w, t);

@@ -49,6 +49,8 @@ struct polldesc {
 	struct poll_side side[POLL_DIRS];
 	/* where it is watched: core/loop_*.c */
 	struct loop *home; /* NULL: nowhere yet; under lock */
+	bool looked;       /* weft__loop_again was called: it is watched for less; under lock */
+	uint8_t away;      /* waits in a row of tasks on other workers than home's; under lock */
 	uint32_t home_run; /* the run of the runtime (weft__run_count) that home belongs to; under lock */
 	void *watch;       /* loop_uv.c's; under lock */
 };

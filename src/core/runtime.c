@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * runtime.c - brings the runtime up, takes it down, and notices when nothing can go on.
+ * runtime.c - brings the runtime up and takes it down.
  *
  * Up:    options - records - workers with their loops - signal mask, overflow handler - main task - publish - threads, monitor - worker 1 is the caller.
  * Down:  1 somebody decides the result and sets `stopping`     2 each worker leaves its loop at its next schedule
@@ -18,7 +18,6 @@
 #include "core/lot.h"
 #include "core/offload.h"
 #include "core/recslab.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -94,7 +93,7 @@ static int options(struct runtime *rt, const weft_opts *o)
 	rt->task_flags = rt->stack_size == STACK_DEFAULT ? 0 : TASK_OWN_STACK;
 	rt->max_tasks = tasks ? (size_t)tasks : SIZE_MAX;
 	rt->seed = seed;
-	weft__offload_limit(o->blocking_max ? (unsigned)o->blocking_max : LANE_USER_MAX);
+	weft__offload_up(o->blocking_max ? (unsigned)o->blocking_max : LANE_USER_MAX);
 	rt->signals = !o->no_signals;
 	rt->deadlock_check = !o->no_deadlock;
 	return 0;
@@ -257,9 +256,7 @@ void weft_exit(int result)
 	}
 }
 
-/* Is it a task that has not ended? state: read with acquire. Foreign threads may be making records of their own meanwhile: reads only atomics. A record
- * that was never used is zeroed: its state says NEW, and it has no reference. */
-static bool alive(struct weft_task *t, uint8_t state)
+bool weft__task_alive(struct weft_task *t, uint8_t state)
 {
 	return state != TASK_FREE && state != WEFT_TASK_DONE &&
 	       load_acquire(&t->refs) != 0 && /* pairs with store_release in weft__foreign */
@@ -291,7 +288,7 @@ static bool call_off(void *rec, void *arg)
 	uint64_t word;
 
 	(void)arg;
-	if (!alive(t, state) || (state != WEFT_TASK_PARKED && state != WEFT_TASK_RUNNABLE))
+	if (!weft__task_alive(t, state) || (state != WEFT_TASK_PARKED && state != WEFT_TASK_RUNNABLE))
 		return true;
 	word = load_acquire(&t->wait); /* pairs with store_release in wait_open */
 	if (state == WEFT_TASK_PARKED && wait_is_open(word) && wait_claim(&t->wait, word, WAIT_CANCELED)) {
@@ -314,7 +311,7 @@ static bool abandon(void *rec, void *arg)
 	struct runtime *rt = arg;
 	struct stack *s;
 
-	if (!alive(t, load_acquire(&t->state)))
+	if (!weft__task_alive(t, load_acquire(&t->state)))
 		return true;
 	weft__locals_abandon(t, load_relaxed(&t->state) != WEFT_TASK_NEW);
 	s = t->stack;
@@ -330,7 +327,7 @@ static bool abandon(void *rec, void *arg)
 		weft__ctx_task_end(t);
 	t->result = WEFT_ECANCELED;
 	store_relaxed(&t->reason, (uint8_t)REASON_ABANDONED); /* before DONE */
-	store_release(&t->state, (uint8_t)WEFT_TASK_DONE);    /* as in task_end */
+	store_release(&t->state, (uint8_t)WEFT_TASK_DONE);    /* as in task_done */
 	if (task_is(t, TASK_JOINABLE))
 		weft__lot_wake_all(NULL, &t->result, WEFT_ECANCELED);
 	weft__task_unref(NULL, t);
@@ -375,110 +372,6 @@ static void down(struct runtime *rt)
 	}
 }
 
-/* --- nothing can go on --- */
-
-static bool judge(void *rec, void *arg)
-{
-	struct weft_task *t = rec;
-	struct verdict *v = arg;
-	uint8_t state = load_acquire(&t->state); /* a look; no worker runs */
-
-	if (!alive(t, state))
-		return true;
-	v->tasks++;
-	if (state != WEFT_TASK_PARKED || !wait_is_open(load_acquire(&t->wait)) || /* pairs with wait_open */
-	    load_relaxed(&t->deadline) != WEFT_FOREVER || load_relaxed(&t->reason) > REASON_OWN_LAST)
-		v->hope = true;
-	return !v->hope;
-}
-
-/* TSan's background threads (one, or two after a fork) are known by what no other thread does: they block SIGSEGV. */
-static bool tsan_thread(const char *tid)
-{
-	char path[300], line[128];
-	unsigned long long blocked = 0;
-	FILE *f;
-
-	snprintf(path, sizeof path, "/proc/self/task/%s/status", tid);
-	f = fopen(path, "r");
-	if (!f)
-		return false;
-	while (fgets(line, sizeof line, f) && sscanf(line, "SigBlk: %llx", &blocked) != 1)
-		;
-	fclose(f);
-	return blocked >> (SIGSEGV - 1) & 1;
-}
-
-/* OS threads of this process that weft did not make: something outside may still wake a task. */
-static int foreign_threads(struct runtime *rt)
-{
-	DIR *d = opendir("/proc/self/task");
-	struct dirent *e;
-	int n = 0;
-
-	if (!d)
-		return 1; /* cannot tell: assume there is one */
-	while ((e = readdir(d)) != NULL)
-		n += e->d_name[0] != '.' && !((weft__san & SAN_TSAN) && tsan_thread(e->d_name));
-	closedir(d);
-	n -= (int)rt->n + 1 + weft__emulated() + weft__offload_threads(); /* 1: the monitor, which asks */
-	return n > 0 ? n : 0;
-}
-
-/* Nothing is queued or pending, and all workers sleep. *moves: a number that changes when one of them does anything. */
-static bool all_quiet(struct runtime *rt, uint64_t *moves)
-{
-	int64_t now = clock_now();
-
-	*moves = 0;
-	if (load_relaxed(&rt->stopping) || injectq_len(&rt->inject) || injectq_len(&rt->ran) ||
-	    injectq_len(&rt->stackless)) /* looks, between fences */
-		return false;
-	for (unsigned i = 0; i < rt->n; i++) {
-		struct worker *w = &rt->workers[i];
-
-		*moves += load_relaxed(&w->tick) + load_relaxed(&w->stat_sleeps); /* the same */
-		if (wheel_next(&w->wheel) <= now || injectq_len(&w->inbox) || injectq_len(&w->pinned) || weft__loop_active(w->loop))
-			return false;
-	}
-	return idle_sleepers(&rt->idle) == rt->n;
-}
-
-bool weft__runtime_all_asleep(struct runtime *rt)
-{
-	struct verdict v = {.tasks = 0};
-	uint64_t before, after;
-
-	if (!rt->deadlock_check)
-		return true;
-	if (!all_quiet(rt, &before))
-		return false;
-	v.foreign = foreign_threads(rt); /* before the look: what one of them did before it ended is seen below */
-	asym_heavy();
-	if (!all_quiet(rt, &before))
-		return false;
-	weft__rec_foreach(judge, &v);
-	for (unsigned i = 0; i < rt->n && !v.hope; i++)
-		v.hope = wheel_linked(&rt->workers[i].wheel, TIMER_USER) != 0; /* a task's may be of a wait that is over */
-	asym_heavy();
-	if (v.hope || !v.tasks)
-		return true; /* somebody will run, and then it is asked again */
-	if (!all_quiet(rt, &after) || before != after)
-		return false;
-	if (v.foreign && weft__offload_ends() != rt->ends_seen) { /* it may be one of ours that is about to be gone */
-		rt->ends_seen = weft__offload_ends();
-		return false;
-	}
-	if (rt->deadlock_reported && v.foreign)
-		return true; /* said once; but when the last such thread has gone it is the end */
-	rt->deadlock_reported = true;
-	if (weft__hooks.deadlock)
-		weft__hooks.deadlock(&v);
-	if (!v.foreign)
-		weft__runtime_stop(rt, WEFT_EDEADLK);
-	return true;
-}
-
 /* --- run --- */
 
 static ATOMIC(uint32_t) up; /* a weft_run is under way */
@@ -495,8 +388,8 @@ static void block_signals(sigset_t *old)
 	sigdelset(&set, SIGTRAP);
 	sigdelset(&set, SIGABRT);
 	sigdelset(&set, SIGSYS);
-	if (weft__hooks.open_signal)
-		sigdelset(&set, weft__hooks.open_signal);
+	if (load_relaxed(&weft__hooks.open_signal)) /* written by this thread */
+		sigdelset(&set, load_relaxed(&weft__hooks.open_signal));
 	pthread_sigmask(SIG_SETMASK, &set, old);
 }
 

@@ -76,6 +76,7 @@ struct worker {
 	struct loop *loop;
 	pthread_t thread;
 	bool started;            /* thread is to be joined; runtime.c */
+	bool owes;               /* it stands on its own stack, and has put tasks on its ring and woken nobody yet; owner */
 	int64_t spin_ns;         /* how long it looks for work before it sleeps; owner */
 	struct watched *watched; /* what it saw of other workers, by id; owner */
 };
@@ -225,15 +226,17 @@ _Static_assert(TIMER_USER < WHEEL_KINDS, "the wheel counts each kind");
 /* --- monitor.c --- */
 int weft__monitor_start(struct runtime *rt);
 void weft__monitor_stop(struct runtime *rt);
-extern HIDDEN ATOMIC(uint32_t) weft__dump_wanted;       /* set by the SIGQUIT handler: the monitor shall dump */
-void weft__monitor_poke(void);                          /* a worker leaves idleness */
+extern HIDDEN ATOMIC(uint32_t) weft__dump_wanted; /* set by the SIGQUIT handler: the monitor shall dump */
+void weft__monitor_poke(void);                    /* a worker leaves idleness */
+extern HIDDEN struct lock weft__sig_lock;         /* RANK_POOL: signals' dispositions, and (serve/sigreader.h) who has asked for signals */
 bool weft__quit_is_default(const struct sigaction *sa); /* of SIGQUIT: the system's, or the dump's handler */
-void weft__quit_default(void);                          /* nobody else wants SIGQUIT: the dump's handler, if a runtime is up that dumps */
+void weft__quit_default(void); /* nobody else wants SIGQUIT: the dump's handler, if a runtime is up that dumps. Under weft__sig_lock */
 
 /* --- runtime.c --- */
 void weft__runtime_stop(struct runtime *rt, int result);
-bool weft__runtime_all_asleep(
-	struct runtime *rt); /* the monitor has seen all workers asleep for a while: deadlock? False: it cannot be told yet, ask again */
+/* Is it a task that has not ended? state: read with acquire. Foreign threads may be making records of their own meanwhile: reads only atomics. A record
+ * that was never used is zeroed: its state says NEW, and it has no reference. */
+bool weft__task_alive(struct weft_task *t, uint8_t state);
 
 int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process, int *result);
 
@@ -249,6 +252,10 @@ extern HIDDEN struct up_down weft__signals;
 extern HIDDEN void (*weft__actors_down)(void); /* actor/death.c's: tasks are gone; actors whose tasks they were end */
 extern HIDDEN void (*weft__io_down)(void);     /* io/fd.c's: tasks that use descriptors never run again, and nobody hears of descriptors */
 
+/* --- deadlock.c --- */
+bool weft__runtime_all_asleep(
+	struct runtime *rt); /* the monitor has seen all workers asleep for a while: deadlock? False: it cannot be told yet, ask again */
+
 /* What the storeys above give the core (weft.c sets them; core includes nothing of theirs). */
 struct verdict {
 	size_t tasks; /* alive */
@@ -259,7 +266,7 @@ struct debug_hooks {
 	void (*dump)(int fd);
 	void (*deadlock)(const struct verdict *v);
 	void (*leaves)(struct weft_task *t); /* debug builds: t is about to leave its worker; NULL: nobody wants to know */
-	int open_signal;                     /* one that workers do not block, because it asks them where they are; 0: none */
+	ATOMIC(int) open_signal;             /* one that workers do not block, because it asks them where they are; 0: none */
 };
 extern HIDDEN struct debug_hooks weft__hooks;
 

@@ -33,7 +33,9 @@ NOINLINE void weft__sched_wake_picked(struct runtime *rt, int id)
 
 NOINLINE void weft__sched_share(struct worker *w)
 {
-	if (sched_shares(w) || !sched_quiet(w))
+	if (!load_relaxed(&w->cur)) /* own. It takes one of them at once, and wakes another for the rest: worker.c */
+		w->owes = true;
+	else if (sched_shares(w) || !sched_quiet(w))
 		sched_wake_one(w->rt);
 }
 
@@ -45,6 +47,7 @@ void weft__sched_wake(struct runtime *rt)
 void weft__sched_inject(struct runtime *rt, struct weft_task *t)
 {
 	injectq_push(&rt->inject, &t->next);
+	fence_seq_cst(); /* pairs with the fence in idle_found: no worker calls this, or it is about to see to the rest itself */
 	sched_wake_one(rt);
 }
 

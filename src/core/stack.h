@@ -105,6 +105,19 @@ void weft__overflow_uninstall(void);
  * Set before tasks run; NULL: "a task". */
 extern HIDDEN void (*weft__overflow_describe)(struct weft_task *t, char *buf, size_t n);
 
+struct overflow_regs {
+	uintptr_t pc, sp, fp;
+	uintptr_t lr; /* 0 where there is none */
+};
+
+/* What a report has of the storey above; NULL: it follows frame pointers, and asks dladdr. Both are called on the alternate stack, by one thread, before abort: no allocation, no lock of ours.
+ *
+ *   caller  from a frame within [lo, hi) to its caller's. exact: pc is where it stands, no return address. False: there is none, or it cannot be found
+ *   name    "function+0x12 (module+0x1234)" for a code address, into buf; ret: it is a return address
+ */
+extern HIDDEN bool (*weft__overflow_caller)(struct overflow_regs *r, bool exact, uintptr_t lo, uintptr_t hi);
+extern HIDDEN void (*weft__overflow_name)(uintptr_t pc, bool ret, char *buf, size_t n);
+
 /* Alternate signal stack of the calling thread: set one up / put the old one back. Same thread, properly nested. */
 struct altstack {
 	void *mem; /* our mapping, or NULL: nothing was set up */

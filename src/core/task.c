@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * task.c - the life of a task: record, start, first frame, end, join.
+ * task.c - the life of a task: record, start, first frame, end. What others do with its handle: task_handle.c.
  *
  * go():  a record from the worker's cache (else the slabs), arguments stored in it, context inherited, pushed at the tail of the ring.  First run: a hot
  * stack and a first frame (weft__task_bind), then task_entry on that stack.  End: result, context, joiners, state DONE, switch away; the
@@ -13,10 +13,10 @@
 
 #include "arch/switch.h"
 #include "base/check.h"
+#include "base/ref.h"
 #include "core/local.h"
 #include "core/lot.h"
 #include "core/recslab.h"
-#include "core/source.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,9 +180,11 @@ void weft__task_init(struct runtime *rt, struct worker *w, struct weft_task *t)
 
 static inline void record_free(struct worker *w, struct weft_task *t)
 {
-	if (unlikely(t->name != NULL))
+	if (unlikely(t->name != NULL)) {
+		san_acquire(&t->refs);
 		free(t->name);
-	if (unlikely(load_relaxed(&t->reason) == REASON_PANICKED)) /* ours alone; see joined */
+	}
+	if (unlikely(load_relaxed(&t->reason) == REASON_PANICKED)) /* ours alone; see joined in task_handle.c */
 		weft__fatal("task %llu panicked, and its handle was given back without a look at the result", (unsigned long long)t->id);
 	store_relaxed(&t->state, (uint8_t)TASK_FREE); /* for dumps */
 	record_put(w, t);
@@ -191,7 +193,7 @@ static inline void record_free(struct worker *w, struct weft_task *t)
 void weft__task_unref(struct worker *w, struct weft_task *t)
 {
 	/* acquire: alone now, we see what the others did; release: they see what we did. A count of one needs no read-modify-write: nobody else has a reference to copy. */
-	if (load_acquire(&t->refs) == 1 || add_acq_rel(&t->refs, (uint32_t)-1) == 1)
+	if (load_acquire(&t->refs) == 1 || ref_drop(&t->refs))
 		record_free(w, t);
 }
 
@@ -235,6 +237,16 @@ static ALWAYS_INLINE void args_copy(uintptr_t *to, const volatile uintptr_t *fro
 	to[5] = from[5];
 }
 
+/* It has begun to be a task: from here on it is others'. */
+static ALWAYS_INLINE void queue(struct runtime *rt, struct worker *w, struct weft_task *t)
+{
+	san_release(t);
+	if (likely(w))
+		sched_push(w, t);
+	else
+		weft__sched_inject(rt, t);
+}
+
 int weft__go_start(struct weft__go_call *call, const struct weft__go_args *args)
 {
 	struct worker *w = weft__worker();
@@ -257,11 +269,7 @@ int weft__go_start(struct weft__go_call *call, const struct weft__go_args *args)
 			task_unnew(rt, w, t);
 			goto out;
 		}
-		san_release(t);
-		if (likely(w))
-			sched_push(w, t);
-		else
-			weft__sched_inject(rt, t);
+		queue(rt, w, t);
 	}
 out:
 	if (unlikely(!w))
@@ -294,11 +302,7 @@ int weft__go_words(void (*fn)(void), const uintptr_t words[4], weft_ctx *c, cons
 		task_unnew(rt, w, t);
 		goto out;
 	}
-	san_release(t);
-	if (likely(w))
-		sched_push(w, t);
-	else
-		weft__sched_inject(rt, t);
+	queue(rt, w, t);
 out:
 	if (unlikely(!w))
 		weft__rt_leave();
@@ -396,9 +400,8 @@ int(weft_go_opts)(weft_task **out, weft_task_fn *fn, void *arg, const weft_task_
 int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn, void *arg)
 {
 	struct weft_task *t;
-	int rc;
+	int rc = task_new(rt, NULL, &t, 0);
 
-	rc = task_new(rt, NULL, &t, 0);
 	if (rc)
 		return rc;
 	store_relaxed(&t->flags, (uint8_t)(TASK_MAIN | TASK_OWN_STACK));
@@ -545,6 +548,7 @@ static ALWAYS_INLINE bool bind(struct worker *w, struct weft_task *t)
 	if (unlikely(weft__san)) {
 		char label[48];
 
+		san_acquire(t); /* whoever started it has given it its name */
 		weft__san_fiber_init(&s->san, s->lo, (size_t)(s->hi - s->lo), weft__task_label(t, label, sizeof label));
 	}
 	return true;
@@ -591,15 +595,6 @@ void weft__task_settle_done(struct worker *w, struct weft_task *t)
 	weft__task_unref(w, t);
 }
 
-/* --- public: handles and the calling task --- */
-
-weft_task *weft_task_self(void)
-{
-	struct worker *w = weft__worker();
-
-	return w ? load_relaxed(&w->cur) : NULL; /* own */
-}
-
 void weft__task_leave(int result)
 {
 	struct weft_task *t = weft_task_self();
@@ -610,127 +605,4 @@ void weft__task_leave(int result)
 	w = weft__worker();
 	task_done(w, t, result);
 	sched_exit(w, t, sched_pick(w)); /* not task_follow: frames of t lie above its entry's */
-}
-
-static bool not_done(void *arg)
-{
-	struct weft_task *t = arg;
-
-	return load_acquire(&t->state) != WEFT_TASK_DONE; /* pairs with store_release in task_end */
-}
-
-/* As long as the record is nobody's again, a handle that was given back is noticed. */
-static void check_handle(struct weft_task *t, const char *call)
-{
-	if (unlikely(load_relaxed(&t->state) == TASK_FREE)) /* a hint */
-		weft__fatal("%s: the handle %p was given back before (joined or detached)", call, (void *)t);
-}
-
-/* Whether the calling task, self, may wait for t's end: 0, or why not. */
-static inline int may_join(struct weft_task *t, struct weft_task *self, const char *call)
-{
-	if (t == self)
-		return WEFT_EDEADLK;
-	if (!task_is(t, TASK_JOINABLE))
-		return WEFT_EINVAL;
-	check_handle(t, call);
-	return 0;
-}
-
-/* t is DONE: gives its handle back. */
-static inline int joined(struct weft_task *t, int *ret)
-{
-	san_acquire(t);
-	if (unlikely(load_relaxed(&t->reason) == REASON_ABANDONED)) /* written before DONE, which the caller has acquired */
-		return WEFT_ECANCELED;                              /* as to those who waited already when the runtime went down */
-	if (unlikely(load_relaxed(&t->reason) == REASON_PANICKED))  /* the same */
-		store_relaxed(&t->reason, (uint8_t)REASON_NONE);    /* somebody has asked; before the reference is given back */
-	if (ret)
-		*ret = t->result;
-	weft__task_unref(weft__worker(), t);
-	return 0;
-}
-
-int weft_task_join_until(weft_task *t, int *ret, int64_t deadline)
-{
-	int rc = t ? may_join(t, weft_task_self(), "weft_task_join") : WEFT_EINVAL;
-
-	if (!rc)
-		rc = weft__lot_wait(&t->result, not_done, t, REASON_JOIN, deadline);
-	return rc ? rc : joined(t, ret);
-}
-
-int weft_task_join(weft_task *t, int *ret)
-{
-	return weft_task_join_until(t, ret, WEFT_FOREVER);
-}
-
-/* WEFT_EXIT. */
-static int exit_look(struct weft_case *c, struct self *me, struct waiter *w)
-{
-	struct weft_task *t = c->task;
-	struct lot_bucket *b;
-	bool done;
-	int rc;
-
-	if (!t)
-		return 0; /* never, and nobody need be told */
-	if (!w) {
-		rc = may_join(t, me->task, "WEFT_EXIT");
-		return rc ? rc : !not_done(t);
-	}
-	b = lot_bucket(&t->result);
-	lock_take_solo(&b->lock, RANK_LOT);
-	done = !not_done(t);
-	if (!done)
-		source_list(w, &b->waiters, &b->lock, RANK_LOT, &t->result);
-	lock_drop_solo(&b->lock);
-	return done;
-}
-
-static bool exit_finish(struct weft_case *c, struct waiter *w, bool fired)
-{
-	(void)w; /* whoever called the task off has said so in its record, too */
-	if (fired)
-		c->status = joined(c->task, c->ret);
-	return fired;
-}
-
-const struct weft_source weft_source_exit = {.look = exit_look, .finish = exit_finish};
-
-void weft_task_detach(weft_task *t)
-{
-	if (!t)
-		return;
-	check_handle(t, "weft_task_detach");
-	weft__task_unref(weft__worker(), t);
-}
-
-uint64_t weft_task_id(weft_task *t)
-{
-	if (!t)
-		t = weft_task_self();
-	return t ? t->id : 0;
-}
-
-enum weft_task_state weft_task_stateof(weft_task *t)
-{
-	return (enum weft_task_state)load_acquire(&t->state); /* pairs with store_release in task_end: a DONE task's effects are seen */
-}
-
-void weft_task_yield(void)
-{
-	struct worker *w = weft__worker();
-	struct weft_task *t = w ? load_relaxed(&w->cur) : NULL; /* own */
-
-	if (likely(t != NULL))
-		weft__sched_yield(w, t);
-}
-
-size_t weft_task_stack_left(void)
-{
-	struct weft_task *t = weft_task_self();
-	char *here = __builtin_frame_address(0);
-
-	return t ? (size_t)(here - t->stack->lo) : 0;
 }

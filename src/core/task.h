@@ -64,6 +64,8 @@ enum task_reason {
 	REASON_MAIL_ROOM,  /* for room in a mailbox */
 	REASON_ACTOR,      /* for the start or the end of one */
 	REASON_ACTOR_NAME, /* until it is somebody's */
+	REASON_ADMISSION,  /* a bulkhead, an adaptive limit */
+	REASON_CREDIT,     /* of a receiver */
 	REASON_SLEEP,
 	REASON_OWN_LAST = REASON_SLEEP,
 	REASON_READ,

@@ -35,7 +35,7 @@ int weft__self_enter_slow(struct self *me, int64_t *deadline)
 		me->worker = weft__worker();
 	}
 	if (cancel_counts(load_relaxed(&t->cancel))) /* as in self_enter */
-		return WEFT_ECANCELED;
+		return weft__wait_canceled(t);
 	if (t->limit != WEFT_FOREVER) {
 		if (clock_now() >= t->limit)
 			return WEFT_ETIMEDOUT;
@@ -97,6 +97,13 @@ void weft__wait_disarm(struct weft_task *t)
 	store_relaxed(&t->timer.wheel, NULL); /* as above */
 }
 
+int weft__wait_canceled(struct weft_task *t)
+{
+	(void)load_acquire(&t->cancel); /* pairs with the compare-and-swaps in ctx.c */
+	san_acquire(&t->cancel);
+	return WEFT_ECANCELED;
+}
+
 int weft__wait_outcome(struct weft_task *t, struct waiter *w, int n)
 {
 	uint64_t word = load_acquire(&t->wait); /* pairs with the claim: what the claimer delivered */
@@ -109,7 +116,7 @@ int weft__wait_outcome(struct weft_task *t, struct waiter *w, int n)
 		return WEFT_ETIMEDOUT;
 	case WAIT_CANCELED:
 		weft__wait_withdraw(w, n);
-		return WEFT_ECANCELED;
+		return weft__wait_canceled(t);
 	default:
 		weft__fatal("task %llu was resumed with its wait open (word %#llx)", (unsigned long long)t->id, (unsigned long long)word);
 	}

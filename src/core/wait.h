@@ -116,6 +116,9 @@ void weft__wait_withdraw(struct waiter *w, int n);
 /* A task ends: its timer node, if linked, leaves its wheel. */
 void weft__wait_disarm(struct weft_task *t);
 
+/* t has seen that it is cancelled: sees from here on what came before the cancel. Returns WEFT_ECANCELED. */
+COLD int weft__wait_canceled(struct weft_task *t);
+
 /* Makes a claimed task runnable. No lock may be held. w: the caller's worker, NULL off one. */
 void weft__ready(struct worker *w, struct weft_task *t);
 

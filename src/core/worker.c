@@ -104,6 +104,36 @@ static bool serve_stuck(struct worker *w, struct worker *v)
 	return stuck(v) && weft__loop_watches(v->loop) && serve_loop(w, v);
 }
 
+/* Hears what the descriptors have to say that others listen to who run no task, before they are awake. */
+static void hear_others(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+	unsigned at = rng_below(&w->rng, rt->n);
+	bool kicked;
+
+	for (unsigned i = 0; i < rt->n && i < HEAR_MAX; i++, at = at + 1 == rt->n ? 0 : at + 1) {
+		struct worker *v = &rt->workers[at];
+
+		if (v == w || load_relaxed(&v->cur) || !weft__loop_watches(v->loop)) /* hints */
+			continue;
+		weft__ready_list(w, weft__loop_poll(v->loop, LOOP_GUEST, &kicked));
+		if (kicked && load_acquire(&v->parker.state) != PARKER_EMPTY) /* as in serve_loop */
+			weft__loop_kick(v->loop);
+	}
+}
+
+/* Is there an event already? What a task has just written another waits for, often: if that is seen here, nobody wakes for it. */
+static struct weft_task *hear(struct worker *w)
+{
+	bool kicked; /* it is awake */
+
+	if (weft__loop_watches(w->loop))
+		weft__ready_list(w, weft__loop_poll(w->loop, LOOP_GUEST, &kicked));
+	if (wsq_empty(&w->runq))
+		hear_others(w);
+	return weft__sched_pick(w);
+}
+
 /* The first task in v's ring is the one that was there a round ago. */
 static bool stays(struct worker *w, struct worker *v)
 {
@@ -368,6 +398,8 @@ static struct weft_task *find(struct worker *w)
 			if (weft__sched_timers(w, &w->wheel, w->coarse_now))
 				t = weft__sched_pick(w);
 		}
+		if (!t && rt->n > 1)
+			t = hear(w);
 		if (t)
 			break;
 		if (!searching && rt->n > 1)
@@ -394,11 +426,21 @@ static struct weft_task *find(struct worker *w)
 		searching = sleep_now(w);
 	}
 	if (searching) {
-		id = idle_found(&rt->idle);
+		id = idle_found(&rt->idle, rt->n);
+		if (id == IDLE_LOOK)
+			id = shared_work(w, true) || load_relaxed(&w->slot) || !wsq_empty(&w->runq) ? idle_pick(&rt->idle) : -1;
 		if (id >= 0)
 			weft__sched_notify(rt, (unsigned)id);
 	}
 	return t;
+}
+
+/* What was put on the ring by w on its own stack, less the task that it takes itself, is for others, too. */
+static void pay(struct worker *w)
+{
+	w->owes = false;
+	if (load_relaxed(&w->slot) || !wsq_empty(&w->runq)) /* own; thieves only take */
+		weft__sched_wake(w->rt);
 }
 
 void weft__worker_main(struct worker *w)
@@ -415,6 +457,8 @@ void weft__worker_main(struct worker *w)
 		if (t->ctx.sp == NULL && !weft__task_bind(w, t))
 			continue;
 		wait_off_cpu(t);
+		if (w->owes)
+			pay(w);
 		weft__sched_resume(w, t);
 		if (load_acquire(&w->rt->stopping)) /* pairs with store_release in weft__runtime_stop */
 			break;

@@ -140,6 +140,33 @@ int weft_addr_parse(weft_addr *out, const char *text)
 	return 0;
 }
 
+/* The 16 bytes of an address, in IPv6's form. */
+static bool bytes_of(const weft_addr *a, struct in6_addr *out, uint32_t *zone)
+{
+	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	*zone = 0;
+	if (a->sa.sa_family == AF_INET6) {
+		*out = a->v6.sin6_addr;
+		*zone = a->v6.sin6_scope_id;
+	} else if (a->sa.sa_family == AF_INET) {
+		memcpy(out->s6_addr, mapped, sizeof mapped);
+		memcpy(out->s6_addr + sizeof mapped, &a->v4.sin_addr, 4);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+bool weft_addr_equal(const weft_addr *a, const weft_addr *b)
+{
+	struct in6_addr of_a, of_b;
+	uint32_t zone_a, zone_b;
+
+	return bytes_of(a, &of_a, &zone_a) && bytes_of(b, &of_b, &zone_b) && memcmp(&of_a, &of_b, sizeof of_a) == 0 && zone_a == zone_b &&
+	       weft_addr_port(a) == weft_addr_port(b);
+}
+
 int weft_addr_format(const weft_addr *a, char *buf, size_t n)
 {
 	char host[INET6_ADDRSTRLEN], zone[IF_NAMESIZE + 1] = "";

@@ -11,18 +11,22 @@
  * gets an answer that was there before he asked. The thread of the lane tells nobody while the leader is there to do it, so that a worker that is alone stays so
  * (base/solo.h).
  *
+ * What /etc/hosts has said (io/hosts.h) is kept for DNS_KEEP_NS, one answer a shard, the last: who asks the same meanwhile gets that. Of all else nobody knows how long it holds.
+ *
  * A leader that the runtime has left behind never ends its lookup: those of earlier runs are followed by nobody. Foreign threads, which outlive runs, neither lead nor follow: each
  * runs its own.
  *
- * References: the leader's, the job's, one of each that follows.
+ * References: the leader's, the job's, one of each that follows, the shard's of what it keeps.
  */
 #include "io/dns.h"
 
 #include "base/clock.h"
+#include "base/ref.h"
 #include "core/lot.h"
 #include "core/offload.h"
 #include "core/runtime.h"
 #include "io/addr.h"
+#include "io/hosts.h"
 #include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
@@ -44,12 +48,14 @@ struct lookup {
 	struct dns_query q;   /* constant; its texts follow */
 	int rc;               /* valid once ANSWERED */
 	struct dns_answer a;  /* the same */
+	int64_t until;        /* it is kept; under the shard's lock */
 	char text[];
 };
 
 static struct shard {
 	struct lock lock; /* RANK_SOURCE */
 	struct list lookups;
+	struct lookup *kept; /* NULL: none */
 } shards[SHARDS];
 
 static ATOMIC(size_t) count; /* a counter */
@@ -84,7 +90,7 @@ static struct lookup *lookup_new(const struct dns_query *q, struct shard *s)
 
 static void lookup_unref(struct lookup *l)
 {
-	if (!l || add_acq_rel(&l->refs, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+	if (!l || !ref_drop(&l->refs))
 		return;
 	free(l->a.addrs);
 	free(l->a.name);
@@ -147,6 +153,13 @@ static struct shard *shard_of(const struct dns_query *q)
 	return &shards[(h ^ h >> 16) % SHARDS];
 }
 
+/* Of the same run: what is left of others is nobody's. */
+static bool asks(const struct lookup *l, uint32_t run, const struct dns_query *q)
+{
+	return l->run == run && l->q.family == q->family && same_text(l->q.host, q->host) && same_text(l->q.service, q->service) &&
+	       memcmp(&l->q.of, &q->of, sizeof q->of) == 0;
+}
+
 /* The lookup of this question that is under way, with a reference; NULL: none. Locked. */
 static struct lookup *find(struct shard *s, const struct dns_query *q)
 {
@@ -157,8 +170,7 @@ static struct lookup *find(struct shard *s, const struct dns_query *q)
 
 		if (load_acquire(&l->has_run)) /* pairs with store_release in lookup_run: its answer was there before */
 			continue;
-		if (l->run == run && l->q.family == q->family && same_text(l->q.host, q->host) && same_text(l->q.service, q->service) &&
-		    memcmp(&l->q.of, &q->of, sizeof q->of) == 0) {
+		if (asks(l, run, q)) {
 			add_relaxed(&l->refs, 1u); /* under lock: whoever takes it off has one still */
 			return l;
 		}
@@ -179,19 +191,61 @@ static struct lookup *follow_or_list(struct shard *s, const struct dns_query *q,
 	return l;
 }
 
+/* l, which the caller has a reference to, is over, and was begun then. */
+static void keep_answer(struct lookup *l, int64_t begun)
+{
+	struct shard *s = l->shard;
+	struct lookup *old;
+
+	if (l->rc || !l->a.keep)
+		return;
+	add_relaxed(&l->refs, 1u); /* the caller has one */
+	lock_take_solo(&s->lock, RANK_SOURCE);
+	old = s->kept;
+	s->kept = l;
+	l->until = clock_add(begun, DNS_KEEP_NS);
+	lock_drop_solo(&s->lock);
+	lookup_unref(old);
+}
+
 /* Runs l, and waits for it. Returns 0: it is ANSWERED; or an error, and it is somebody else's to end. */
 static int lead(struct lookup *l, int64_t deadline)
 {
+	int64_t begun;
 	int rc;
 
+	begun = clock_now();
 	l->job.run = lookup_run;
 	l->job.drop = lookup_drop;
 	rc = weft__offload(LANE_DNS, &l->job, REASON_NAME, deadline);
 	if (rc)
 		return rc;
 	lookup_end(l);
+	if (weft__worker())
+		keep_answer(l, begun);
 	lookup_unref(l); /* the job's */
 	return 0;
+}
+
+/* What is kept of this question, with a reference; NULL: nothing that holds. */
+static struct lookup *find_kept(struct shard *s, const struct dns_query *q)
+{
+	uint32_t run = load_relaxed(&weft__run_count); /* constant while a task runs */
+	struct lookup *l, *old = NULL;
+
+	lock_take_solo(&s->lock, RANK_SOURCE);
+	l = s->kept;
+	if (l && (l->run != run || l->until <= clock_now())) {
+		old = l;
+		s->kept = l = NULL;
+	}
+	if (l && asks(l, run, q))
+		add_relaxed(&l->refs, 1u); /* the shard has one, under lock */
+	else
+		l = NULL;
+	lock_drop_solo(&s->lock);
+	lookup_unref(old);
+	return l;
 }
 
 /* Looks whether the caller may do anything, also where nobody is asked. */
@@ -215,6 +269,15 @@ static int ask(const struct dns_query *q, struct lookup **out, int64_t deadline)
 	int rc;
 
 	*out = NULL;
+	l = shares ? find_kept(s, q) : NULL;
+	if (l) {
+		rc = enter(deadline);
+		if (rc)
+			lookup_unref(l);
+		else
+			*out = l;
+		return rc;
+	}
 	if (deadline == WEFT_NOW) {
 		rc = enter(deadline);
 		return rc ? rc : WEFT_EAGAIN;
@@ -328,6 +391,7 @@ int weft__dns_system(const struct dns_query *q, struct dns_answer *a)
 		return rc;
 	rc = collect(found, a);
 	freeaddrinfo(found);
+	a->keep = !rc && q->host && !q->service && weft__hosts_gave(q->host, a->addrs, a->n);
 	return rc;
 }
 

@@ -9,6 +9,7 @@
 #include <weft/dns.h>
 
 #define DNS_TARGETS 16 /* addresses of a name that a dial tries */
+#define DNS_KEEP_NS (INT64_C(5) * 1000000000)
 
 /* What a dial of "host:port" tries: addresses of the family (0: both), at most DNS_TARGETS. No host: this machine. Returns how many, at least one, or an error, as
  * weft_dns_resolve. Parks only if somebody has to be asked. */
@@ -30,6 +31,7 @@ struct dns_answer {
 	weft_addr *addrs; /* malloc'ed: n addresses, with the service's port; NULL: none */
 	int n;
 	char *name; /* malloc'ed: the name of an address; NULL: none */
+	bool keep;  /* it came from a file of this machine's: may be given again for DNS_KEEP_NS */
 };
 
 /* Blocks its thread. Returns 0 or an error. The system's; replaced by tests. */

@@ -6,8 +6,10 @@
 
 #include "base/clock.h"
 #include "io/stream.h"
+#include <linux/magic.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/vfs.h>
 
 struct weft_file {
 	struct fd f;
@@ -353,9 +355,55 @@ static ssize_t do_allocate(struct file_call *c)
 	return AGAIN(fallocate(c->fd, c->flags, c->at, (off_t)c->n));
 }
 
+/* Keeps what it knows of an open file in memory. (An overlay may lie over any other; of networks' the server is asked.) */
+static bool keeps_at_hand(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs))
+		return false;
+	switch ((uint32_t)fs.f_type) {
+	case EXT4_SUPER_MAGIC: /* and its elders */
+	case XFS_SUPER_MAGIC:
+	case BTRFS_SUPER_MAGIC:
+	case F2FS_SUPER_MAGIC:
+	case TMPFS_MAGIC:
+	case RAMFS_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* flags: set if it need not be asked on the lane the next time. */
 static ssize_t do_stat(struct file_call *c)
 {
+	c->flags = keeps_at_hand(c->fd);
 	return AGAIN(fstat(c->fd, c->buf));
+}
+
+/* Not inlined: see weft__errno. */
+NOINLINE static int stat_here(int fd, struct stat *out)
+{
+	return (int)AGAIN(fstat(fd, out));
+}
+
+/* The lane has found that this does not block. */
+static int stat_at_hand(struct fd *f, struct stat *out, int64_t deadline)
+{
+	int64_t limit = deadline;
+	struct self me;
+	int rc = self_enter(&me, &limit);
+
+	if (!rc && limit != WEFT_FOREVER && limit != WEFT_NOW && limit <= clock_now())
+		rc = WEFT_ETIMEDOUT;
+	if (!rc)
+		rc = weft__fd_enter(f);
+	if (rc)
+		return rc;
+	rc = stat_here(f->fd, out);
+	weft__fd_leave(f);
+	return rc;
 }
 
 static ssize_t do_chmod(struct file_call *c)
@@ -424,8 +472,14 @@ int weft_file_allocate(weft_file *f, int mode, int64_t offset, int64_t length)
 int weft_file_stat_until(weft_file *f, struct stat *out, int64_t deadline)
 {
 	struct file_call c = {.fn = do_stat, .buf = out};
+	int rc;
 
-	return upon(f, &c, deadline);
+	if (load_relaxed(&f->f.note) & FILE_AT_HAND) /* a hint */
+		return stat_at_hand(&f->f, out, deadline);
+	rc = upon(f, &c, deadline);
+	if (!rc && c.flags && !file_is_stream(&f->f))
+		store_relaxed(&f->f.note, load_relaxed(&f->f.note) | FILE_AT_HAND); /* a hint */
+	return rc;
 }
 
 int weft_file_stat(weft_file *f, struct stat *out)

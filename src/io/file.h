@@ -64,6 +64,7 @@ extern HIDDEN const weft_io_ops weft__file_ops; /* self: a struct fd */
 	1u /* it is waited for: FIFO, terminal, socket. Else it is asked on the lane's threads: file, directory, device that cannot be waited for. Constant */
 #define FILE_NO_PEEK 2u   /* reads are not to be tried without waiting */
 #define FILE_UNWRITTEN 4u /* of a stream: a FIFO that nobody had opened for writing yet, perhaps, when it was opened */
+#define FILE_AT_HAND 8u   /* what fstat says of it is in memory, and stays there while it is open. A hint, not of streams */
 
 static inline bool file_is_stream(struct fd *f)
 {

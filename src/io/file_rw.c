@@ -84,8 +84,8 @@ static bool peek(struct fd *f, struct file_call *c)
 			int rc = weft__errno();
 
 			if (rc == -EOPNOTSUPP || rc == WEFT_ENOSYS)
-				store_relaxed(&f->note, FILE_NO_PEEK); /* a hint; it is no stream */
-			return false;                                  /* other errors are the lane's to find out as well */
+				store_relaxed(&f->note, load_relaxed(&f->note) | FILE_NO_PEEK); /* a hint; it is no stream */
+			return false; /* other errors are the lane's to find out as well */
 		}
 		c->done += (size_t)n;
 	}

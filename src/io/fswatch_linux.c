@@ -10,6 +10,7 @@
 #include "io/fswatch.h"
 
 #include "base/clock.h"
+#include "base/ref.h"
 #include "io/stream.h"
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +80,7 @@ static void hold(weft_fswatch *w)
 
 static void let_go(weft_fswatch *w)
 {
-	if (add_acq_rel(&w->holds, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+	if (!ref_drop(&w->holds))
 		return;
 	weft__nodes_free(&w->nodes);
 	free(w->path);

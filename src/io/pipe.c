@@ -17,28 +17,19 @@ struct weft_pipe {
 	struct fd f; /* its note: NOTE_SHARED */
 };
 
+static int open_pipe(int fds[2])
+{
+	return pipe2(fds, O_NONBLOCK | O_CLOEXEC) ? -errno : 0;
+}
+
 int weft_pipe_make(weft_pipe **r, weft_pipe **w)
 {
-	struct fd *f[2] = {NULL, NULL};
-	int fds[2], rc;
+	struct fd *f[2];
+	int rc = weft__stream_pair(f, open_pipe);
 
-	*r = *w = NULL;
-	rc = weft__fd_make(&f[0], -1);
-	if (!rc)
-		rc = weft__fd_make(&f[1], -1);
-	if (!rc && pipe2(fds, O_NONBLOCK | O_CLOEXEC))
-		rc = -errno;
-	for (int i = 0; i < 2; i++) {
-		if (!rc)
-			weft__fd_use(f[i], fds[i]);
-		else if (f[i])
-			weft__fd_unref(f[i]);
-	}
-	if (rc)
-		return rc;
 	*r = (weft_pipe *)f[0];
 	*w = (weft_pipe *)f[1];
-	return 0;
+	return rc;
 }
 
 /* --- taking over --- */
@@ -174,29 +165,6 @@ ssize_t weft_pipe_writev(weft_pipe *p, const struct iovec *v, int count, size_t 
 {
 	return weft_pipe_writev_until(p, v, count, done, WEFT_FOREVER);
 }
-
-ssize_t weft__pipe_io_readv(void *self, const struct iovec *v, int count, int64_t deadline)
-{
-	return stream_readv(self, v, count, deadline, STREAM_OTHER);
-}
-
-ssize_t weft__pipe_io_writev(void *self, const struct iovec *v, int count, size_t *done, int64_t deadline)
-{
-	return stream_writev(self, v, count, done, deadline, STREAM_OTHER);
-}
-
-int weft__pipe_io_set_deadline(void *self, int64_t rd, int64_t wr)
-{
-	return weft__stream_set_deadline(self, rd, wr);
-}
-
-int weft__pipe_io_close(void *self)
-{
-	return weft__fd_close(self, false);
-}
-
-const weft_io_ops weft__pipe_ops = {"pipe", weft__pipe_io_readv,        weft__pipe_io_writev,
-				    NULL,   weft__pipe_io_set_deadline, weft__pipe_io_close};
 
 weft_io weft_pipe_io(weft_pipe *p)
 {

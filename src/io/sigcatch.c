@@ -64,7 +64,8 @@ bool weft__sig_may(int sig)
 	case SIGSYS:
 		return false;
 	default:
-		return sig > 0 && sig <= SIGNALS && (sig <= 31 || sig >= SIGRTMIN) && sig != weft__hooks.open_signal;
+		return sig > 0 && sig <= SIGNALS && (sig <= 31 || sig >= SIGRTMIN) &&
+		       sig != load_relaxed(&weft__hooks.open_signal); /* a number */
 	}
 }
 

@@ -20,7 +20,7 @@
 
 bool weft__sig_may(int sig); /* be caught here */
 
-/* These are called one at a time: the caller has a lock. Each returns 0 or a negative code. */
+/* These are called one at a time: the caller has weft__sig_lock. Each returns 0 or a negative code. */
 int weft__sig_catch(int sig);  /* one user more */
 void weft__sig_leave(int sig); /* one less */
 int weft__sig_ignore(int sig); /* has no users any more */

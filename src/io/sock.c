@@ -44,6 +44,17 @@ int weft__sock_buffers(int fd, int send, int receive)
 	return rc;
 }
 
+int weft__sock_resize(struct fd *f, int send, int receive)
+{
+	int rc = weft__fd_enter(f);
+
+	if (rc)
+		return rc;
+	rc = weft__sock_buffers(f->fd, send, receive);
+	weft__fd_leave(f);
+	return rc;
+}
+
 /* --- accepting --- */
 
 /* The listener is all right; the connection that was next is not. */

@@ -11,8 +11,9 @@
 int weft__sock_set(int fd, int level, int name, int value);
 int weft__sock_option(struct fd *f, int level, int name, int value);
 
-/* Sizes of its buffers in bytes; 0: as they are. WEFT_EINVAL: negative. */
+/* Sizes of its buffers in bytes; 0: as they are. WEFT_EINVAL: negative; weft__sock_resize: or WEFT_ECLOSED. */
 int weft__sock_buffers(int fd, int send, int receive);
+int weft__sock_resize(struct fd *f, int send, int receive);
 
 /* The next connection, as weft_tcp_accept says. *out NULL on error. */
 int weft__sock_accept(struct fd *l, struct fd **out, int64_t deadline);

@@ -74,6 +74,31 @@ ssize_t weft__stream_quiet(int fd, const struct iovec *v, int count)
 	return n;
 }
 
+int weft__stream_pair(struct fd *f[2], int (*open)(int fds[2]))
+{
+	int fds[2], rc;
+
+	f[0] = f[1] = NULL;
+	rc = weft__fd_make(&f[0], -1);
+	if (rc)
+		return rc;
+	rc = weft__fd_make(&f[1], -1);
+	if (rc)
+		goto drop_first;
+	rc = open(fds);
+	if (rc)
+		goto drop_second;
+	weft__fd_use(f[0], fds[0]);
+	weft__fd_use(f[1], fds[1]);
+	return 0;
+drop_second:
+	weft__fd_unref(f[1]);
+drop_first:
+	weft__fd_unref(f[0]);
+	f[0] = f[1] = NULL;
+	return rc;
+}
+
 int weft__stream_set_deadline(struct fd *f, int64_t rd, int64_t wr)
 {
 	int rc = weft__fd_enter(f);

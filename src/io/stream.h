@@ -33,7 +33,7 @@ enum stream_kind {
 /* The descriptor's record, if io is one of the kinds above, and nothing but that; NULL: it is another's. */
 struct fd *weft__io_fd(weft_io io);
 
-extern HIDDEN const weft_io_ops weft__tcp_ops, weft__unix_ops, weft__pipe_ops, weft__tty_ops; /* self: a struct fd */
+extern HIDDEN const weft_io_ops weft__tcp_ops, weft__unix_ops, weft__pipe_ops, weft__tty_ops; /* stream_ops.c; self: a struct fd */
 
 /* Minus errno, just after a system call has failed. Not inlined: compilers keep errno's address, and a task that has parked may be on another thread. */
 int weft__errno(void);
@@ -54,6 +54,9 @@ void weft__quiet_end(const struct quiet *q);
 
 /* writev(2) that raises no SIGPIPE, for what is no socket. Workers have it blocked: only other threads take this way. */
 ssize_t weft__stream_quiet(int fd, const struct iovec *v, int count);
+
+/* Records for two descriptors that `open` makes at once: 0 or a negative code. On error there are none, and f[] is NULL. */
+int weft__stream_pair(struct fd *f[2], int (*open)(int fds[2]));
 
 int weft__stream_set_deadline(struct fd *f, int64_t rd, int64_t wr);
 int weft__stream_shutdown(struct fd *f, int how);

@@ -225,34 +225,6 @@ ssize_t weft_tcp_writev(weft_tcp *c, const struct iovec *v, int count, size_t *d
 	return weft_tcp_writev_until(c, v, count, done, WEFT_FOREVER);
 }
 
-static ssize_t io_readv(void *self, const struct iovec *v, int count, int64_t deadline)
-{
-	return stream_readv(self, v, count, deadline, STREAM_TCP);
-}
-
-static ssize_t io_writev(void *self, const struct iovec *v, int count, size_t *done, int64_t deadline)
-{
-	return stream_writev(self, v, count, done, deadline, STREAM_TCP);
-}
-
-static int io_shutdown(void *self, int how, int64_t deadline)
-{
-	(void)deadline; /* nothing waits */
-	return weft__stream_shutdown(self, how);
-}
-
-static int io_set_deadline(void *self, int64_t rd, int64_t wr)
-{
-	return weft__stream_set_deadline(self, rd, wr);
-}
-
-static int io_close(void *self)
-{
-	return weft__fd_close(self, false);
-}
-
-const weft_io_ops weft__tcp_ops = {"tcp", io_readv, io_writev, io_shutdown, io_set_deadline, io_close};
-
 weft_io weft_tcp_io(weft_tcp *c)
 {
 	return (weft_io){&weft__tcp_ops, &c->f};
@@ -376,11 +348,5 @@ int weft_tcp_linger(weft_tcp *c, bool on)
 
 int weft_tcp_buffers(weft_tcp *c, int send, int receive)
 {
-	int rc = weft__fd_enter(&c->f);
-
-	if (rc)
-		return rc;
-	rc = weft__sock_buffers(c->f.fd, send, receive);
-	weft__fd_leave(&c->f);
-	return rc;
+	return weft__sock_resize(&c->f, send, receive);
 }

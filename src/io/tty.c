@@ -236,8 +236,6 @@ ssize_t weft_tty_write(weft_tty *t, const void *buf, size_t n, size_t *done)
 	return weft_tty_write_until(t, buf, n, done, WEFT_FOREVER);
 }
 
-const weft_io_ops weft__tty_ops = {"tty", weft__pipe_io_readv, weft__pipe_io_writev, NULL, weft__pipe_io_set_deadline, weft__pipe_io_close};
-
 weft_io weft_tty_io(weft_tty *t)
 {
 	return (weft_io){&weft__tty_ops, &t->f};

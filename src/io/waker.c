@@ -7,6 +7,7 @@
  */
 #include "weft/waker.h"
 
+#include "base/ref.h"
 #include "core/runtime.h"
 #include "io/sigcatch.h"
 #include "weft/net.h"
@@ -66,7 +67,7 @@ weft_waker *weft_waker_ref(weft_waker *w)
 
 static void let_go(weft_waker *w)
 {
-	if (add_acq_rel(&w->holds, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+	if (!ref_drop(&w->holds))
 		return;
 	(void)weft_io_forget(w->fd);
 	close(w->fd);
@@ -75,7 +76,7 @@ static void let_go(weft_waker *w)
 
 void weft_waker_free(weft_waker *w)
 {
-	if (!w || add_acq_rel(&w->refs, (uint32_t)-1) != 1) /* the same */
+	if (!w || !ref_drop(&w->refs))
 		return;
 	store_release(&w->closed, true); /* pairs with load_acquire in weft_waker_wait_until */
 	weft_waker_wake(w);              /* who is about to wait finds it readable */

@@ -11,13 +11,16 @@
  *            STRIKING -> OVER    it has ended, and that task is through with it: weft_proc_wait returns after this
  *            any -> DROPPED      whoever gives the memory up; unless it was OVER, the task does the rest. A task of a run that is over does nothing any more
  *
+ * A call of ours that has a child in its frame, and never returns because the runtime goes down, holds it as others hold descriptors (io/file.h): the child is killed, and waited for.
+ *
  * Its number is its own until it has been waited for, which happens under the lock; so does kill. Should somebody else wait for it, only its pidfd is sure to be its own.
  */
 #include "serve/process.h"
+#include "io/file.h"
 #include "io/spawn.h"
 
+#include "base/ref.h"
 #include "core/lot.h"
-#include "core/offload.h"
 #include "core/runtime.h"
 #include "weft/scope.h"
 #include "weft/signal.h"
@@ -34,17 +37,19 @@
 #endif
 
 enum { NONE, STRIKING, OVER, DROPPED };
+enum { NOT_YET, RUNS, NEVER };
 
 #define STARVED_NS (100 * MS) /* pause of who found no memory to wait with */
 
 struct weft_proc {
-	pid_t pid;  /* constant, as those below */
+	pid_t pid;  /* constant once it RUNS, as those below */
 	int pidfd;  /* -1: none */
 	bool group; /* it leads a group of its own */
 	int64_t grace;
 	weft_pipe *pipes[3];
 	weft_ctx_hook *
 		hook; /* of the context that ends it; NULL: none. Changed by whoever gives up the last of the users' references, or what comes of it */
+	ATOMIC(uint32_t) begun;   /* whether there is a child yet: NOT_YET, RUNS, NEVER */
 	ATOMIC(uint32_t) users;   /* references of those who have got it from weft_proc_spawn */
 	ATOMIC(uint32_t) refs;    /* on the memory: all users together, or the list of those left, and the hook */
 	struct lock lock;         /* RANK_POOL */
@@ -233,7 +238,7 @@ void weft__proc_end(weft_proc *p, int64_t grace)
 
 static void unref(weft_proc *p)
 {
-	if (add_acq_rel(&p->refs, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+	if (!ref_drop(&p->refs))
 		return;
 	if (p->pidfd >= 0) {
 		(void)weft_io_forget(p->pidfd);
@@ -242,14 +247,30 @@ static void unref(weft_proc *p)
 	free(p);
 }
 
+static bool not_yet(void *arg)
+{
+	weft_proc *p = arg;
+
+	return load_acquire(&p->begun) == NOT_YET; /* pairs with store_release in say_begun */
+}
+
+static void say_begun(weft_proc *p, uint32_t begun)
+{
+	store_release(&p->begun, begun); /* pairs with load_acquire in not_yet */
+	weft__lot_wake_all(weft__worker(), &p->begun, 0);
+}
+
 /* Its context has ended. Has a reference, which goes with the last step. */
 static void ctx_ended(void *arg)
 {
 	weft_proc *p = arg;
 	uint32_t none = NONE;
 
-	if (!has_ended(p) && cas_acq_rel(&p->strike, &none, (uint32_t)STRIKING)) { /* not if it is DROPPED */
-		store_release(&p->struck, true);                                   /* pairs with load_acquire in weft__proc_struck */
+	while (not_yet(p)) /* its program is still looked for */
+		(void)weft__lot_wait_shielded(&p->begun, not_yet, p, REASON_IO);
+	if (load_relaxed(&p->begun) == RUNS && !has_ended(p) &&
+	    cas_acq_rel(&p->strike, &none, (uint32_t)STRIKING)) { /* not if it is DROPPED */
+		store_release(&p->struck, true);                  /* pairs with load_acquire in weft__proc_struck */
 		weft__proc_end(p, p->grace);
 	}
 	if (swap_acq_rel(&p->strike, (uint32_t)OVER) == DROPPED) /* pairs with the swap in done_with */
@@ -276,13 +297,12 @@ static bool run_is_over(weft_proc *p)
 	return over;
 }
 
-/* It has ended, and nobody has a reference but the caller, and its context. */
-static void done_with(weft_proc *p)
+/* It has ended, and nobody has a reference but the caller, and its context. over: no task of its run goes on. */
+static void done_with(weft_proc *p, bool over)
 {
 	bool never = weft_ctx_forget(p->hook); /* nor will it begin */
 
-	if (p->hook &&
-	    (never || run_is_over(p) || swap_acq_rel(&p->strike, (uint32_t)DROPPED) == OVER)) /* pairs with the swap in ctx_ended */
+	if (p->hook && (never || over || swap_acq_rel(&p->strike, (uint32_t)DROPPED) == OVER)) /* pairs with the swap in ctx_ended */
 		unref(p);
 	unref(p);
 }
@@ -311,7 +331,7 @@ static void look_after(weft_proc *p)
 			(void)weft_task_sleep(STARVED_NS);
 	}
 	left_take(p);
-	done_with(p);
+	done_with(p, run_is_over(p));
 }
 
 /* Those that have ended, and that no task of this run waits for. */
@@ -334,8 +354,18 @@ static void sweep(void)
 	lock_drop(&left_lock);
 	while ((p = gone) != NULL) {
 		gone = p->next;
-		done_with(p);
+		done_with(p, run_is_over(p));
 	}
+}
+
+static void left_put(weft_proc *p, bool looked_after)
+{
+	lock_take(&left_lock, RANK_LOT);
+	p->looked_after = looked_after;
+	p->looked_after_in = load_relaxed(&weft__run_count); /* as above */
+	p->next = left;
+	left = p;
+	lock_drop(&left_lock);
 }
 
 /* It runs, and no user has it any more. */
@@ -345,12 +375,7 @@ static void leave(weft_proc *p)
 	const uintptr_t words[4] = {(uintptr_t)p};
 	bool foreign = !weft__worker(), up = !foreign || weft__rt_enter(); /* the run it is listed for is the one that the task starts in */
 
-	lock_take(&left_lock, RANK_LOT);
-	p->looked_after = up;
-	p->looked_after_in = load_relaxed(&weft__run_count); /* as above */
-	p->next = left;
-	left = p;
-	lock_drop(&left_lock);
+	left_put(p, up);
 	if (up && weft__go_words((void (*)(void))look_after, words, weft__ctx_root(), "children", &site)) {
 		lock_take(&left_lock, RANK_LOT);
 		p->looked_after = false; /* nobody has taken it before */
@@ -360,46 +385,64 @@ static void leave(weft_proc *p)
 		weft__rt_leave();
 }
 
+/* --- those of calls that never return --- */
+
+static void free_pipes(weft_proc *p)
+{
+	for (int i = 0; i < 3; i++)
+		weft_pipe_free(p->pipes[i]);
+}
+
+/* Until a killed child has ended, on a thread that may block. */
+static void await(weft_proc *p)
+{
+	siginfo_t info;
+
+	while (!has_ended(p))
+		(void)waitid(p->pidfd >= 0 ? (idtype_t)P_PIDFD : P_PID, (id_t)(p->pidfd >= 0 ? p->pidfd : p->pid), &info,
+			     WEXITED | WNOWAIT);
+}
+
+void weft__proc_forsake(weft_proc *p)
+{
+	int rc = send_signal(p, SIGKILL, p->group);
+
+	free_pipes(p);
+	if (rc == 0)
+		await(p);
+	if (has_ended(p))
+		done_with(p, true);
+	else /* we may not kill it: it has become somebody else */
+		left_put(p, false);
+}
+
 /* --- start and free --- */
 
 struct spawn_job {
-	struct job job;
+	struct file_call call; /* its job, and how it is held: the rest of it is not used */
 	const weft_proc_opts *o;
-	struct spawned out;
+	weft_proc *proc;
+	struct spawned out; /* valid with rc 0, until `proc` has it all */
 	int rc;
 };
 
 static void spawn_run(struct job *j)
 {
-	struct spawn_job *s = container_of(j, struct spawn_job, job);
+	struct spawn_job *s = container_of(j, struct spawn_job, call.job);
 
 	s->rc = weft__spawn(s->o, &s->out);
 }
 
-static int adopt(weft_proc *p, const weft_proc_opts *o, struct spawned *s)
+/* Before there is a child: its context's end may start a task, which may be one too many. */
+static int hook_up(weft_proc *p, weft_ctx *c)
 {
 	bool foreign = !weft__worker();
-	int rc = 0;
 
-	p->pid = s->pid;
-	p->pidfd = s->pidfd;
-	p->group = o->detached || o->pgroup == WEFT_PROC_OWN_GROUP;
-	p->grace = o->grace;
-	for (int i = 0; i < 3; i++) {
-		if (s->ends[i] < 0)
-			continue;
-		if (!rc)
-			rc = weft_pipe_open(&p->pipes[i], s->ends[i]);
-		if (rc)
-			close(s->ends[i]);
-	}
-	if (rc || !o->ctx)
-		return rc;
 	if (foreign && !weft__rt_enter())
 		return WEFT_ESRCH;
 	store_relaxed(&p->refs, 2u);             /* nobody else has it yet */
 	p->run = load_relaxed(&weft__run_count); /* changes only while nobody is inside */
-	p->hook = weft_ctx_on_done(o->ctx, ctx_ended, p);
+	p->hook = weft_ctx_on_done(c, ctx_ended, p);
 	if (!p->hook)
 		store_relaxed(&p->refs, 1u); /* the same */
 	if (foreign)
@@ -407,9 +450,79 @@ static int adopt(weft_proc *p, const weft_proc_opts *o, struct spawned *s)
 	return p->hook ? 0 : WEFT_ENOMEM;
 }
 
+/* What does not fail. */
+static void take_child(struct spawn_job *s)
+{
+	weft_proc *p = s->proc;
+
+	p->pid = s->out.pid;
+	p->pidfd = s->out.pidfd;
+	p->group = s->o->detached || s->o->pgroup == WEFT_PROC_OWN_GROUP;
+	p->grace = s->o->grace;
+}
+
+/* The runtime goes down before spawn returns: whoever called it gets nothing, and no child is left. */
+static void spawn_forsaken(struct file_call *c)
+{
+	struct spawn_job *s = container_of(c, struct spawn_job, call);
+
+	if (s->rc) { /* it has not begun, or failed; who was to end it never goes on either */
+		(void)weft_ctx_forget(s->proc->hook);
+		free(s->proc);
+		return;
+	}
+	if (!s->proc->pid) {
+		take_child(s);
+		for (int i = 0; i < 3; i++) {
+			if (s->out.ends[i] >= 0)
+				close(s->out.ends[i]);
+		}
+	}
+	weft__proc_forsake(s->proc);
+}
+
+static int adopt(struct spawn_job *s)
+{
+	weft_proc *p = s->proc;
+	int rc = 0;
+
+	take_child(s);
+	say_begun(p, RUNS);
+	for (int i = 0; i < 3; i++) {
+		if (s->out.ends[i] < 0)
+			continue;
+		if (!rc)
+			rc = weft_pipe_open(&p->pipes[i], s->out.ends[i]);
+		if (rc)
+			close(s->out.ends[i]);
+	}
+	return rc;
+}
+
+static bool not_over(void *arg)
+{
+	weft_proc *p = arg;
+
+	return load_acquire(&p->strike) != OVER; /* pairs with the swap in ctx_ended */
+}
+
+/* Its context's end, if it has come, has nothing to do, and is waited for: the runtime may go down when we return. */
+static void never_begins(weft_proc *p)
+{
+	say_begun(p, NEVER);
+	if (!p->hook || !weft_task_self())
+		return;
+	if (weft_ctx_forget(p->hook))
+		store_relaxed(&p->strike, (uint32_t)OVER); /* nobody else looks */
+	p->hook = NULL;
+	while (not_over(p))
+		(void)weft__lot_wait_shielded(&p->strike, not_over, p, REASON_IO);
+	store_relaxed(&p->refs, 1u); /* ours: its own went with OVER */
+}
+
 int weft_proc_spawn_until(weft_proc **out, const weft_proc_opts *o, int64_t deadline)
 {
-	struct spawn_job s = {.job.run = spawn_run, .o = o};
+	struct spawn_job s = {.call.job.run = spawn_run, .o = o, .rc = WEFT_ECANCELED};
 	int64_t limit = deadline;
 	struct self me;
 	weft_proc *p;
@@ -433,23 +546,34 @@ int weft_proc_spawn_until(weft_proc **out, const weft_proc_opts *o, int64_t dead
 		return WEFT_ENOMEM;
 	store_relaxed(&p->refs, 1u);  /* not shared yet */
 	store_relaxed(&p->users, 1u); /* the same */
+	p->pidfd = -1;
+	rc = o && o->ctx ? hook_up(p, o->ctx) : 0;
+	if (rc) {
+		unref(p);
+		return rc;
+	}
+	s.proc = p;
+	weft__file_hold(&s.call, spawn_forsaken);
 	if (o && o->pdeathsig)
-		spawn_run(&s.job);
+		spawn_run(&s.call.job);
 	else
-		rc = weft__offload(LANE_FILE, &s.job, REASON_BLOCKING, deadline);
+		rc = weft__offload(LANE_FILE, &s.call.job, REASON_BLOCKING, deadline);
 	rc = rc ? rc : s.rc;
 	if (rc) {
-		free(p);
+		never_begins(p);
+		weft__file_let_go(&s.call);
+		done_with(p, run_is_over(p));
 		return rc;
 	}
-	rc = adopt(p, o, &s.out);
-	if (rc) {
+	rc = adopt(&s);
+	if (rc)
 		weft__proc_end(p, 0);
+	weft__file_let_go(&s.call);
+	if (rc)
 		weft_proc_free(p);
-		return rc;
-	}
-	*out = p;
-	return 0;
+	else
+		*out = p;
+	return rc;
 }
 
 int weft_proc_spawn(weft_proc **out, const weft_proc_opts *o)
@@ -490,12 +614,11 @@ weft_proc *weft_proc_ref(weft_proc *p)
 
 void weft_proc_free(weft_proc *p)
 {
-	if (!p || add_acq_rel(&p->users, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+	if (!p || !ref_drop(&p->users))
 		return;
-	for (int i = 0; i < 3; i++)
-		weft_pipe_free(p->pipes[i]);
+	free_pipes(p);
 	if (has_ended(p))
-		done_with(p);
+		done_with(p, run_is_over(p));
 	else
 		leave(p);
 }

@@ -6,6 +6,7 @@
  * its other end closes it, which need not be the child: wait_delay bounds the waiting for others, and the end of the caller's own context ends it.
  */
 #include "serve/process.h"
+#include "io/file.h"
 
 #include "base/clock.h"
 #include "core/runtime.h"
@@ -31,6 +32,26 @@ struct pump {
 	size_t ninput;
 };
 
+/* What the call has in its frame while it may park. */
+struct run {
+	struct file_call call; /* how it is held: the rest of it is not used */
+	weft_proc *proc;
+	struct pump pumps[3];
+};
+
+/* The runtime goes down before the call returns. Those who read and write for it never run again either. */
+static void run_forsaken(struct file_call *c)
+{
+	struct run *r = container_of(c, struct run, call);
+
+	weft__proc_forsake(r->proc);
+	for (int i = 0; i < 3; i++) {
+		if (r->pumps[i].task)
+			weft_task_detach(r->pumps[i].task);
+		free(r->pumps[i].data);
+	}
+}
+
 /* Waits for it to end, or ends it. */
 static int wait_or_end(weft_proc *p, const weft_proc_opts *o, weft_proc_status *status, int64_t deadline)
 {
@@ -52,15 +73,17 @@ static bool has_pipe(const weft_proc_opts *o)
 
 int weft_proc_run_until(const weft_proc_opts *o, weft_proc_status *status, int64_t deadline)
 {
-	weft_proc *p;
+	struct run r = {.proc = NULL};
 	int rc = o && !has_pipe(o) ? 0 : WEFT_EINVAL;
 
 	if (!rc) /* without a runtime it could not be waited for */
-		rc = weft__proc_runtime_up() ? weft_proc_spawn_until(&p, o, deadline) : WEFT_ESRCH;
+		rc = weft__proc_runtime_up() ? weft_proc_spawn_until(&r.proc, o, deadline) : WEFT_ESRCH;
 	if (rc)
 		return rc;
-	rc = wait_or_end(p, o, status, deadline);
-	weft_proc_free(p);
+	weft__file_hold(&r.call, run_forsaken);
+	rc = wait_or_end(r.proc, o, status, deadline);
+	weft__file_let_go(&r.call);
+	weft_proc_free(r.proc);
 	return rc;
 }
 
@@ -197,9 +220,9 @@ static int pumps_start(struct pump m[3], weft_proc *p, const weft_proc_opts *o)
 
 int weft_proc_output_until(weft_proc_out *out, const weft_proc_opts *o, int64_t deadline)
 {
-	struct pump m[3];
+	struct run r = {.proc = NULL};
+	struct pump *m = r.pumps;
 	weft_proc_opts mine;
-	weft_proc *p;
 	int rc;
 
 	if (!out)
@@ -213,16 +236,18 @@ int weft_proc_output_until(weft_proc_out *out, const weft_proc_opts *o, int64_t 
 	else if (o->in.to == WEFT_PROC_TO_INHERITED)
 		mine.in = WEFT_PROC_NULL;
 	mine.out = WEFT_PROC_PIPE;
-	rc = weft__proc_runtime_up() ? weft_proc_spawn_until(&p, &mine, deadline) : WEFT_ESRCH;
+	rc = weft__proc_runtime_up() ? weft_proc_spawn_until(&r.proc, &mine, deadline) : WEFT_ESRCH;
 	if (rc)
 		return rc;
-	rc = pumps_start(m, p, o);
+	weft__file_hold(&r.call, run_forsaken);
+	rc = pumps_start(m, r.proc, o);
 	if (rc)
-		weft__proc_end(p, 0);
+		weft__proc_end(r.proc, 0);
 	else
-		rc = wait_or_end(p, o, &out->status, deadline);
+		rc = wait_or_end(r.proc, o, &out->status, deadline);
 	rc = pumps_end(m, out, o, rc, deadline);
-	weft_proc_free(p);
+	weft__file_let_go(&r.call);
+	weft_proc_free(r.proc);
 	out->data = m[1].data;
 	out->len = m[1].len;
 	out->err_data = m[2].data;

@@ -3,7 +3,7 @@
  * serve.c - a TCP server: one task a listener accepts, one a connection handles, and the caller sees to the end of both.
  *
  *	accepting   under a context that ends with the caller's, or the one given: its end ends the accepting tasks, wherever they wait
- *	handling    under a group whose context has the values of that one, and is cancelled when the grace is over, and not before
+ *	handling    under a group whose context has the values of that one, and is cancelled when the grace is over, and not before; it carries the first, for handlers who ask
  *
  * s->live counts the handlers, and one for the server as long as it accepts; whoever takes the last one off closes s->idle, which the caller waits for in a select. What
  * comes behind that, in the handlers' tasks, the group's close waits for.
@@ -64,6 +64,8 @@ struct conn {
 };
 
 void (*weft__serve_accepted)(int listener);
+
+static const char stop_key; /* by its address: of a handler's context, whose value is s->stop */
 
 /* --- counters --- */
 
@@ -316,13 +318,35 @@ static int check(weft_tcp_listener *const *l, int n, weft_serve_fn *fn, const we
 	return 0;
 }
 
+static void stop_unref(void *stop)
+{
+	weft_ctx_free(stop);
+}
+
+/* The context that handlers run below: carries s->stop, and a reference to it. */
+static weft_ctx *handlers_ctx(struct server *s)
+{
+	weft_ctx *bare = weft_ctx_without_cancel(s->o->ctx);
+	weft_ctx *c = bare && s->stop ? weft_ctx_with_value(bare, &stop_key, weft_ctx_ref(s->stop), stop_unref) : NULL;
+
+	if (!c && bare && s->stop)
+		weft_ctx_free(s->stop); /* the value's reference */
+	weft_ctx_free(bare);
+	return c;
+}
+
+weft_ctx *weft_serve_drain_ctx(void)
+{
+	return weft_ctx_value(NULL, &stop_key);
+}
+
 /* What can fail before the first task starts. */
 static int prepare(struct server *s, weft_tcp_listener *const *l, weft_ctx **values)
 {
 	int rc;
 
-	*values = weft_ctx_without_cancel(s->o->ctx);
 	s->stop = s->o->ctx ? weft_ctx_linked(s->o->ctx, NULL) : weft_ctx_make(NULL);
+	*values = handlers_ctx(s);
 	s->idle = weft_chan_make(1, 1);
 	s->acceptors = calloc((size_t)s->n, sizeof *s->acceptors);
 	if (!*values || !s->stop || !s->idle || !s->acceptors)

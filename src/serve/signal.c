@@ -67,7 +67,7 @@ static int ask(weft_chan *c, uint64_t bits, struct sub **spare, uint64_t *added)
 	struct sub *s;
 	int rc;
 
-	lock_take(&weft__subs_lock, RANK_POOL);
+	lock_take(&weft__sig_lock, RANK_POOL);
 	s = sub_of(c);
 	*added = bits & ~(s ? s->want : 0);
 	rc = catch_all(*added);
@@ -79,7 +79,7 @@ static int ask(weft_chan *c, uint64_t bits, struct sub **spare, uint64_t *added)
 	}
 	if (!rc)
 		s->want |= bits;
-	lock_drop(&weft__subs_lock);
+	lock_drop(&weft__sig_lock);
 	return rc;
 }
 
@@ -91,7 +91,7 @@ static int unask(weft_chan *c, uint64_t bits, bool *wait)
 	bool off = false;
 
 	*wait = false;
-	lock_take(&weft__subs_lock, RANK_POOL);
+	lock_take(&weft__sig_lock, RANK_POOL);
 	s = sub_of(c);
 	if (s) {
 		rc = 0;
@@ -105,7 +105,7 @@ static int unask(weft_chan *c, uint64_t bits, bool *wait)
 				list_remove(&s->link);
 		}
 	}
-	lock_drop(&weft__subs_lock);
+	lock_drop(&weft__sig_lock);
 	if (off)
 		weft__sub_free(s);
 	if (rc == 0)
@@ -143,10 +143,10 @@ static bool still_stopping(void *arg)
 {
 	struct sub *s;
 
-	lock_take(&weft__subs_lock, RANK_POOL);
+	lock_take(&weft__sig_lock, RANK_POOL);
 	for (s = sub_after(NULL); s && (s->chan != arg || !s->stopping); s = sub_after(s))
 		;
-	lock_drop(&weft__subs_lock);
+	lock_drop(&weft__sig_lock);
 	return s != NULL;
 }
 
@@ -176,11 +176,11 @@ static int change(uint64_t bits, int (*how)(int sig))
 
 	if (!bits)
 		return WEFT_EINVAL;
-	lock_take(&weft__subs_lock, RANK_POOL);
+	lock_take(&weft__sig_lock, RANK_POOL);
 	forget_all(bits);
 	for (; bits && rc == 0; bits &= bits - 1)
 		rc = how(sig_lowest(bits));
-	lock_drop(&weft__subs_lock);
+	lock_drop(&weft__sig_lock);
 	return rc;
 }
 
@@ -213,11 +213,11 @@ static void ctx_gone(void *arg)
 {
 	struct sub *s = arg;
 
-	lock_take(&weft__subs_lock, RANK_POOL);
+	lock_take(&weft__sig_lock, RANK_POOL);
 	leave_all(s->want);
 	if (list_linked(&s->link))
 		list_remove(&s->link);
-	lock_drop(&weft__subs_lock);
+	lock_drop(&weft__sig_lock);
 	weft__sub_free(s);
 	if (weft__sig_waker)
 		weft_waker_wake(weft__sig_waker); /* nobody may be left */
@@ -243,14 +243,14 @@ weft_ctx *weft_ctx_on_signal(weft_ctx *parent, ...)
 		weft__sub_free(s);
 		return NULL;
 	}
-	lock_take(&weft__subs_lock, RANK_POOL);
+	lock_take(&weft__sig_lock, RANK_POOL);
 	rc = catch_all(bits);
 	if (!rc) {
 		s->ctx = c;
 		s->want = bits;
 		list_push_tail(&weft__subs, &s->link);
 	}
-	lock_drop(&weft__subs_lock);
+	lock_drop(&weft__sig_lock);
 	if (!rc)
 		rc = weft__sub_reader();
 	if (!rc)

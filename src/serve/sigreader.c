@@ -15,7 +15,6 @@
 #define NAME_MAX_BYTES 96
 #define STARVED_NS (50 * MS) /* pause of a reader that found no memory */
 
-struct lock weft__subs_lock;
 struct list weft__subs;
 static bool role; /* a reader has it; under lock */
 
@@ -119,9 +118,9 @@ static void cancel_contexts(void)
 	int sig;
 
 	for (;;) {
-		lock_take(&weft__subs_lock, RANK_POOL);
+		lock_take(&weft__sig_lock, RANK_POOL);
 		c = next_ctx(&again, &sig);
-		lock_drop(&weft__subs_lock);
+		lock_drop(&weft__sig_lock);
 		if (!c)
 			return;
 		name_of(sig, name);
@@ -139,7 +138,7 @@ static int take_in_hand(bool *starved)
 	size_t n = 1;
 
 	*starved = false;
-	lock_take(&weft__subs_lock, RANK_POOL);
+	lock_take(&weft__sig_lock, RANK_POOL);
 	sort_arrived();
 	stopped = take_stopped();
 	if (!make_room(n))
@@ -159,7 +158,7 @@ static int take_in_hand(bool *starved)
 		role = false;
 		n = 0;
 	}
-	lock_drop(&weft__subs_lock);
+	lock_drop(&weft__sig_lock);
 	if (stopped) {
 		free_chain(stopped);
 		weft__lot_wake_all(weft__worker(), &weft__subs, 0);
@@ -170,7 +169,7 @@ static int take_in_hand(bool *starved)
 /* The select is over: at is the case that fired, or an error. */
 static void put_out_of_hand(int n, int at)
 {
-	lock_take(&weft__subs_lock, RANK_POOL);
+	lock_take(&weft__sig_lock, RANK_POOL);
 	for (int i = 1; i < n; i++) {
 		struct sub *s = offers[i];
 
@@ -180,7 +179,7 @@ static void put_out_of_hand(int n, int at)
 			s->kept = 0;
 		s->offered = 0;
 	}
-	lock_drop(&weft__subs_lock);
+	lock_drop(&weft__sig_lock);
 }
 
 static void reader(void)
@@ -188,10 +187,10 @@ static void reader(void)
 	bool mine, starved;
 	int n, at;
 
-	lock_take(&weft__subs_lock, RANK_POOL);
+	lock_take(&weft__sig_lock, RANK_POOL);
 	mine = !role;
 	role = true;
-	lock_drop(&weft__subs_lock);
+	lock_drop(&weft__sig_lock);
 	while (mine && (n = take_in_hand(&starved)) > 0) {
 		cancel_contexts();
 		if (starved && n == 1) {
@@ -215,9 +214,9 @@ int weft__sub_reader(void)
 	bool there;
 	int rc;
 
-	lock_take(&weft__subs_lock, RANK_POOL);
+	lock_take(&weft__sig_lock, RANK_POOL);
 	there = role;
-	lock_drop(&weft__subs_lock);
+	lock_drop(&weft__sig_lock);
 	rc = there ? 0 : weft__go_words(reader, none, weft__ctx_root(), "signals", &site);
 	return rc == WEFT_ESRCH ? 0 : rc;
 }
@@ -228,9 +227,9 @@ static int up(void)
 {
 	bool some;
 
-	lock_take(&weft__subs_lock, RANK_POOL);
+	lock_take(&weft__sig_lock, RANK_POOL);
 	some = sub_after(NULL) != NULL;
-	lock_drop(&weft__subs_lock);
+	lock_drop(&weft__sig_lock);
 	return some ? weft__sub_reader() : 0;
 }
 
@@ -238,12 +237,12 @@ static void down(void)
 {
 	struct sub *stopped;
 
-	lock_take(&weft__subs_lock, RANK_POOL);
+	lock_take(&weft__sig_lock, RANK_POOL);
 	role = false;
 	for (struct sub *s = sub_after(NULL); s; s = sub_after(s))
 		s->offered = 0;
 	stopped = take_stopped();
-	lock_drop(&weft__subs_lock);
+	lock_drop(&weft__sig_lock);
 	free_chain(stopped);
 	weft__lot_wake_all(NULL, &weft__subs, 0); /* threads in weft_signal_stop */
 }

@@ -32,8 +32,7 @@ struct sub {
 	bool stopping;         /* the reader shall take it off */
 };
 
-extern HIDDEN struct lock weft__subs_lock; /* RANK_POOL */
-extern HIDDEN struct list weft__subs;      /* under it */
+extern HIDDEN struct list weft__subs; /* under weft__sig_lock */
 
 static inline int sig_lowest(uint64_t bits)
 {

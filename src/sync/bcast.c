@@ -12,6 +12,7 @@
 #include "weft/bcast.h"
 
 #include "base/check.h"
+#include "base/ref.h"
 #include "core/runtime.h"
 #include "core/source.h"
 #include <stdlib.h>
@@ -66,7 +67,7 @@ weft_bcast *weft_bcast_ref(weft_bcast *b)
 
 void weft_bcast_free(weft_bcast *b)
 {
-	if (b && add_acq_rel(&b->refs, (uint32_t)-1) == 1) /* acquire and release: the last one sees all */
+	if (b && ref_drop(&b->refs))
 		free(b);
 }
 

@@ -8,6 +8,7 @@
 #include "sync/chan.h"
 
 #include "base/check.h"
+#include "base/ref.h"
 #include "core/sched.h"
 #include "weft/typed.h"
 #include <stdio.h>
@@ -141,7 +142,7 @@ void weft_chan_free(weft_chan *c)
 {
 	size_t mapped;
 
-	if (!c || add_acq_rel(&c->refs, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+	if (!c || !ref_drop(&c->refs))
 		return;
 	(void)weft__worker(); /* see base/solo.h */
 	chan_take(c);

@@ -16,6 +16,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/ref.h"
 #include "core/runtime.h"
 #include <stdlib.h>
 #include <string.h>
@@ -123,7 +124,7 @@ static struct entry *entry_new(uint64_t hash, const void *key, size_t len, void 
 /* One reference less. The value goes with the last. */
 static void entry_release(weft_cmap *m, struct entry *e)
 {
-	if (!e || add_acq_rel(&e->refs, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+	if (!e || !ref_drop(&e->refs))
 		return;
 	if (m->o.drop)
 		m->o.drop(e->value);
@@ -440,7 +441,7 @@ static void table_free(weft_cmap *m, struct table *t, size_t first)
 
 void weft_cmap_free(weft_cmap *m)
 {
-	if (!m || add_acq_rel(&m->refs, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+	if (!m || !ref_drop(&m->refs))
 		return;
 	for (size_t i = 0; i < SHARDS; i++) {
 		table_free(m, m->shards[i].old, m->shards[i].moved);

@@ -6,6 +6,7 @@
  * every turn of a loop): whatever goes along one is a loop.
  */
 #include "base/atomic.h"
+#include "base/ref.h"
 #include "core/runtime.h"
 #include "weft/errors.h"
 #include <stdio.h>
@@ -104,8 +105,7 @@ weft_err *weft_err_ref(weft_err *e)
 
 void weft_err_free(weft_err *e)
 {
-	/* acq_rel: whoever frees it does so after all others have read it */
-	while (e && e != &no_memory && add_acq_rel(&e->refs, (uint32_t)-1) == 1) {
+	while (e && e != &no_memory && ref_drop(&e->refs)) {
 		weft_err *cause = e->cause;
 
 		free(e);

@@ -8,6 +8,7 @@
 #include "weft/flight.h"
 
 #include "base/check.h"
+#include "base/ref.h"
 #include "core/runtime.h"
 #include "sync/future.h"
 #include "weft/defer.h"
@@ -55,7 +56,7 @@ weft_flight *weft_flight_ref(weft_flight *fl)
 
 void weft_flight_free(weft_flight *fl)
 {
-	if (fl && add_acq_rel(&fl->refs, (uint32_t)-1) == 1) /* acquire and release: the last one sees all */
+	if (fl && ref_drop(&fl->refs))
 		free(fl);
 }
 

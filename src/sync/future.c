@@ -52,8 +52,10 @@ struct weft_future *weft__future_new(size_t elem, size_t more, uint64_t refs)
 /* One reference less, of a side that has another, or whose future is done. */
 static void drop(struct weft_future *f, uint64_t one)
 {
+	san_release(&f->refs);
 	if (add_acq_rel(&f->refs, 0 - one) != one) /* acquire and release: the last one sees all */
 		return;
+	san_acquire(&f->refs);
 	if (f->then)
 		weft_ctx_free(f->then->ctx);
 	free(f);
@@ -206,6 +208,7 @@ void weft__future_release(struct weft_future *f)
 		uint64_t was = load_relaxed(&f->refs); /* checked by the compare-and-swap; and if it is one, it is the caller's */
 		struct weft_future *up = NULL;
 
+		san_release(&f->refs); /* as in ref_drop */
 		while (futures(was) > 1) {
 			if (cas_acq_rel(&f->refs, &was, was - 1)) /* as in drop */
 				return;
@@ -227,6 +230,7 @@ void weft__promise_release(struct weft_future *f)
 {
 	uint64_t was = load_relaxed(&f->refs); /* as above */
 
+	san_release(&f->refs); /* the same */
 	while (promises(was) > 1) {
 		if (cas_acq_rel(&f->refs, &was, was - FUTURE_PROMISE)) /* as in drop */
 			return;

@@ -11,6 +11,7 @@
 #include "weft/limiter.h"
 
 #include "base/clock.h"
+#include "base/ref.h"
 #include "core/runtime.h"
 #include "weft/task.h"
 #include <stdlib.h>
@@ -60,7 +61,7 @@ weft_limiter *weft_limiter_ref(weft_limiter *l)
 
 void weft_limiter_free(weft_limiter *l)
 {
-	if (l && add_acq_rel(&l->refs, (uint32_t)-1) == 1) /* acquire and release: the last one sees all */
+	if (l && ref_drop(&l->refs))
 		free(l);
 }
 

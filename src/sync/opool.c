@@ -6,6 +6,7 @@
  */
 #include "weft/opool.h"
 
+#include "base/ref.h"
 #include "core/runtime.h"
 #include <stdlib.h>
 
@@ -48,7 +49,7 @@ weft_opool *weft_opool_ref(weft_opool *p)
 
 void weft_opool_free(weft_opool *p)
 {
-	if (!p || add_acq_rel(&p->refs, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+	if (!p || !ref_drop(&p->refs))
 		return;
 	weft_opool_trim(p, 0);
 	free(p);

@@ -8,6 +8,7 @@
 #include "weft/watch.h"
 
 #include "base/check.h"
+#include "base/ref.h"
 #include "core/runtime.h"
 #include "core/source.h"
 #include <stdlib.h>
@@ -50,7 +51,7 @@ weft_watch *weft_watch_ref(weft_watch *w)
 
 void weft_watch_free(weft_watch *w)
 {
-	if (!w || add_acq_rel(&w->refs, (uint32_t)-1) != 1) /* acquire and release: the last one sees all */
+	if (!w || !ref_drop(&w->refs))
 		return;
 	(void)weft__worker(); /* see base/solo.h */
 	lock_take_solo(&w->lock, RANK_SOURCE);

@@ -447,18 +447,33 @@ int weft_tls_shutdown(weft_tls *t, int how)
 	return weft_tls_shutdown_until(t, how, WEFT_FOREVER);
 }
 
+int weft__tls_limits(weft_tls *t, int64_t rd, int64_t wr)
+{
+	int rc = weft_io_set_deadline(t->under, t->first ? wr : rd, wr);
+
+	if (rc == 0 && weft__tls_closed(t)) /* its close may have moved them before us */
+		wake(t);
+	return rc;
+}
+
 int weft_tls_set_deadline(weft_tls *t, int64_t rd, int64_t wr)
 {
 	int rc = weft__tls_enter(t, WEFT_FOREVER);
 
 	if (rc)
 		return rc;
-	rc = weft_io_set_deadline(t->under, rd, wr);
-	if (rc == 0) {
-		weft_store_relaxed(&t->rd_limit, rd == WEFT_NOW ? LONG_AGO : rd); /* for who comes later; who waits is told by the stream */
-		weft_store_relaxed(&t->wr_limit, wr == WEFT_NOW ? LONG_AGO : wr);
-		if (weft__tls_closed(t)) /* its close may have moved them before us */
-			wake(t);
+	WEFT_WITH_SHIELD
+	{
+		rc = weft_mutex_lock(&t->state);
+		if (rc == 0) {
+			rc = weft__tls_limits(t, rd, wr);
+			if (rc == 0) { /* for who comes later; who waits is told by the stream, or here */
+				weft_store_relaxed(&t->rd_limit, rd == WEFT_NOW ? LONG_AGO : rd);
+				weft_store_relaxed(&t->wr_limit, wr == WEFT_NOW ? LONG_AGO : wr);
+				weft_cond_broadcast(&t->settled);
+			}
+			weft_mutex_unlock(&t->state);
+		}
 	}
 	rc = weft__tls_wire_error(t, rc);
 	weft__tls_leave(t);

@@ -264,6 +264,28 @@ static int feed(weft_tls *t)
 	return 0;
 }
 
+/* Under the owner of rd's hand: the stream's deadline of reading becomes the writer's, or the reader's again. Under state. */
+static void read_as(weft_tls *t, bool writer)
+{
+	int64_t rd = weft_load_relaxed(&t->rd_limit), wr = weft_load_relaxed(&t->wr_limit); /* under state */
+
+	t->first = writer;
+	if (rd != wr)
+		(void)weft__tls_limits(t, rd, wr); /* they were set before: the stream can */
+}
+
+/* Waits for settled, as long as the call, and the connection's deadline, let it. Under state. */
+static int wait_settled(weft_tls *t, int64_t deadline)
+{
+	int64_t limit = weft_load_relaxed(&t->wr_limit); /* under state */
+	int rc;
+
+	if (has_passed(limit))
+		return WEFT_ETIMEDOUT;
+	rc = weft_cond_wait_until(&t->settled, &t->state, deadline < limit ? deadline : limit);
+	return rc == WEFT_ETIMEDOUT && limit < deadline ? 0 : rc; /* it may have been moved: the next look tells */
+}
+
 /* Waits until a reader has read what SSL needs, or until reading is ours (*mine; and *there: SSL has something to read). To wait for rd alone is not enough: who has it keeps it while
  * it waits for data, which may be the answer to what we write. wr's owner: nobody else waits here. */
 static int turn_or_settled(weft_tls *t, bool *mine, bool *there, int64_t deadline)
@@ -280,10 +302,12 @@ static int turn_or_settled(weft_tls *t, bool *mine, bool *there, int64_t deadlin
 		if (rc == 0) {
 			*mine = true;
 			*there = fed(t);
+			if (!*there)
+				read_as(t, true);
 			break;
 		}
 		if (rc == WEFT_EAGAIN)
-			rc = weft_cond_wait_until(&t->settled, &t->state, deadline);
+			rc = wait_settled(t, deadline);
 	}
 	weft_add_seq_cst(&t->stuck, -1);
 	if (rc == 0 && !*mine && SSL_in_init(t->ssl)) /* it stays unfinished */
@@ -302,6 +326,13 @@ int weft__tls_read_first(weft_tls *t, int64_t deadline)
 		return rc;
 	if (!there) {
 		rc = weft__tls_pull(t, deadline);
+		WEFT_WITH_SHIELD
+		{
+			if (weft_mutex_lock(&t->state) == 0) {
+				read_as(t, false);
+				weft_mutex_unlock(&t->state);
+			}
+		}
 		rc = rc > 0 ? feed(t) : rc ? rc : WEFT_ECONNABORTED;
 	}
 	weft_mutex_unlock(&t->rd);

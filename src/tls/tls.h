@@ -59,7 +59,8 @@ struct weft_tls {
 	WEFT_ATOMIC(size_t) owed;   /* bytes in made and out; seq_cst: see weft__tls_tidy */
 	WEFT_ATOMIC(int) stuck;     /* a writer waits on settled; changed under state */
 	WEFT_ATOMIC(int64_t)
-	rd_limit, wr_limit;      /* the deadlines of weft_tls_set_deadline; looked at on entry, the stream keeps them otherwise */
+	rd_limit,
+		wr_limit; /* the deadlines of weft_tls_set_deadline; looked at on entry, the stream keeps them otherwise; changed under state */
 	bool server, keep_under; /* constant */
 	char *session;           /* constant; a client's name in the cache; NULL: not kept */
 
@@ -69,6 +70,7 @@ struct weft_tls {
 	int dead;               /* 0, or the code that every call returns */
 	bool in_over;           /* the peer's close_notify has come */
 	bool wr_shut;           /* ours is made */
+	bool first;             /* a writer reads what it needs: the stream's deadline of reading is that of writing */
 	char why[WEFT_TLS_WHY]; /* of dead */
 
 	/* The turn's: hs before shaken is set, rd afterwards. */
@@ -138,6 +140,8 @@ int weft__tls_make_room(weft_tls *t, int64_t deadline);
 /* Around every call: 0, and then leave must follow; or WEFT_ECLOSED, WEFT_ETIMEDOUT: the deadline has passed, and nothing is tried. */
 int weft__tls_enter(weft_tls *t, int64_t deadline);
 void weft__tls_leave(weft_tls *t);
+/* Moves the stream's deadlines: those of reading and writing, while a writer reads that of writing for both. Under state. 0 or the stream's error. */
+int weft__tls_limits(weft_tls *t, int64_t rd, int64_t wr);
 bool weft__tls_closed(weft_tls *t);
 /* What SSL's last call means, under state, on the thread that made it: WANT or END, or an error, which is written down. */
 int weft__tls_outcome(weft_tls *t, int ret);

@@ -59,7 +59,7 @@ int main()
 	weft_hp *hp = weft_hp_acquire(&domain);
 
 	do {
-		weft_backoff b = WEFT_BACKOFF(4, 16, 64);
+		weft_lf_backoff b = WEFT_LF_BACKOFF(4, 16, 64);
 		pair p;
 		void *v;
 
@@ -74,7 +74,7 @@ int main()
 		}
 		weft_seqlock_read(&lock, words, &p, sizeof p);
 		ok = ok && p.a == -p.b;
-		while (!done && weft_backoff_spin(&b))
+		while (!done && weft_lf_backoff_spin(&b))
 			;
 	} while (!done);
 	giver.join();

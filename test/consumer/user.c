@@ -3,7 +3,7 @@
  * user.c - a user's program: tasks and channels on several workers, nothing but public headers.
  *
  * Built in every way a user would (tools/consumer.sh).  With BUG_RACE two tasks write one word with no order between them; with BUG_HEAP one task
- * writes behind its heap block: a sanitizer that this program, but not the packaged library, is built with must say so.
+ * writes behind its heap block: a sanitizer that this program, but not the packaged library, is built with must say so.  With BUG_DEEP its tasks' stacks overflow.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +14,17 @@
 static long racy;
 #ifdef BUG_RACE
 static int met, written;
+#endif
+
+#ifdef BUG_DEEP
+/* Has no frame pointer where it is optimised, nor an end. */
+__attribute__((noinline)) static int dig(int n)
+{
+	volatile char frame[1000];
+
+	frame[0] = (char)n;
+	return n < 0 ? 0 : dig(n + 1) + frame[0];
+}
 #endif
 
 static void work(chan *out, int n)
@@ -33,6 +44,9 @@ static void work(chan *out, int n)
 		racy++;
 		__atomic_store_n(&written, 1, __ATOMIC_RELAXED);
 	}
+#endif
+#ifdef BUG_DEEP
+	sum += dig(n);
 #endif
 #ifdef BUG_HEAP
 	if (n == TASKS) {

@@ -75,6 +75,20 @@ static int measure(void *arg)
 	return sizes_close(m->out);
 }
 
+/* A group's options, of which some are left out: nothing is said of that, whatever warnings are asked for. */
+static int grouped()
+{
+	measuring none = {nullptr, nullptr};
+	int rc = 0, n = 1;
+
+	(void)none;
+	WITH_GROUP (g)
+		rc = group_go(&g, twice, &n);
+	WITH_GROUP (g, .policy = WEFT_COLLECT, .max = 2)
+		rc |= group_go(&g, twice, &n);
+	return rc || n != 4 ? 9 : 0;
+}
+
 static int typed()
 {
 	measuring m = {shapes_make(0), sizes_make(0)};
@@ -112,6 +126,8 @@ static int first(void *arg)
 	if (ret != 7)
 		return 4;
 	ret = selects();
+	if (ret == 0)
+		ret = grouped();
 	return ret ? ret : typed();
 }
 

@@ -88,6 +88,8 @@ struct workers {
 	{
 		payload[i]($) = 100 + i;
 		injectq_push(&inject, &node[i]);
+		if (!MUTATED("a foreign thread has no fence"))
+			rl::atomic_thread_fence(rl::mo_seq_cst, $);
 		notify(idle_wake(&idle));
 	}
 
@@ -126,6 +128,16 @@ struct workers {
 		return injectq_len(&inject) != 0;
 	}
 
+	/* As find in worker.c ends. */
+	void found()
+	{
+		int id = idle_found(&idle, n);
+
+		if (id == IDLE_LOOK)
+			id = something_queued() && !MUTATED("the last searcher looks nowhere") ? idle_pick(&idle) : -1;
+		notify(id);
+	}
+
 	/* A worker without work looks, searches and sleeps until it has found one piece, which it has run when this
 	 * returns. */
 	void work(unsigned self)
@@ -144,7 +156,7 @@ struct workers {
 					if (MUTATED("the last searcher wakes nobody"))
 						add_acq_rel(&idle.state, 0u - IDLE_SEARCHER);
 					else
-						notify(idle_found(&idle));
+						found();
 				}
 				run(p);
 				return;
@@ -152,7 +164,7 @@ struct workers {
 			searching = sleep(self, searching, &p);
 			if (p) {
 				if (searching)
-					notify(idle_found(&idle));
+					found();
 				run(p);
 				return;
 			}
@@ -318,6 +330,26 @@ struct foreign : rl::test_suite<foreign, 3> {
 	}
 };
 
+/* The same, and there are no workers but the two that sleep: the one that is woken first may find the other asleep, and nobody else awake. */
+struct foreign_alone : rl::test_suite<foreign_alone, 3> {
+	struct workers w;
+
+	void before()
+	{
+		w.reset(2);
+	}
+
+	void thread(unsigned id)
+	{
+		if (id == 2) {
+			w.publish_foreign(0);
+			w.publish_foreign(1);
+		} else {
+			w.work(id);
+		}
+	}
+};
+
 /* One publishes a task in its slot, and computes for ever. */
 struct full_slot : rl::test_suite<full_slot, 2> {
 	struct workers w;
@@ -392,6 +424,7 @@ struct parker_alone : rl::test_suite<parker_alone, 2> {
 
 static const struct scenario scenarios[] = {
 	{"the parker alone", rl::simulate<parker_alone>, 50000, 4},
+	{"a foreign thread publishes two, all workers sleep", rl::simulate<foreign_alone>, 150000, 2},
 	{"one publishes, one sleeps", rl::simulate<one_sleeper>, 100000, 3},
 	{"one publishes two, two sleep", rl::simulate<two_sleepers>, 150000, 2},
 	{"one publishes three, two sleep", rl::simulate<loot>, 150000, 1},
@@ -409,6 +442,9 @@ static const struct mutation mutations[] = {
 	{"robbing the slot does not acquire", "rob_slot", "swap_acq_rel", "&slot"},
 	{"sleep is announced before the search ends"},
 	{"the last searcher wakes nobody"},
+	{"the last searcher looks nowhere"},
+	{"a foreign thread has no fence"},
+	{"the last searcher has no fence", "idle_found", "fence", ""},
 	{"the parker is set by a store"},
 	{"a waker has no fence", "idle_wanting", "fence", ""},
 	{"the last searcher does not release its loot", "idle_found", "add_acq_rel", "&i->state"},

@@ -3,6 +3,8 @@
  * idle.pml - core/idle.h and core/parker.h as a protocol, searched in full: two publishers with a queue each, as many
  * workers as pieces of work.
  *
+ * The publishers are workers that run on, so that nobody is ever the only one awake: for that, and threads that are no workers, see idle.cpp.
+ *
  * A worker takes one piece and never comes back, so work that is left while the others sleep shows as an invalid end
  * state.  A worker decides freely whether it searches before it sleeps; the limit on searchers is no part of it.
  *

@@ -2,37 +2,20 @@
  *
  * million.c - a million parked tasks, each with a guarded stack, at once; one that overflows is named; and the memory comes back.
  */
+#include "kib.h"
 #include "rt.h"
 
 #include "core/guard.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { MILLION = 1000000 };
 
-/* A number in kB from a file of lines "Name: 123 kB". */
-static long kilobytes(const char *path, const char *name)
-{
-	char line[256];
-	FILE *f = fopen(path, "r");
-	long n = -1;
-
-	if (!f)
-		return -1;
-	while (n < 0 && fgets(line, sizeof line, f)) {
-		if (strncmp(line, name, strlen(name)) == 0)
-			n = atol(line + strlen(name));
-	}
-	fclose(f);
-	return n;
-}
-
 /* What the process costs: resident pages and the tables that map them. */
 static long cost(void)
 {
-	return kilobytes("/proc/self/status", "VmRSS:") + kilobytes("/proc/self/status", "VmPTE:");
+	return status_kib("VmRSS") + status_kib("VmPTE");
 }
 
 static void skip_unless_fit(void)
@@ -51,7 +34,7 @@ static void skip_unless_fit(void)
 		tap_skip("sanitizers limit the number of stacks");
 	if (weft__guard_kind() != GUARD_MADVISE)
 		tap_skip("this kernel has no MADV_GUARD_INSTALL: vm.max_map_count (%ld) limits the number of guards", maps);
-	if (kilobytes("/proc/meminfo", "MemAvailable:") < 6000000)
+	if (available_kib() < 6000000)
 		tap_skip("less than 6 GB of memory available");
 }
 
@@ -119,8 +102,8 @@ static int million_main(void *arg)
 	ended = weft_now();
 	while (cost() >= 100000 && weft_now() < ended + 30 * WEFT_SEC) /* two decay times, unless the machine is busy otherwise */
 		weft_task_sleep(50 * WEFT_MS);
-	tap_note("after %.1f s: %ld kB resident, %ld kB of page tables", (double)(weft_now() - ended) / WEFT_SEC,
-		 kilobytes("/proc/self/status", "VmRSS:"), kilobytes("/proc/self/status", "VmPTE:"));
+	tap_note("after %.1f s: %ld kB resident, %ld kB of page tables", (double)(weft_now() - ended) / WEFT_SEC, status_kib("VmRSS"),
+		 status_kib("VmPTE"));
 	T_LT(cost(), 100000);
 	return 0;
 }

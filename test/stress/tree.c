@@ -187,7 +187,7 @@ static long number(const char *name, long otherwise)
 
 TEST_WORKERS(cancelled_at_random)
 {
-	long tasks = number("WEFT_TEST_TASKS", tap_iters(10000)), runs = number("WEFT_TEST_RUNS", 5);
+	long tasks = number("WEFT_TEST_TASKS", tap_iters(10000)), runs = number("WEFT_TEST_RUNS", 3);
 	struct tree t = {.n = (int)(tasks / PER_CTX)};
 
 	if (t.n < 10)

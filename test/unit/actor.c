@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * actor.c - actor/: starting, failing, stopping, attaching. What comes in which order: mailbox.c; who is told of an end: links.c.
+ * actor.c - actor/: starting, failing, stopping, attaching. What comes in which order: actor_mail.c; who is told of an end: actor_links.c.
  */
 #include "actors.h"
 
+#include "weft/blocking.h"
 #include "weft/waker.h"
 #include <stdlib.h>
 
@@ -533,6 +534,14 @@ TEST_WORKERS(start_canceled)
 	run(start_canceled_main, NULL);
 }
 
+static int adopts_itself(void *arg)
+{
+	weft_actor_ref ref;
+
+	(void)arg;
+	return weft_actor_adopt(&ref, weft_task_self());
+}
+
 static int bad_args_main(void *arg)
 {
 	weft_actor_ref ref = {&ref, 7};
@@ -548,6 +557,7 @@ static int bad_args_main(void *arg)
 	T_EQ(weft_actor_start(&ref, &(weft_actor_opts){.on_msg = ignore, .link = true}), WEFT_EINVAL);
 	T_EQ(weft_actor_fn(&ref, NULL), WEFT_EINVAL);
 	T_EQ(weft_actor_adopt(&ref, NULL), WEFT_EINVAL);
+	T_EQ(finish(start(adopts_itself, NULL)), WEFT_EINVAL);
 	T_EQ(weft_actor_stop(WEFT_NO_ACTOR, bad), WEFT_EINVAL);
 	T_EQ(weft_actor_signal(WEFT_NO_ACTOR, bad), WEFT_EINVAL);
 	T_EQ(weft_actor_signal(WEFT_NO_ACTOR, (weft_end){WEFT_END_KILLED, 0}), WEFT_EINVAL);
@@ -727,6 +737,45 @@ static int echo_main(void *arg)
 TEST_WORKERS(echoes)
 {
 	run(echo_main, NULL);
+}
+
+/* --- off a task --- */
+
+static int blocking_call(void *ref)
+{
+	weft_msg *m;
+
+	T_OK(weft_actor_same(weft_actor_self(), WEFT_NO_ACTOR));
+	T_EQ(weft_actor_recv(&m), WEFT_EINVAL);
+	T_EQ(weft_actor_trap(true), WEFT_EINVAL);
+	T_EQ(weft_actor_monitor(*(weft_actor_ref *)ref, NULL), WEFT_EINVAL);
+	T_EQ(tell(*(weft_actor_ref *)ref, ADD, 1), 0);
+	return 0;
+}
+
+static int in_blocking_main(void *arg)
+{
+	weft_actor_ref me;
+	weft_msg *m;
+
+	(void)arg;
+	T_EQ(weft_actor_attach(&me, NULL), 0);
+	T_EQ(weft_blocking(blocking_call, &me, NULL), 0);
+	WEFT_BLOCKING
+	blocking_call(&me);
+	for (int i = 0; i < 2; i++) {
+		T_EQ(weft_actor_recv_until(&m, WEFT_NOW), 0);
+		T_OK(weft_actor_same(m->from, WEFT_NO_ACTOR));
+		weft_msg_free(m);
+	}
+	T_EQ(weft_actor_trap(false), 0); /* it is one again */
+	return 0;
+}
+
+/* In a blocking call or section an actor is a thread like any other. */
+TEST_WORKERS(in_blocking)
+{
+	run(in_blocking_main, NULL);
 }
 
 /* --- tasks as actors --- */
@@ -913,10 +962,41 @@ static int children_main(void *arg)
 	return 0;
 }
 
-/* What an actor has started under its context is cancelled at its end. */
+struct wanderer {
+	weft_wg wg;
+	weft_ctx *elsewhere;
+};
+
+static int wanders(void *state, weft_msg *m)
+{
+	struct wanderer *w = state;
+
+	(void)parent(&w->wg, m);
+	weft_ctx_free(weft_ctx_enter(w->elsewhere)); /* it does not come back */
+	return 0;
+}
+
+static int wanders_main(void *arg)
+{
+	struct wanderer w = {.elsewhere = weft_ctx_make(NULL)};
+	weft_actor_ref ref;
+
+	(void)arg;
+	T_EQ(weft_actor_start(&ref, &(weft_actor_opts){.on_msg = wanders, .state = &w}), 0);
+	T_EQ(tell(ref, ADD, 0), 0);
+	until(stats_of(ref).received == 1);
+	T_EQ(weft_actor_stop_wait(ref), 0);
+	T_EQ(weft_wg_wait(&w.wg), 0);
+	T_EQ(weft_ctx_reason(w.elsewhere), WEFT_NOT_CANCELED);
+	weft_ctx_free(w.elsewhere);
+	return 0;
+}
+
+/* What an actor has started under its context is cancelled at its end, also if it has left that context. */
 TEST_WORKERS(children)
 {
 	run(children_main, NULL);
+	run(wanders_main, NULL);
 }
 
 /* --- leftovers --- */
@@ -971,6 +1051,56 @@ TEST_WORKERS(leftovers)
 	run(leftovers_main, NULL);
 }
 
+static void destroy_badly(weft_msg *m)
+{
+	long n = *weft_msg_as(m, long);
+
+	destroyed++;
+	if (n % 3 == 0)
+		weft_task_panic("message %ld", n);
+	if (n % 3 == 1)
+		weft_task_exit(0);
+}
+
+static int bad_dtor_main(void *arg)
+{
+	weft_wg wg = {0};
+	struct watcher w;
+	weft_actor_ref ref;
+
+	(void)arg;
+	for (int how = 0; how < 2; how++) {
+		destroyed = 0;
+		weft_wg_add(&wg, 1);
+		T_EQ(weft_actor_start(&ref, &(weft_actor_opts){.on_msg = parent, .state = &wg, .dtor = destroy_badly}), 0);
+		T_EQ(tell(ref, ADD, 0), 0);
+		until(stats_of(ref).received == 1);
+		T_EQ(weft_actor_suspend(ref), 0);
+		for (long i = 0; i < 10; i++)
+			T_EQ(weft_actor_send(ref, ADD, &i, sizeof i, (int)(i % 4 - 2)), 0);
+		watch_begin(&w, ref);
+		if (how)
+			T_EQ(weft_actor_kill(ref), 0);
+		else
+			T_EQ(weft_actor_stop(ref, (weft_end){WEFT_END_SHUTDOWN, 3}), 0);
+		watch_end(&w, how ? WEFT_END_KILLED : WEFT_END_SHUTDOWN, how ? WEFT_ECANCELED : 3);
+		weft_wg_done(&wg);
+		T_EQ(weft_wg_wait(&wg), 0);
+		if (how)
+			until(destroyed == 10);
+		else
+			T_EQ(destroyed, 10); /* what it has started is cancelled last of all */
+	}
+	until(rt_left().tasks == 1);
+	return 0;
+}
+
+/* A dtor that panics, or ends the task, is called for all others as well, and the actor's end is what it was. */
+TEST_WORKERS(bad_dtor)
+{
+	run(bad_dtor_main, NULL);
+}
+
 static int forsakes_main(void *arg)
 {
 	const weft_actor_opts o = {.on_msg = ignore, .dtor = destroy, .mailbox = {.cap = 2}, .size = 200};
@@ -999,6 +1129,87 @@ TEST_WORKERS(forsakes)
 	T_EQ(destroyed, 2);
 	T_OK(!weft_actor_alive(left_alive));
 	T_EQ(tell(left_alive, ADD, 1), WEFT_ESRCH);
+	run(counts_main, NULL);
+}
+
+#define GUESTS 10
+
+static weft_actor_ref all_guests[GUESTS];
+
+static int waits_for_mail(void *arg)
+{
+	weft_msg *m;
+
+	T_EQ(weft_actor_attach(arg, NULL), 0);
+	return weft_actor_recv(&m);
+}
+
+#define STRANGERS 8
+
+/* A thread that has something of weft's, as a task has, and nothing to do with actors. */
+static void *stranger(void *c)
+{
+	T_EQ(weft_chan_recv(c, NULL), 0); /* nobody cancels it */
+	return NULL;
+}
+
+/* By the thread that takes the runtime down. An exit signal takes a reference to the task, and cancels it. */
+static void signals_all(weft_msg *m)
+{
+	weft_chan *c = weft_chan_make(1, 0);
+	pthread_t thread[STRANGERS];
+	weft_chan_stat st;
+
+	(void)m;
+	for (int i = 0; i < STRANGERS; i++)
+		T_EQ(pthread_create(&thread[i], NULL, stranger, c), 0);
+	do {
+		sched_yield();
+		T_EQ(weft_chan_stats(c, &st), 0);
+	} while (st.receivers < STRANGERS);
+	for (int i = 0; i < GUESTS; i++) {
+		int rc = weft_actor_signal(all_guests[i], (weft_end){WEFT_END_CODE, 1});
+
+		T_OK(rc == 0 || rc == WEFT_ESRCH);
+		destroyed += rc == 0;
+	}
+	for (int i = 0; i < STRANGERS; i++)
+		T_EQ(weft_chan_trysend(c, ""), 0); /* each still waits */
+	for (int i = 0; i < STRANGERS; i++)
+		T_EQ(pthread_join(thread[i], NULL), 0);
+	weft_chan_free(c);
+}
+
+static void leave_mail(void)
+{
+	weft_actor_ref ref;
+
+	T_EQ(weft_actor_start(&ref, &(weft_actor_opts){.on_msg = ignore, .dtor = signals_all}), 0);
+	T_EQ(weft_actor_suspend(ref), 0);
+	T_EQ(tell(ref, ADD, 1), 0);
+}
+
+static int abandons_main(void *arg)
+{
+	weft_task *t;
+
+	(void)arg;
+	leave_mail(); /* one ends before the guests, and one behind them, whichever that is */
+	for (int i = 0; i < GUESTS; i++) {
+		t = start(waits_for_mail, &all_guests[i]);
+		until_reason(t, "mailbox");
+		weft_task_detach(t);
+	}
+	leave_mail();
+	return 0;
+}
+
+/* When the runtime goes down, orders are for the tasks of their actors, and not for whoever has come after those. */
+TEST_WORKERS(abandoned)
+{
+	destroyed = 0;
+	run(abandons_main, NULL);
+	T_GT(destroyed, 0); /* how many are dead by then is by chance */
 	run(counts_main, NULL);
 }
 

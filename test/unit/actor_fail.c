@@ -176,3 +176,51 @@ TEST_WORKERS(allocations)
 {
 	run(main_task, NULL);
 }
+
+/* --- from outside, without a runtime: a thread's own record --- */
+
+static int wait_outside(void)
+{
+	return weft_actor_wait_until(WEFT_NO_ACTOR, NULL, WEFT_NOW);
+}
+
+static int reg_wait_outside(void)
+{
+	weft_actor_ref ref;
+	int rc = weft_reg_wait_until("nobody's", &ref, WEFT_NOW);
+
+	return rc == WEFT_EAGAIN ? WEFT_ESRCH : rc;
+}
+
+/* Whoever has no memory is told so, and not that it would wait. */
+static void each_outside(int (*call)(void))
+{
+	int refused = 0;
+
+	for (long n = 1;; n++) {
+		bool fired;
+		int rc;
+
+		failpoint_arm(n);
+		rc = call();
+		fired = failpoint_fired();
+		failpoint_disarm();
+		if (rc != WEFT_ENOMEM)
+			T_EQ(rc, WEFT_ESRCH);
+		refused += rc == WEFT_ENOMEM;
+		if (!fired)
+			break;
+	}
+	T_GT(refused, 0);
+	nothing_left();
+}
+
+TEST(wait_outside_fails)
+{
+	each_outside(wait_outside);
+}
+
+TEST(reg_wait_outside_fails)
+{
+	each_outside(reg_wait_outside);
+}

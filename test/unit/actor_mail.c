@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * actor_mail.c - actor/mailbox.c: order, classes, bounds, picking out, holding, selecting.
+ * actor_mail.c - actor/send.c, actor/receive.c: order, classes, bounds, picking out, holding, selecting.
  */
 #include "actors.h"
+
+#include "base/rand.h"
 
 enum { ADD = 1, STOP };
 
@@ -207,6 +209,80 @@ static int policies_main(void *arg)
 	until(stats_of(ref).received == 300);
 	T_EQ(weft_actor_stop_wait(ref), 0);
 	return 0;
+}
+
+static int frees_dropped_main(void *arg)
+{
+	weft_actor_ref ref;
+
+	(void)arg;
+	T_EQ(weft_actor_attach(NULL, NULL), 0);
+	T_EQ(weft_actor_start(
+		     &ref,
+		     &(weft_actor_opts){.on_msg = ignore, .dtor = weft_msg_free, .mailbox = {.cap = 1, .overflow = WEFT_OVERFLOW_DROP}}),
+	     0);
+	T_EQ(weft_actor_suspend(ref), 0);
+	for (int i = 0; i < 300; i++) /* of a cache with others in it */
+		(void)tell(ref, ADD, 1);
+	return 0;
+}
+
+/* The message is the library's to free. */
+TEST_DIES_WORKERS(frees_dropped, "is not one that the caller has received")
+{
+	run(frees_dropped_main, NULL);
+}
+
+static void drop_badly(weft_msg *m)
+{
+	if (m->tag == 1)
+		weft_task_panic("dropped");
+	weft_task_exit(7);
+}
+
+struct bad_drop {
+	weft_actor_ref ref;
+	uint64_t tag;
+};
+
+static int sends_in_vain(void *arg)
+{
+	static const char large[500];
+	struct bad_drop *b = arg;
+
+	(void)weft_actor_send(b->ref, b->tag, large, sizeof large, 0);
+	T_FAIL("dtor has returned");
+	return 0;
+}
+
+static int bad_drop_main(void *arg)
+{
+	struct bad_drop b;
+	weft_actor_ref ref;
+	weft_panic p;
+
+	(void)arg;
+	T_EQ(weft_actor_start(
+		     &ref, &(weft_actor_opts){.on_msg = ignore, .dtor = drop_badly, .mailbox = {.cap = 1, .overflow = WEFT_OVERFLOW_DROP}}),
+	     0);
+	T_EQ(weft_actor_suspend(ref), 0);
+	T_EQ(tell(ref, 3, 1), 0);
+	b = (struct bad_drop){ref, 1};
+	T_EQ(weft_task_try(sends_in_vain, &b, &p), WEFT_EPANIC);
+	T_STR_EQ(p.message, "dropped");
+	b.tag = 2;
+	T_EQ(finish(start(sends_in_vain, &b)), 7);
+	T_EQ(stats_of(ref).dropped, 2);
+	T_EQ(weft_actor_resume(ref), 0);
+	until(stats_of(ref).received == 1);
+	T_EQ(weft_actor_stop_wait(ref), 0);
+	return 0;
+}
+
+/* Who drops a message may panic, or end the sender: the message is freed. (Its memory: sanitizers look.) */
+TEST_WORKERS(bad_drop)
+{
+	run(bad_drop_main, NULL);
 }
 
 /* Full: dropped and counted; failed; not now; or never full. */
@@ -652,10 +728,42 @@ static int dead_main(void *arg)
 	return 0;
 }
 
-/* Dead letters are told; who lives in the same place gets none of them. */
+static void bad_hook(const weft_dead_letter *d, void *arg)
+{
+	(void)arg;
+	T_EQ(d->len, 500);
+	weft_task_panic("dead");
+}
+
+static int to_the_dead(void *arg)
+{
+	static const char large[500];
+
+	(void)weft_actor_send(*(weft_actor_ref *)arg, 77, large, sizeof large, 0);
+	T_FAIL("the hook has returned");
+	return 0;
+}
+
+static int bad_hook_main(void *arg)
+{
+	weft_actor_ref ref;
+	weft_panic p;
+
+	(void)arg;
+	T_EQ(weft_actor_fn(&ref, ignore), 0);
+	T_EQ(weft_actor_stop_wait(ref), 0);
+	weft_actor_on_dead_letter(bad_hook, NULL);
+	T_EQ(weft_task_try(to_the_dead, &ref, &p), WEFT_EPANIC);
+	T_STR_EQ(p.message, "dead");
+	weft_actor_on_dead_letter(NULL, NULL);
+	return 0;
+}
+
+/* Dead letters are told; who lives in the same place gets none of them; a hook that panics leaves none behind. */
 TEST_WORKERS(dead_letters)
 {
 	run(dead_main, NULL);
+	run(bad_hook_main, NULL);
 }
 
 /* --- a sender that is told of the end and never runs again --- */
@@ -684,6 +792,64 @@ static int told_late_main(void *arg)
 TEST_WORKERS(told_late)
 {
 	run(told_late_main, NULL);
+}
+
+/* --- a deadline that passes just when there is mail, or room --- */
+
+struct late {
+	weft_actor_ref ref;
+	long n;
+};
+
+static int sends_late(void *arg)
+{
+	struct late *l = arg;
+	struct rng rng;
+
+	rng_seed(&rng, 7, 1);
+	for (long i = 0; i < l->n; i++) {
+		int rc;
+
+		do {
+			rc = weft_actor_send_until(l->ref, ADD, &i, sizeof i, 0, weft_in((int64_t)(rng_next(&rng) % 20000)));
+			T_OK(rc == 0 || rc == WEFT_ETIMEDOUT);
+		} while (rc);
+	}
+	return 0;
+}
+
+static int late_main(void *arg)
+{
+	struct late l = {.ref = attach((weft_mailbox_opts){.cap = 2}), .n = tap_iters(1000)};
+	weft_task *t = start(sends_late, &l);
+	struct rng rng;
+
+	(void)arg;
+	rng_seed(&rng, 8, 1);
+	for (long got = 0; got < l.n;) {
+		int64_t deadline = weft_in((int64_t)(rng_next(&rng) % 20000));
+		uint64_t want = ADD;
+		weft_msg *m;
+		int rc =
+			rng_next(&rng) % 2 ? weft_actor_recv_until(&m, deadline) : weft_actor_recv_match_until(&m, is_tag, &want, deadline);
+
+		if (rc) {
+			T_EQ(rc, WEFT_ETIMEDOUT);
+			continue;
+		}
+		T_EQ(*weft_msg_as(m, long), got);
+		got++;
+		weft_msg_free(m);
+	}
+	T_EQ(finish(t), 0);
+	T_EQ(weft_actor_drain(NULL, NULL), 0);
+	return 0;
+}
+
+/* A message is sent exactly if the send says so, and received exactly if the receive does. */
+TEST_WORKERS(late)
+{
+	run(late_main, NULL);
 }
 
 /* --- fairness --- */

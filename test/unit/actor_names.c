@@ -5,6 +5,7 @@
 #include "actors.h"
 
 #include "weft/registry.h"
+#include "weft/scope.h"
 
 #define LONGEST "123456789012345678901234567890123456789012345678901234567890123" /* 63 */
 
@@ -126,6 +127,7 @@ TEST_WORKERS(waits_for_names)
 static int groups_main(void *arg)
 {
 	weft_actor_ref ref[MEMBERS], got[MEMBERS];
+	weft_ctx *late = weft_ctx_with_deadline(NULL, 1);
 	_Atomic long sum = 0;
 
 	(void)arg;
@@ -152,6 +154,9 @@ static int groups_main(void *arg)
 	T_EQ(weft_pg_send("room", 1, NULL, 0, 9), WEFT_EINVAL);
 	T_EQ(weft_pg_send(LONGEST "4", 1, NULL, 0, 0), WEFT_ENAMETOOLONG);
 	T_EQ(weft_pg_send("room", 1, &sum, (size_t)1 << 30, 0), WEFT_EMSGSIZE);
+	WEFT_WITH_CTX (late)
+		T_EQ(weft_pg_send("room", 1, NULL, 0, 0), WEFT_ETIMEDOUT);
+	weft_ctx_free(late);
 	T_EQ(weft_pg_leave("room", ref[0]), 0);
 	T_EQ(weft_pg_leave("room", ref[0]), WEFT_ENOENT);
 	T_EQ(weft_pg_leave("none", ref[0]), WEFT_ENOENT);

@@ -36,6 +36,33 @@ static const char *formatted(const weft_addr *a)
 	return buf;
 }
 
+/* The same address in either family is equal; whatever else differs is not; what is no part of an address does not count. */
+TEST(equal)
+{
+	static const char *const texts[] = {"192.0.2.1:80",     "192.0.2.1:81", "192.0.2.2:80",   "[2001:db8::1]:80",
+					    "[2001:db8::1]:81", "[::1]:80",     "[fe80::1%1]:80", "[fe80::1%2]:80"};
+	weft_addr a, b, none;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		for (size_t k = 0; k < ARRAY_LEN(texts); k++) {
+			a = parsed(texts[i], 0);
+			b = parsed(texts[k], 0);
+			if (b.sa.sa_family == AF_INET6)
+				b.v6.sin6_flowinfo = 7;
+			else
+				memset(b.v4.sin_zero, 7, sizeof b.v4.sin_zero);
+			T_EQ(weft_addr_equal(&a, &b), i == k);
+		}
+	}
+	a = parsed("192.0.2.1:80", 0);
+	b = parsed("[::ffff:192.0.2.1]:80", 0);
+	T_OK(weft_addr_equal(&a, &b) && weft_addr_equal(&b, &a));
+	b = parsed("[::ffff:192.0.2.1]:81", 0);
+	T_OK(!weft_addr_equal(&a, &b));
+	memset(&none, 0, sizeof none);
+	T_OK(!weft_addr_equal(&none, &none) && !weft_addr_equal(&a, &none));
+}
+
 /* What is read is written in the one form there is for it, and that is read as the same address. */
 TEST(forms)
 {

@@ -6,6 +6,7 @@
  * A call is a row of `ops`.  Its world is made so that it has to wait; ready() makes it able to go on, give() offers once without waiting what it
  * waits for, and says whether it was taken.  Whatever happens, an exchange happens exactly if the call returns 0.
  */
+#include "questions.h"
 #include "rt.h"
 
 #include "base/rand.h"
@@ -795,25 +796,7 @@ static void open_gate(struct world *w)
 	store_release(&w->gate, 1);
 }
 
-static int each(void (*question)(const struct op *op))
-{
-	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
-		tap_note("%s", ops[i].name);
-		question(&ops[i]);
-	}
-	return 0;
-}
-
-#define QUESTION(q)                    \
-	static int each_##q(void *arg) \
-	{                              \
-		(void)arg;             \
-		return each(q);        \
-	}                              \
-	TEST_WORKERS(q##_call)         \
-	{                              \
-		run(each_##q, NULL);   \
-	}
+#define QUESTION(q) QUESTION_TO(ops, run, q)
 
 /* What it waits for is there: it returns 0 at once, whatever the deadline. */
 static void ready_now(const struct op *op)

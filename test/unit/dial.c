@@ -82,6 +82,7 @@ struct dialling {
 	char at[WEFT_ADDR_TEXT];
 	weft_dial_opts o;
 	int64_t deadline;
+	size_t records; /* there were before */
 	weft_tcp *c;
 	int rc;
 };
@@ -101,6 +102,7 @@ static weft_task *dial_start(struct dialling *d, const struct places *p, int64_t
 	snprintf(d->at, sizeof d->at, "three.test:%d", p->port);
 	d->o = o;
 	d->deadline = deadline;
+	d->records = weft__fd_count();
 	return start(dials, d);
 }
 
@@ -119,11 +121,18 @@ static void peer_is(weft_tcp *c, const char *host)
 	T_STR_HAS(at, host);
 }
 
-/* It waits for an answer from n addresses, besides the records there were. */
-static void until_races(weft_task *t, size_t records, int n)
+/* It waits for an answer from n addresses. */
+static void until_races(const struct dialling *d, weft_task *t, int n)
 {
-	until(weft__fd_count() >= records + (size_t)n);
+	until(weft__fd_count() >= d->records + (size_t)n);
 	until_reason(t, "dial");
+}
+
+/* As run_net, with names. */
+static void run_named(weft_task_fn *fn)
+{
+	names_begin();
+	run_net(fn, NULL);
 }
 
 static int falls_main(void *arg)
@@ -132,7 +141,6 @@ static int falls_main(void *arg)
 	struct places p;
 	struct dialling d;
 	weft_task *t;
-	size_t records;
 	int fds;
 
 	(void)arg;
@@ -142,9 +150,8 @@ static int falls_main(void *arg)
 		const int64_t delays[] = {0, 10 * WEFT_MS, 3 * WEFT_SEC}, delay = delays[i] ? delays[i] : WAIT;
 
 		fds = rt_fds();
-		records = weft__fd_count();
 		t = dial_start(&d, &p, WEFT_FOREVER, (weft_dial_opts){.delay = delays[i]});
-		until_races(t, records, 1);
+		until_races(&d, t, 1);
 		time_move(delay - 1);
 		until_reason(t, "dial");
 		T_OK(!has_come(&p, 1));
@@ -163,8 +170,7 @@ static int falls_main(void *arg)
 /* The first address does not answer: after the delay, and not before, the second is tried besides, and the first is given up when that one is connected. */
 TEST_WORKERS(black_hole_first)
 {
-	names_begin();
-	run_net(falls_main, NULL);
+	run_named(falls_main);
 }
 
 static int refused_main(void *arg)
@@ -198,8 +204,7 @@ static int refused_main(void *arg)
 /* An address that refuses costs no time. */
 TEST_WORKERS(refusal_falls_to_the_next_at_once)
 {
-	names_begin();
-	run_net(refused_main, NULL);
+	run_named(refused_main);
 }
 
 static int refused_later_main(void *arg)
@@ -208,14 +213,12 @@ static int refused_later_main(void *arg)
 	struct places p;
 	struct dialling d;
 	weft_task *t;
-	size_t records;
 
 	(void)arg;
 	time_fake();
 	places_make(&p, kinds);
-	records = weft__fd_count();
 	t = dial_start(&d, &p, WEFT_FOREVER, (weft_dial_opts){.delay = 0});
-	until_races(t, records, 1);
+	until_races(&d, t, 1);
 	time_move(WAIT);
 	T_EQ(finish(t), 0); /* the second refuses, the third is tried at once, while the first is still open */
 	peer_is(d.c, p.host[2]);
@@ -227,8 +230,7 @@ static int refused_later_main(void *arg)
 /* ... nor does it while others are waited for. */
 TEST_WORKERS(refusal_during_a_race)
 {
-	names_begin();
-	run_net(refused_later_main, NULL);
+	run_named(refused_later_main);
 }
 
 static int two_holes_main(void *arg)
@@ -237,18 +239,16 @@ static int two_holes_main(void *arg)
 	struct places p;
 	struct dialling d;
 	weft_task *t;
-	size_t records;
 	int fds;
 
 	(void)arg;
 	time_fake();
 	places_make(&p, kinds);
 	fds = rt_fds();
-	records = weft__fd_count();
 	t = dial_start(&d, &p, WEFT_FOREVER, (weft_dial_opts){.delay = 0});
-	until_races(t, records, 1);
+	until_races(&d, t, 1);
 	time_move(WAIT);
-	until_races(t, records, 2);
+	until_races(&d, t, 2);
 	T_OK(!has_come(&p, 2));
 	time_move(WAIT);
 	T_EQ(finish(t), 0);
@@ -257,9 +257,8 @@ static int two_holes_main(void *arg)
 	T_EQ(weft_tcp_close(d.c), 0);
 
 	fds = rt_fds(); /* one after the other: the first is waited for as long as the kernel does */
-	records = weft__fd_count();
 	t = dial_start(&d, &p, WEFT_FOREVER, (weft_dial_opts){.delay = -1});
-	until_races(t, records, 1);
+	until_races(&d, t, 1);
 	time_move(3600 * WEFT_SEC);
 	until_reason(t, "dial");
 	T_EQ(rt_fds(), fds + 1);
@@ -272,8 +271,7 @@ static int two_holes_main(void *arg)
 /* Two that do not answer: the third wins, both are closed. Without a race nobody else is tried. */
 TEST_WORKERS(winner_ends_the_others)
 {
-	names_begin();
-	run_net(two_holes_main, NULL);
+	run_named(two_holes_main);
 }
 
 static int ends_main(void *arg)
@@ -299,10 +297,10 @@ static int ends_main(void *arg)
 			if (ctx)
 				weft_ctx_leave(up);
 			for (int k = 1; k < open; k++) {
-				until_races(t, records, k);
+				until_races(&d, t, k);
 				time_move(WEFT_SEC);
 			}
-			until_races(t, records, open);
+			until_races(&d, t, open);
 			if (how == 0)
 				weft_task_cancel(t);
 			else if (how == 2)
@@ -325,8 +323,7 @@ static int ends_main(void *arg)
 /* With one, two or three under way: cancelled or late, by itself or by its context, it leaves nothing. */
 TEST_WORKERS(cancelled_or_late_in_a_race)
 {
-	names_begin();
-	run_net(ends_main, NULL);
+	run_named(ends_main);
 }
 
 static int whole_main(void *arg)
@@ -357,8 +354,7 @@ static int whole_main(void *arg)
 /* The deadline covers the name too. */
 TEST_WORKERS(late_for_the_name)
 {
-	names_begin();
-	run_net(whole_main, NULL);
+	run_named(whole_main);
 }
 
 static int now_main(void *arg)
@@ -424,8 +420,7 @@ static int errors_main(void *arg)
 /* Each error, and that the first address's is the one that is told. */
 TEST_WORKERS(errors)
 {
-	names_begin();
-	run_net(errors_main, NULL);
+	run_named(errors_main);
 }
 
 static int turns_main(void *arg)
@@ -436,7 +431,6 @@ static int turns_main(void *arg)
 	struct places p;
 	struct dialling d;
 	weft_task *t;
-	size_t records;
 	int rc;
 
 	(void)arg;
@@ -452,9 +446,8 @@ static int turns_main(void *arg)
 	} while (rc);
 	snprintf(all, sizeof all, "%s %s %s ::1", p.host[0], p.host[1], p.host[2]);
 	names_say("three.test", all);
-	records = weft__fd_count();
 	t = dial_start(&d, &p, WEFT_FOREVER, (weft_dial_opts){.delay = 0});
-	until_races(t, records, 1);
+	until_races(&d, t, 1);
 	time_move(WAIT);
 	T_EQ(finish(t), 0); /* second, though it is told last */
 	peer_is(d.c, "[::1]");
@@ -472,8 +465,7 @@ TEST_WORKERS(families_take_turns)
 {
 	if (!have_ipv6())
 		tap_skip("no IPv6 here");
-	names_begin();
-	run_net(turns_main, NULL);
+	run_named(turns_main);
 }
 
 static int options_main(void *arg)
@@ -513,8 +505,7 @@ static int options_main(void *arg)
 /* The near end, and when a silent peer is asked. */
 TEST(options)
 {
-	names_begin();
-	run_net(options_main, NULL);
+	run_named(options_main);
 }
 
 static int listen_main(void *arg)
@@ -544,8 +535,7 @@ static int listen_main(void *arg)
 /* A listener is where its name's first address is. */
 TEST(listen_by_name)
 {
-	names_begin();
-	run_net(listen_main, NULL);
+	run_named(listen_main);
 }
 
 /* --- many at once --- */
@@ -624,8 +614,7 @@ static int crowd_main(void *arg)
 /* Many race at once, some late, some cancelled, by the clock as it goes: who wins is where somebody listens, and nothing is left. */
 TEST_WORKERS(crowd)
 {
-	names_begin();
-	run_net(crowd_main, NULL);
+	run_named(crowd_main);
 }
 
 /* --- threads, and the end of the runtime --- */
@@ -678,15 +667,13 @@ static int leaves_main(void *arg)
 	const enum kind kinds[] = {HOLE, HOLE, HOLE};
 	struct leaves *k = arg;
 	weft_task *t;
-	size_t records;
 
 	time_fake();
 	places_make(&k->p, kinds);
-	records = weft__fd_count();
 	t = dial_start(&k->d, &k->p, WEFT_FOREVER, (weft_dial_opts){.delay = 0});
-	until_races(t, records, 1);
+	until_races(&k->d, t, 1);
 	time_move(WAIT);
-	until_races(t, records, 2);
+	until_races(&k->d, t, 2);
 	weft_task_detach(t);
 	return 0;
 }

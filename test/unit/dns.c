@@ -8,6 +8,8 @@
 
 #include "base/rand.h"
 #include "core/offload.h"
+#include "files.h"
+#include "io/hosts.h"
 #include "weft/dns.h"
 #include <netdb.h>
 #include <stdio.h>
@@ -824,6 +826,123 @@ static int system_main(void *arg)
 	if (getservbyname("tftp", "udp") && !getservbyname("tftp", "tcp"))
 		T_STR_EQ(found("192.0.2.1", "tftp", NULL), "192.0.2.1:69");
 	return 0;
+}
+
+/* --- what /etc/hosts has said --- */
+
+static int kept_now(void *arg)
+{
+	weft_addr *a;
+
+	(void)arg;
+	weft_task_cancel(weft_task_self());
+	T_EQ(weft_dns_resolve(&a, "kept.test", "80", NULL), WEFT_ECANCELED);
+	return 0;
+}
+
+static int kept_main(void *arg)
+{
+	weft_addr *a;
+
+	(void)arg;
+	time_fake();
+	T_STR_EQ(found("kept.test", "80", NULL), "192.0.2.1:80 [2001:db8::1]:80");
+	T_EQ(load_relaxed(&names_asked), 1);
+	time_move(DNS_KEEP_NS - 1);
+	T_STR_EQ(found("kept.test", "81", NULL), "192.0.2.1:81 [2001:db8::1]:81"); /* the port is the caller's */
+	T_EQ(weft_dns_resolve_until(&a, "kept.test", "80", NULL, WEFT_NOW), 2);
+	weft_dns_free(a);
+	T_EQ(weft_dns_resolve_until(&a, "kept.test", "80", NULL, weft_now() - 1), WEFT_ETIMEDOUT);
+	finish(start(kept_now, NULL));
+	T_EQ(load_relaxed(&names_asked), 1);
+	T_EQ(weft__dns_count(), 1);
+	time_move(1); /* from the time it was asked for */
+	T_EQ(weft_dns_resolve_until(&a, "kept.test", "80", NULL, WEFT_NOW), WEFT_EAGAIN);
+	T_EQ(weft__dns_count(), 0);
+	T_STR_EQ(found("kept.test", "80", NULL), "192.0.2.1:80 [2001:db8::1]:80");
+	T_EQ(load_relaxed(&names_asked), 2);
+	T_STR_EQ(found("kept.test", "80", &(weft_dns_opts){.family = AF_INET6}), "[2001:db8::1]:80"); /* another question */
+	T_EQ(load_relaxed(&names_asked), 3);
+	T_STR_EQ(found("kept.test", "http", NULL), "192.0.2.1:80 [2001:db8::1]:80");
+	T_EQ(load_relaxed(&names_asked), 4);
+	T_STR_EQ(found("none.test", "80", NULL), "-3001"); /* what went wrong is not kept */
+	T_STR_EQ(found("none.test", "80", NULL), "-3001");
+	T_EQ(load_relaxed(&names_asked), 6);
+	T_STR_EQ(found("two.test", "80", NULL), "192.0.2.2:80"); /* nor what came from elsewhere */
+	T_STR_EQ(found("two.test", "80", NULL), "192.0.2.2:80");
+	T_EQ(load_relaxed(&names_asked), 8);
+	return 0;
+}
+
+static int kept_later(void *arg)
+{
+	int asked = load_relaxed(&names_asked);
+
+	(void)arg;
+	T_STR_EQ(found("kept.test", "80", NULL), "192.0.2.1:80 [2001:db8::1]:80");
+	T_EQ(load_relaxed(&names_asked), asked + 1);
+	return 0;
+}
+
+/* An answer of /etc/hosts is given again for five seconds, to the same question, in the same run; to nobody who may not wait any more. */
+TEST_WORKERS(hosts_are_kept)
+{
+	names_begin();
+	names_say("kept.test", "192.0.2.1 2001:db8::1");
+	names_keep("kept.test");
+	names_fail("none.test", WEFT_EAI_AGAIN);
+	names_keep("none.test");
+	names_say("two.test", "192.0.2.2");
+	run(kept_main, NULL);
+	run(kept_later, NULL);
+}
+
+static bool gave(const char *order, const char *hosts, const char *name, const char *addrs)
+{
+	weft_addr a[4];
+	char copy[256], *save, *text;
+	int n = 0;
+
+	put("order", order);
+	put("hosts", hosts);
+	snprintf(copy, sizeof copy, "%s", addrs);
+	for (text = strtok_r(copy, " ", &save); text; text = strtok_r(NULL, " ", &save))
+		T_EQ(weft__addr_known(&a[n++], text, AF_UNSPEC, false), 1);
+	return weft__hosts_gave(name, a, n);
+}
+
+/* When an answer can only have come from /etc/hosts. */
+TEST(whose_answer)
+{
+	static const char files[] = "passwd: files\n# hosts: dns\nhosts:\tfiles dns # and more\n";
+	static const char hosts[] = "127.0.0.1 localhost\n# 192.0.2.9 a.test\n192.0.2.1\ta.test  b.test\t#c.test\n2001:db8::1 B.test "
+				    "a.test\n\n 192.0.2.2 d.test";
+	static char big[40000];
+
+	weft__hosts_order = strdup(in("order"));
+	weft__hosts_file = strdup(in("hosts"));
+	T_OK(!weft__hosts_gave("a.test", NULL, 0)); /* no such files */
+	T_OK(gave(files, hosts, "a.test", "192.0.2.1"));
+	T_OK(gave(files, hosts, "A.TEST", "192.0.2.1 2001:db8::1"));
+	T_OK(gave(files, hosts, "b.test", "2001:db8:0::1"));
+	T_OK(gave(files, hosts, "d.test", "192.0.2.2"));
+	T_OK(!gave(files, hosts, "a.test", ""));
+	T_OK(!gave(files, hosts, "a.test", "192.0.2.1 192.0.2.2"));
+	T_OK(!gave(files, hosts, "a.test", "192.0.2.9"));
+	T_OK(!gave(files, hosts, "c.test", "192.0.2.1"));
+	T_OK(!gave(files, hosts, "a.test.", "192.0.2.1"));
+	T_OK(!gave(files, hosts, "192.0.2.1", "192.0.2.1"));
+	T_OK(gave("hosts: files", hosts, "a.test", "192.0.2.1"));
+	T_OK(!gave("hosts: dns files\n", hosts, "a.test", "192.0.2.1"));
+	T_OK(!gave("hosts: files\nhosts: dns\n", hosts, "a.test", "192.0.2.1"));
+	T_OK(!gave("hosts:\n", hosts, "a.test", "192.0.2.1"));
+	T_OK(!gave("", hosts, "a.test", "192.0.2.1"));
+	T_OK(!gave(files, "", "a.test", "192.0.2.1"));
+	memset(big, '\n', sizeof big - 1);
+	memcpy(big, hosts, sizeof hosts - 1);
+	T_OK(!gave(files, big, "a.test", "192.0.2.1"));
+	free((char *)weft__hosts_order);
+	free((char *)weft__hosts_file);
 }
 
 /* What the system's own resolver says of this machine. */

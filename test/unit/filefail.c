@@ -2,15 +2,10 @@
  *
  * filefail.c - files, trees and what is heard of them, when the n-th call for memory, a descriptor, a watch or a thread fails, for all n: an error comes back, and nothing is left.
  */
+#include "faileach.h"
 #include "files.h"
 
-#include "failpoint.h"
 #include "weft/fswatch.h"
-
-struct thing {
-	const char *name;
-	int (*make)(void); /* makes and unmakes one; 0 or an error */
-};
 
 static bool is_shortage(int rc)
 {
@@ -185,37 +180,6 @@ static const struct thing things[] = {
 	{"watch of what moves", make_move},
 };
 
-static void fail_each(const struct thing *t)
-{
-	int refused = 0;
-	long n;
-
-	for (n = 1;; n++) {
-		size_t records = weft__fd_count();
-		int fds = rt_fds(), rc;
-		bool fired;
-
-		weft_trim();
-		failpoint_arm(n);
-		rc = t->make();
-		fired = failpoint_fired();
-		failpoint_disarm();
-		if (rc && !is_shortage(rc))
-			T_FAIL("%s, call %ld (%s): %d", t->name, n, failpoint_name(), rc);
-		if (rc && !fired)
-			T_FAIL("%s refused although no call failed: %d", t->name, rc);
-		if (rt_fds() != fds || weft__fd_count() != records)
-			T_FAIL("%s, call %ld (%s): %d descriptors, before %d; %zu records, before %zu", t->name, n, failpoint_name(),
-			       rt_fds(), fds, weft__fd_count(), records);
-		refused += rc != 0;
-		T_EQ(t->make(), 0); /* it works again */
-		if (!fired)
-			break;
-		T_LT(n, 2000);
-	}
-	tap_note("%s: %ld calls, %d refused", t->name, n - 1, refused);
-}
-
 static int each(void *arg)
 {
 	char name[32], big[1000] = {0};
@@ -232,7 +196,7 @@ static int each(void *arg)
 	}
 	until_all_workers_run();
 	for (size_t i = 0; i < ARRAY_LEN(things); i++)
-		fail_each(&things[i]);
+		fail_each(&things[i], is_shortage);
 	return 0;
 }
 

@@ -29,6 +29,12 @@ static weft_future *never;
 static weft_waker *nobody;
 static weft_proc *sleeper;
 static weft_limiter *slow;
+static weft_stream *dry_stream, *odd_stream, *unread;
+static weft_stream_tx *full_stream, *idle;
+static weft_bulkhead *packed;
+static weft_limit *narrow;
+static weft_credit *no_credit;
+static weft_congestion congested;
 static task *forever;
 static int pipe_fd[2];
 static tcp_listener *listener;
@@ -315,6 +321,102 @@ static int by_limiter(void *arg)
 {
 	(void)arg;
 	weft_limiter_wait(slow, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int fails(void *arg)
+{
+	(void)arg;
+	return WEFT_EAGAIN;
+}
+
+static int by_bulkhead(void *arg)
+{
+	(void)arg;
+	weft_bulkhead_enter(packed);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_bulkhead_call(void *arg)
+{
+	(void)arg;
+	weft_bulkhead_call(packed, fails, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_limit(void *arg)
+{
+	weft_permit p;
+
+	(void)arg;
+	weft_limit_acquire(narrow, &p);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_limit_call(void *arg)
+{
+	(void)arg;
+	weft_limit_call(narrow, fails, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_credit(void *arg)
+{
+	(void)arg;
+	weft_credit_take(no_credit, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_credit_some(void *arg)
+{
+	(void)arg;
+	weft_credit_take_some(no_credit, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_congestion(void *arg)
+{
+	(void)arg;
+	weft_congestion_wait(&congested);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_retry(void *arg)
+{
+	(void)arg;
+	weft_retry(&(weft_retry_opts){.backoff = {.base = 3600 * SEC, .jitter = WEFT_JITTER_NONE}}, fails, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_stream_read(void *arg)
+{
+	(void)arg;
+	weft_stream_read(dry_stream, &(char){0}, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_stream_count(void *arg)
+{
+	(void)arg;
+	weft_stream_count(odd_stream);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_stream_write(void *arg)
+{
+	(void)arg;
+	weft_stream_write(full_stream, &(char){0});
 	NO_TAIL_CALL();
 	return 0;
 }
@@ -693,6 +795,17 @@ static const struct call {
 	CALL(by_waker, "weft_waker_wait"),
 	CALL(by_proc, "weft_proc_wait"),
 	CALL(by_limiter, "weft_limiter_wait"),
+	CALL(by_stream_read, "weft_stream_read"),
+	CALL(by_stream_count, "weft_stream_count"),
+	CALL(by_stream_write, "weft_stream_write"),
+	CALL(by_bulkhead, "weft_bulkhead_enter"),
+	CALL(by_bulkhead_call, "weft_bulkhead_call"),
+	CALL(by_limit, "weft_limit_acquire"),
+	CALL(by_limit_call, "weft_limit_call"),
+	CALL(by_credit, "weft_credit_take"),
+	CALL(by_credit_some, "weft_credit_take_some"),
+	CALL(by_congestion, "weft_congestion_wait"),
+	CALL(by_retry, "weft_retry"),
 	CALL(by_sleep, "weft_task_sleep"),
 	CALL(by_park, "weft_task_park"),
 	CALL(by_io, "weft_io_wait"),
@@ -766,6 +879,7 @@ static int calls_main(void *arg)
 	const char *wrong = NULL;
 	char *text, where[64];
 	int fifo_fd[2];
+	weft_permit place;
 	weft_addr a;
 	tcp *other;
 
@@ -787,6 +901,17 @@ static int calls_main(void *arg)
 	T_EQ(weft_proc_spawn(&sleeper, &(weft_proc_opts){.argv = (const char *const[]){"sleep", "1000", NULL}, .pdeathsig = SIGKILL}), 0);
 	slow = weft_limiter_make(1, 3600 * SEC, 1);
 	T_EQ(weft_limiter_wait(slow, 1), 0);
+	T_EQ(weft_stream_open(&dry_stream, &idle, &(weft_stream_opts){.elem = 1}), 0);
+	T_EQ(weft_stream_open(&unread, &full_stream, &(weft_stream_opts){.elem = 1, .max = 1}), 0);
+	T_EQ(weft_stream_write(full_stream, &(char){0}), 0);
+	odd_stream = weft_stream_take(weft_stream_chan(empty), 3);
+	T_EQ(weft_bulkhead_make(&packed, &(weft_bulkhead_opts){.max = 1, .line.max = -1}), 0);
+	T_EQ(weft_bulkhead_enter(packed), 0);
+	T_EQ(weft_limit_make(&narrow, &(weft_limit_opts){.window.initial = 1, .line.max = -1}), 0);
+	T_EQ(weft_limit_acquire(narrow, &place), 0);
+	T_EQ(weft_credit_make(&no_credit, 0), 0);
+	T_EQ(weft_congestion_init(&congested, &(weft_congestion_opts){.high = 1}), 0);
+	T_EQ(weft_congestion_see(&congested, 1, weft_now()), 1);
 	T_EQ(weft_group_init(&tasks, NULL), 0);
 	T_EQ(weft_group_go(&tasks, parks, NULL), 0);
 	T_EQ(go_opts(&forever, parks, NULL, NULL), 0);

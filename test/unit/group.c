@@ -2,27 +2,7 @@
  *
  * group.c - groups: their policies, limits and contexts; each error of each call.
  */
-#include "rt.h"
-
-#include "weft/group.h"
-
-static weft_group_stat counts(weft_group *g)
-{
-	weft_group_stat s;
-
-	weft_group_counts(g, &s);
-	return s;
-}
-
-static int returns(void *arg)
-{
-	return (int)(intptr_t)arg;
-}
-
-static void *code(int n)
-{
-	return (void *)(intptr_t)n;
-}
+#include "groups.h"
 
 static int exits(void *arg)
 {

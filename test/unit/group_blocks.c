@@ -2,30 +2,11 @@
  *
  * group_blocks.c - blocks with a group: however they are left, nobody is left who was started there; nested groups, several waiters, foreign threads.
  */
-#include "rt.h"
+#include "groups.h"
 
 #include "weft/defer.h"
-#include "weft/group.h"
 #include "weft/local.h"
 #include <pthread.h>
-
-static weft_group_stat counts(weft_group *g)
-{
-	weft_group_stat s;
-
-	weft_group_counts(g, &s);
-	return s;
-}
-
-static int returns(void *arg)
-{
-	return (int)(intptr_t)arg;
-}
-
-static void *code(int n)
-{
-	return (void *)(intptr_t)n;
-}
 
 /* Waits until it is cancelled. */
 static int waits(void *arg)

@@ -91,15 +91,15 @@ TEST(fifos_append)
 /* Spins double up to the bound, and end when all are spent. */
 TEST(backoff_doubles_and_ends)
 {
-	struct weft_backoff b = WEFT_BACKOFF(2, 8, 21), none = WEFT_BACKOFF(1, 1, 0);
+	struct weft_lf_backoff b = WEFT_LF_BACKOFF(2, 8, 21), none = WEFT_LF_BACKOFF(1, 1, 0);
 	unsigned expect[] = {2, 4, 8, 8};
 
 	for (int i = 0; i < 4; i++) {
 		T_EQ(b.pause, expect[i]);
-		T_OK(weft_backoff_spin(&b));
+		T_OK(weft_lf_backoff_spin(&b));
 	}
 	T_EQ(b.left, 0);
-	T_OK(!weft_backoff_spin(&b));
-	T_OK(!weft_backoff_spin(&b));
-	T_OK(!weft_backoff_spin(&none));
+	T_OK(!weft_lf_backoff_spin(&b));
+	T_OK(!weft_lf_backoff_spin(&b));
+	T_OK(!weft_lf_backoff_spin(&none));
 }

@@ -4,16 +4,21 @@
  * a context, a select of 100 cases, a listener, a connection, and to reads, writes and waits that have to wait.  An error comes back (or a task waits for
  * its stack and runs later, and accept for a descriptor), and nothing is left.
  */
+#include "faileach.h"
 #include "names.h"
 #include "net.h"
 
-#include "failpoint.h"
 #include "weft/bcast.h"
 #include "weft/group.h"
 #include "weft/cmap.h"
 #include "weft/flight.h"
 #include "weft/future.h"
+#include "weft/breaker.h"
+#include "weft/bulkhead.h"
+#include "weft/flow.h"
+#include "weft/limit.h"
 #include "weft/limiter.h"
+#include "weft/retry.h"
 #include "weft/opool.h"
 #include "weft/udp.h"
 #include "weft/waker.h"
@@ -92,11 +97,6 @@ TEST_WORKERS(runtime_all_fail)
 /* --- what a running program makes --- */
 
 enum { CASES = 100 };
-
-struct thing {
-	const char *name;
-	int (*make)(void); /* makes and unmakes one; 0 or an error */
-};
 
 static int make_task(void)
 {
@@ -587,6 +587,64 @@ static int make_limiter(void)
 	return l ? 0 : WEFT_ENOMEM;
 }
 
+static int make_bulkhead(void)
+{
+	weft_bulkhead *b;
+	int rc = weft_bulkhead_make(&b, &(weft_bulkhead_opts){.max = 1});
+
+	T_OK(!rc == !!b);
+	weft_bulkhead_free(b);
+	return rc;
+}
+
+static int make_limit(void)
+{
+	weft_limit *l;
+	int rc = weft_limit_make(&l, &(weft_limit_opts){.line.max = 1});
+
+	T_OK(!rc == !!l);
+	weft_limit_free(l);
+	return rc;
+}
+
+static int make_breaker(void)
+{
+	weft_breaker *b;
+	int rc = weft_breaker_make(&b, &(weft_breaker_opts){.in_a_row = 1});
+
+	T_OK(!rc == !!b);
+	weft_breaker_free(b);
+	return rc;
+}
+
+static int make_credit(void)
+{
+	weft_credit *c;
+	int rc = weft_credit_make(&c, 1);
+
+	T_OK(!rc == !!c);
+	weft_credit_free(c);
+	return rc;
+}
+
+static int second_try(void *arg)
+{
+	return ++*(int *)arg == 2 ? 0 : WEFT_EAGAIN;
+}
+
+/* Without memory for a try's context the try is made all the same. */
+static int make_retry(void)
+{
+	weft_retry_budget *b;
+	int rc = weft_retry_budget_make(&b, NULL), tries = 0;
+
+	T_OK(!rc == !!b);
+	T_EQ(weft_retry(&(weft_retry_opts){.each = WEFT_SEC, .budget = b, .backoff = {.base = 1, .cap = 1}}, second_try, &tries), 0);
+	T_EQ(tries, 2);
+	weft_retry_budget_free(b);
+	return rc;
+}
+
 static void *make_object(void *arg)
 {
 	(void)arg;
@@ -675,49 +733,22 @@ static const struct thing things[] = {
 	{"flight", make_flight},
 	{"waker", make_waker},
 	{"limiter", make_limiter},
+	{"bulkhead", make_bulkhead},
+	{"limit", make_limit},
+	{"breaker", make_breaker},
+	{"credits", make_credit},
+	{"retry", make_retry},
 	{"object pool", make_opool},
 	{"concurrent map", make_cmap},
 	{"name", make_name},
 };
-
-/* Fails the n-th call, for all n. */
-static void fail_each(const struct thing *t)
-{
-	int refused = 0;
-	long n;
-
-	for (n = 1;; n++) {
-		size_t records = weft__fd_count();
-		int fds = rt_fds(), rc;
-		bool fired;
-
-		weft_trim(); /* caches of others aside, all is to be asked for again */
-		failpoint_arm(n);
-		rc = t->make();
-		fired = failpoint_fired();
-		failpoint_disarm();
-		if (rc && !is_shortage(rc))
-			T_FAIL("%s, call %ld (%s): %d", t->name, n, failpoint_name(), rc);
-		if (rc && !fired)
-			T_FAIL("%s refused although no call failed: %d", t->name, rc);
-		if (rt_fds() != fds || weft__fd_count() != records)
-			T_FAIL("%s, call %ld (%s): %d descriptors, before %d; %zu records, before %zu", t->name, n, failpoint_name(),
-			       rt_fds(), fds, weft__fd_count(), records);
-		refused += rc != 0;
-		T_EQ(t->make(), 0); /* it works again */
-		if (!fired)
-			break;
-		T_LT(n, 2000);
-	}
-	tap_note("%s: %ld calls, %d refused", t->name, n - 1, refused);
-}
 
 static int things_main(void *arg)
 {
 	(void)arg;
 	until_all_workers_run();
 	for (size_t i = 0; i < ARRAY_LEN(things); i++)
-		fail_each(&things[i]);
+		fail_each(&things[i], is_shortage);
 	return 0;
 }
 
@@ -1101,7 +1132,7 @@ static int net_things_main(void *arg)
 	names_say("192.0.2.1:0", "one.test");
 	until_all_workers_run();
 	for (size_t i = 0; i < ARRAY_LEN(net_things); i++)
-		fail_each(&net_things[i]);
+		fail_each(&net_things[i], is_shortage);
 	return 0;
 }
 

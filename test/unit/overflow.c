@@ -5,11 +5,13 @@
  * The code under test runs on a thread whose stack is one of weft's; what kills its process is asked in a child, whose last words are read.
  */
 #include "core/stack.h"
+#include "debug/lastwords.h"
 
 #include "base/atomic.h"
 #include "base/compiler.h"
 #include "base/sanitizer.h"
 #include "failpoint.h"
+#include "kib.h"
 #include "tap.h"
 
 #include <errno.h>
@@ -190,6 +192,22 @@ static void check_named(int status, const char *said)
 	T_STR_HAS(said, "  #15 ");
 	T_STR_HAS(said, " more frames ..."); /* a long chain: both ends */
 	T_OK(strlen(said) < 8000);
+}
+
+static void overflow_with_names(void)
+{
+	weft__overflow_caller = weft__last_caller;
+	weft__overflow_name = weft__last_name;
+	overflow_with(recurse, STACK_DEFAULT);
+}
+
+/* With the debug storey, as in every program: static functions have their names, too. */
+TEST(overflow_names_functions)
+{
+	char said[16384];
+
+	check_named(last_words(overflow_with_names, said, sizeof said), said);
+	T_STR_HAS(said, "  #2   deep");
 }
 
 /* The task, its place, its size, what to do, and frames; then abort. */
@@ -375,21 +393,6 @@ TEST(stray_access_is_told_apart)
 	T_STR_HAS(said, "  #1 ");
 	T_OK(killed_by(last_words(stray_from_elsewhere, said, sizeof said), SIGABRT));
 	T_STR_HAS(said, "weft: code on a stack that is not weft's strayed into the guard");
-}
-
-static long available_kib(void)
-{
-	FILE *f = fopen("/proc/meminfo", "r");
-	char line[256];
-	long kib = 0;
-
-	T_OK(f);
-	while (fgets(line, sizeof line, f)) {
-		if (!strncmp(line, "MemAvailable:", 13))
-			kib = strtol(line + 13, NULL, 10);
-	}
-	fclose(f);
-	return kib;
 }
 
 static void overflow_of_one_in_a_million(void)

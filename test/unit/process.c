@@ -464,6 +464,166 @@ TEST_WORKERS(left_by_a_run_that_is_over)
 	T_EQ(weft_run(sweeps_main, &pid, &o), 0);
 }
 
+/* --- the runtime goes down in the middle of a call --- */
+
+static struct {
+	char fifo[64];
+	weft_ctx *ctx;
+	weft_proc *got[2]; /* by those who were quicker than the end of the runtime */
+	ATOMIC(int) returned;
+	pthread_t opener;
+} down;
+
+static struct rng turn;
+
+static int warm_main(void *arg)
+{
+	(void)arg;
+	T_EQ(ended(spawn(OPTS(.argv = ARGV("true")))).code, 0);
+	return 0;
+}
+
+static int spawns_cat(void *arg)
+{
+	weft_proc_opts o = {.argv = ARGV("cat"), .in = WEFT_PROC_FILE(down.fifo, O_RDONLY), .out = WEFT_PROC_PIPE, .err = WEFT_PROC_PIPE};
+
+	o.ctx = down.ctx;
+	if (weft_proc_spawn(arg, &o) == 0)
+		add_relaxed(&down.returned, 1); /* looked at when nobody runs */
+	return 0;
+}
+
+/* Lets the lane's thread go on, which opens the other end, when no task runs any more, or soon will. */
+static void *opens_late(void *arg)
+{
+	bool stopping = false;
+	int fd;
+
+	(void)arg;
+	while (!stopping && weft__rt_enter()) {
+		stopping = load_acquire(&weft__rt->stopping); /* pairs with store_release in weft__runtime_stop */
+		weft__rt_leave();
+		sched_yield();
+	}
+	usleep(2000);                             /* either may be first; it is to be this one mostly */
+	fd = open(down.fifo, O_RDWR | O_CLOEXEC); /* waits for nobody: maybe none has begun */
+	T_GE(fd, 0);
+	return (void *)(intptr_t)fd;
+}
+
+static int spawn_down_main(void *arg)
+{
+	weft_task *t[2];
+
+	if (*(bool *)arg)
+		down.ctx = weft_ctx_make(NULL);
+	for (int i = 0; i < 2; i++)
+		t[i] = start(spawns_cat, &down.got[i]);
+	for (int i = 0; i < 2; i++)
+		until_reason(t[i], "blocking call");
+	T_EQ(pthread_create(&down.opener, NULL, opens_late, NULL), 0);
+	for (int i = 0; i < 2; i++)
+		weft_task_detach(t[i]);
+	return 0;
+}
+
+/* Whoever waits for a spawn that is under way on another thread, or begins there, never hears of its child. */
+static void go_down_in_spawn(bool with_ctx)
+{
+	void *fd;
+	int fds;
+
+	snprintf(down.fifo, sizeof down.fifo, "/tmp/weft-process-%d", (int)getpid());
+	unlink(down.fifo); /* of one that was killed */
+	T_EQ(mkfifo(down.fifo, 0600), 0);
+	T_EQ(weft_run(warm_main, NULL, &(weft_opts){.workers = tap_workers()}), 0); /* descriptors that stay for good */
+	for (long i = tap_iters(5); i > 0; i--) {
+		memset(down.got, 0, sizeof down.got);
+		down.ctx = NULL;
+		fds = rt_fds();
+		T_EQ(weft_run(spawn_down_main, &with_ctx, &(weft_opts){.workers = tap_workers()}), 0);
+		T_EQ(pthread_join(down.opener, &fd), 0);
+		close((int)(intptr_t)fd);
+		for (int j = 0; j < 2; j++) {
+			if (down.got[j]) { /* it reads to the end */
+				T_EQ(weft_proc_kill(down.got[j], SIGKILL), 0);
+				waitpid(weft_proc_pid(down.got[j]), NULL, 0);
+				weft_proc_free(down.got[j]);
+			}
+		}
+		weft_ctx_free(down.ctx);
+		nothing_left();
+		T_OK(no_child());
+		T_EQ(rt_fds(), fds);
+		T_EQ(weft__fd_count(), 0);
+	}
+	unlink(down.fifo);
+}
+
+TEST_WORKERS(the_runtime_goes_down_during_a_spawn)
+{
+	go_down_in_spawn(false);
+}
+
+TEST_WORKERS(the_runtime_goes_down_during_a_spawn_for_a_context)
+{
+	go_down_in_spawn(true);
+}
+
+static int runs(void *arg)
+{
+	(void)arg;
+	(void)weft_proc_run(OPTS(.argv = ARGV("sleep", "1000"), .ctx = down.ctx), NULL);
+	return 0;
+}
+
+static int collects(void *arg)
+{
+	weft_proc_out o;
+
+	(void)arg;
+	(void)weft_proc_output(&o, OPTS(SH("echo much; echo more >&2; exec sleep 1000"), .err = WEFT_PROC_PIPE));
+	weft_proc_out_free(&o);
+	return 0;
+}
+
+static int run_down_main(void *arg)
+{
+	int fds = rt_fds();
+	weft_task *t[2];
+
+	(void)arg;
+	down.ctx = weft_ctx_make(NULL);
+	t[0] = start(runs, NULL);
+	t[1] = start(collects, NULL);
+	for (int i = 0; i < 2; i++) {
+		until_reason(t[i], "io");
+		weft_task_detach(t[i]);
+	}
+	if (rng_below(&turn, 2))
+		T_EQ(weft_ctx_cancel(down.ctx, 0), 0); /* one of them is ended already */
+	for (unsigned i = rng_below(&turn, 8); i > 0; i--)
+		let_run();
+	T_GT(rt_fds(), fds);
+	return 0;
+}
+
+TEST_WORKERS(the_runtime_goes_down_during_a_run)
+{
+	T_EQ(weft_run(warm_main, NULL, &(weft_opts){.workers = tap_workers()}), 0); /* descriptors that stay for good */
+	for (long i = tap_iters(5); i > 0; i--) {
+		int fds = rt_fds();
+
+		rng_seed(&turn, 7, (uint64_t)i);
+		T_EQ(weft_run(run_down_main, NULL, &(weft_opts){.workers = tap_workers()}), 0);
+		weft_ctx_free(down.ctx);
+		nothing_left();
+		T_OK(no_child());
+		T_EQ(rt_fds(), fds);
+		T_EQ(weft__fd_count(), 0);
+	}
+}
+
 /* --- groups and contexts --- */
 
 static int group_main(void *arg)
@@ -513,6 +673,118 @@ static int ctx_main(void *arg)
 TEST_WORKERS(a_context_ends_it)
 {
 	run_children(ctx_main, NULL);
+}
+
+static int ctx_fails_main(void *arg)
+{
+	int fds = rt_fds();
+	weft_ctx *c = weft_ctx_make(NULL);
+	weft_proc *p;
+
+	(void)arg;
+	T_EQ(weft_proc_spawn(&p, OPTS(.argv = ARGV("/no/such/program"), .ctx = c)), WEFT_ENOENT);
+	T_EQ(weft_ctx_cancel(c, 0), 0); /* nothing has remained in it */
+	weft_ctx_free(c);
+	T_EQ(rt_fds(), fds);
+	return 0;
+}
+
+TEST_WORKERS(a_context_of_none)
+{
+	run_children(ctx_fails_main, NULL);
+}
+
+static ATOMIC(bool) canceled;
+
+/* The lane's thread waits in open until the context has ended, and somebody writes. */
+static void *cancels_then_opens(void *arg)
+{
+	int fd;
+
+	T_EQ(weft_ctx_cancel(arg, 0), 0);
+	store_release(&canceled, true); /* pairs with load_acquire below */
+	fd = open(down.fifo, O_RDWR | O_CLOEXEC);
+	T_GE(fd, 0);
+	return (void *)(intptr_t)fd;
+}
+
+static int ctx_early_main(void *arg)
+{
+	bool starts = arg == NULL;
+	weft_proc_opts o = {.argv = starts ? ARGV("sleep", "1000") : ARGV("/no/such/program"), .in = WEFT_PROC_FILE(down.fifo, O_RDONLY)};
+	weft_proc *p = NULL;
+	void *fd;
+
+	store_relaxed(&canceled, false); /* nobody else looks yet */
+	o.ctx = weft_ctx_make(NULL);
+	T_EQ(pthread_create(&down.opener, NULL, cancels_then_opens, o.ctx), 0);
+	if (weft_proc_spawn(&p, &o) == 0) { /* or it was cancelled before */
+		T_OK(starts);
+		T_OK(load_acquire(&canceled));
+		T_EQ(ended(p).signal, SIGKILL);
+	}
+	T_EQ(pthread_join(down.opener, &fd), 0);
+	close((int)(intptr_t)fd);
+	weft_ctx_free(o.ctx);
+	return 0;
+}
+
+/* The context ends while the system still looks for the program. */
+TEST_WORKERS(a_context_ends_before_it_has_begun)
+{
+	snprintf(down.fifo, sizeof down.fifo, "/tmp/weft-process-%d", (int)getpid());
+	unlink(down.fifo); /* of one that was killed */
+	T_EQ(mkfifo(down.fifo, 0600), 0);
+	for (long i = tap_iters(5); i > 0; i--) {
+		run_children(ctx_early_main, NULL);
+		run_children(ctx_early_main, down.fifo);
+	}
+	T_OK(no_child());
+	unlink(down.fifo);
+}
+
+static int waits_for(void *arg)
+{
+	weft_chan *c = arg;
+
+	(void)weft_chan_recv(c, NULL);
+	return 0;
+}
+
+static int limit_main(void *arg)
+{
+	const char *mark = arg;
+	weft_ctx *c = weft_ctx_make(NULL);
+	weft_chan *end = weft_chan_make(0, 0);
+	weft_proc *p;
+	weft_task *t[4];
+	int n = 0;
+
+	while (n < 4 && weft_go_opts(&t[n], waits_for, end, NULL) == 0)
+		n++;
+	T_GT(n, 0);
+	T_LT(n, 4);
+	T_EQ(weft_proc_spawn(&p, OPTS(.argv = ARGV("true"), .in = WEFT_PROC_FILE(mark, O_RDWR | O_CREAT), .ctx = c)), WEFT_ENOMEM);
+	T_OK(!p);
+	T_OK(access(mark, F_OK)); /* nothing of it was begun */
+	T_EQ(weft_chan_close(end), 0);
+	while (n > 0)
+		T_EQ(finish(t[--n]), 0);
+	weft_chan_free(end);
+	weft_ctx_free(c);
+	return 0;
+}
+
+/* Its context's end needs a task. */
+TEST_WORKERS(as_many_tasks_as_there_may_be)
+{
+	char mark[64];
+
+	snprintf(mark, sizeof mark, "/tmp/weft-process-mark-%d", (int)getpid());
+	unlink(mark);
+	T_EQ(run_with(limit_main, mark, (weft_opts){.max_tasks = 4}), 0);
+	unlink(mark);
+	T_OK(no_child());
 }
 
 static int strikes_main(void *arg)

@@ -9,6 +9,7 @@
 #include "base/sanitizer.h"
 #include "core/waitword.h"
 #include "failpoint.h"
+#include "kib.h"
 #include "tap.h"
 
 #include <errno.h>
@@ -376,21 +377,6 @@ TEST(failures_leak_nothing)
 }
 
 /* ---- A million ---- */
-
-static long status_kib(const char *key)
-{
-	FILE *f = fopen("/proc/self/status", "r");
-	char line[256];
-	long kib = -1;
-
-	T_OK(f);
-	while (fgets(line, sizeof line, f)) {
-		if (!strncmp(line, key, strlen(key)))
-			kib = strtol(line + strlen(key) + 1, NULL, 10);
-	}
-	fclose(f);
-	return kib;
-}
 
 /* Afterwards little more than a page a slab is left. */
 TEST(million_records)

@@ -244,6 +244,53 @@ TEST_WORKERS(handlers_may_finish)
 	run_serve(drain_main, NULL);
 }
 
+/* Answers; and waits for what comes next only while its server does not stop. */
+static int answers_until_drained(weft_tcp *c, void *arg)
+{
+	struct served *s = arg;
+	ssize_t n = 1;
+	char b;
+
+	add_relaxed(&s->begun, 1);
+	while (n == 1) {
+		WEFT_WITH_CTX (weft_serve_drain_ctx())
+			n = weft_tcp_read(c, &b, 1);
+		if (n == 1 && weft_tcp_write(c, &b, 1, NULL) != 1)
+			return -1;
+	}
+	T_EQ(weft_ctx_check(), 0); /* its own context has not ended */
+	T_NE(weft_ctx_reason(weft_serve_drain_ctx()), WEFT_NOT_CANCELED);
+	return n == WEFT_ECANCELED ? 0 : -1;
+}
+
+/* Idle connections do not hold the server up: their handlers hear that it stops, and return by themselves. */
+static int idle_main(void *arg)
+{
+	struct served s = {.fn = answers_until_drained, .o = {.ctx = weft_ctx_make(NULL), .grace = WEFT_FOREVER}};
+	weft_tcp *c[3];
+
+	(void)arg;
+	T_OK(weft_serve_drain_ctx() == NULL);
+	serve(&s);
+	for (int i = 0; i < 3; i++) {
+		c[i] = dial(&s);
+		round_trip(c[i]);
+	}
+	T_EQ(weft_ctx_cancel(s.o.ctx, 0), 0);
+	T_EQ(finish(s.task), 0);
+	T_EQ(stat_of(&s).failed, 0);
+	T_EQ(stat_of(&s).canceled, 0);
+	for (int i = 0; i < 3; i++)
+		gone(c[i]);
+	weft_ctx_free(s.o.ctx);
+	return 0;
+}
+
+TEST_WORKERS(handlers_hear_of_the_drain)
+{
+	run_serve(idle_main, NULL);
+}
+
 static int grace_main(void *arg)
 {
 	struct served s = {.fn = echoes, .o.ctx = weft_ctx_make(NULL)};

@@ -9,6 +9,7 @@
 #include "base/atomic.h"
 #include "base/sanitizer.h"
 #include "failpoint.h"
+#include "kib.h"
 #include "tap.h"
 
 #include <errno.h>
@@ -75,22 +76,6 @@ static void put_many(int n)
 		weft__stack_put(got[i]);
 }
 
-/* Kilobytes, from a line of /proc/self/status. */
-static long status_kib(const char *key)
-{
-	FILE *f = fopen("/proc/self/status", "r");
-	char line[256];
-	long kib = -1;
-
-	T_OK(f);
-	while (fgets(line, sizeof line, f)) {
-		if (!strncmp(line, key, strlen(key)))
-			kib = strtol(line + strlen(key) + 1, NULL, 10);
-	}
-	fclose(f);
-	return kib;
-}
-
 static long count_lines(const char *file)
 {
 	int fd = open(file, O_RDONLY);
@@ -105,21 +90,6 @@ static long count_lines(const char *file)
 	}
 	close(fd);
 	return n;
-}
-
-static long available_kib(void)
-{
-	FILE *f = fopen("/proc/meminfo", "r");
-	char line[256];
-	long kib = 0;
-
-	T_OK(f);
-	while (fgets(line, sizeof line, f)) {
-		if (!strncmp(line, "MemAvailable:", 13))
-			kib = strtol(line + 13, NULL, 10);
-	}
-	fclose(f);
-	return kib;
 }
 
 /* The guard's highest and lowest byte fault, the usable bytes do not; both kinds of guard. */

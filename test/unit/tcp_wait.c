@@ -5,6 +5,7 @@
  * As unit/blocking.c does, with what only descriptors know: a call looks at deadlines before it tries, and somebody else may close what it waits for.
  */
 #include "net.h"
+#include "questions.h"
 
 #include "base/rand.h"
 #include "weft/udp.h"
@@ -377,25 +378,7 @@ static void taken_if(struct world *w, bool woken)
 		until(!w->op->taken(w));
 }
 
-static int each(void (*question)(const struct op *op))
-{
-	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
-		tap_note("%s", ops[i].name);
-		question(&ops[i]);
-	}
-	return 0;
-}
-
-#define QUESTION(q)                      \
-	static int each_##q(void *arg)   \
-	{                                \
-		(void)arg;               \
-		return each(q);          \
-	}                                \
-	TEST_WORKERS(q##_call)           \
-	{                                \
-		run_net(each_##q, NULL); \
-	}
+#define QUESTION(q) QUESTION_TO(ops, run_net, q)
 
 /* What it waits for is there: it returns 0 at once. */
 static void ready_now(const struct op *op)

@@ -262,6 +262,56 @@ TEST_WORKERS(a_writer_reads_where_the_peer_has_stopped_in_a_message)
 	run_net(stops_short, NULL);
 }
 
+static int writes(void *arg)
+{
+	return (int)weft_tls_write(arg, "hello", 5, NULL);
+}
+
+/* Its deadline, and not the reader's, ends its waiting: whether it reads itself, or another does. It may be moved on as well. */
+static int short_and_late(void *arg)
+{
+	struct raw r;
+	weft_tls *tls;
+	weft_task *t, *reader = NULL;
+
+	(void)arg;
+	pems_make();
+	for (int i = 0; i < 2; i++) {
+		tls = short_make(&r);
+		if (i) {
+			reader = start(read_end, tls);
+			until_parked(reader);
+		}
+		t = start(writes, tls);
+		until_parked(t);
+		T_EQ(weft_tls_set_deadline(tls, WEFT_FOREVER, 1), 0);
+		T_EQ(finish(t), WEFT_ETIMEDOUT);
+		T_EQ(weft_tls_set_deadline(tls, i ? WEFT_FOREVER : 1, weft_in(1000 * WEFT_SEC)), 0); /* a reader's is none of a writer's */
+		t = start(writes_hello, tls);
+		until_parked(t);
+		T_EQ(weft_tls_set_deadline(tls, i ? WEFT_FOREVER : 1, WEFT_FOREVER), 0);
+		raw_writes(&r, BIO_ctrl_pending(r.out));
+		T_EQ(finish(t), 0);
+		raw_gets_hello(&r);
+		if (i) {
+			T_EQ(SSL_write(r.ssl, "x", 1), 1);
+			raw_writes(&r, BIO_ctrl_pending(r.out));
+			T_EQ(finish(reader), 1);
+		} else {
+			char x;
+
+			T_EQ(weft_tls_read(tls, &x, 1), WEFT_ETIMEDOUT);
+		}
+		short_close(tls, &r);
+	}
+	return 0;
+}
+
+TEST_WORKERS(a_writers_deadline_is_moved_where_the_peer_has_stopped_in_a_message)
+{
+	run_net(short_and_late, NULL);
+}
+
 /* What the writer needs is read by another, who then has data and leaves, or waits on for the answer to what is to be written. */
 static int stops_short_for_two(void *arg)
 {

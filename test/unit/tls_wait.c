@@ -219,6 +219,17 @@ static int caller(void *arg)
 	return (int)w->op->call(w, w->deadline);
 }
 
+/* The call, made by a task, which waits. */
+static weft_task *caller_waits(struct world *w, int64_t until)
+{
+	weft_task *t;
+
+	w->deadline = until;
+	t = start(caller, w);
+	until_parked(t);
+	return t;
+}
+
 static int canceled(void *arg)
 {
 	static struct world w;
@@ -228,10 +239,8 @@ static int canceled(void *arg)
 	much_make();
 	EACH_WORLD(w)
 	{
-		w.deadline = WEFT_FOREVER;
 		for (int i = 0; i < 2; i++) {
-			t = start(caller, &w);
-			until_parked(t);
+			t = caller_waits(&w, WEFT_FOREVER);
 			T_EQ(weft_task_cancel(t), 0);
 			T_EQ(finish(t), WEFT_ECANCELED);
 		}
@@ -257,9 +266,7 @@ static int times_out(void *arg)
 	EACH_WORLD(w)
 	{
 		for (int i = 0; i < 2; i++) {
-			w.deadline = weft_in(3600 * WEFT_SEC);
-			t = start(caller, &w);
-			until_parked(t);
+			t = caller_waits(&w, weft_in(3600 * WEFT_SEC));
 			time_move(3601 * WEFT_SEC);
 			T_EQ(finish(t), WEFT_ETIMEDOUT);
 		}
@@ -285,9 +292,7 @@ static int limit_moves(void *arg)
 	EACH_WORLD(w)
 	{
 		if (w.e.tc) {
-			w.deadline = WEFT_FOREVER;
-			t = start(caller, &w);
-			until_parked(t);
+			t = caller_waits(&w, WEFT_FOREVER);
 			T_EQ(weft_tls_set_deadline(w.e.c, 1, 1), 0);
 			T_EQ(finish(t), WEFT_ETIMEDOUT);
 			T_EQ(weft_tls_set_deadline(w.e.c, WEFT_FOREVER, WEFT_FOREVER), 0);
@@ -402,9 +407,7 @@ static int reads_meanwhile(void *arg)
 	much_make();
 	for (int i = 0; i < 2; i++) {
 		world_make(&w, &ops[3], i);
-		w.deadline = WEFT_FOREVER;
-		t = start(caller, &w);
-		until_parked(t);
+		t = caller_waits(&w, WEFT_FOREVER);
 		for (int k = 0; k < 20; k++) {
 			T_EQ(weft_tls_key_update(w.e.s, true), 0); /* each wants an answer, which has to wait */
 			send_text(w.e.s, "are you listening");

@@ -4,6 +4,7 @@
  */
 #include "net.h"
 
+#include "io/fd.h"
 #include "weft/unix.h"
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -757,4 +758,92 @@ TEST_WORKERS(out_of_descriptors)
 	if (weft__emulated())
 		tap_skip("limits are the emulator's own");
 	run_net(out_main, NULL);
+}
+
+/* --- who hears of it --- */
+
+#define FAR_READS (2 * LOOP_MOVE_AFTER)
+
+struct far {
+	weft_unix *c;
+	int reads;
+	int worker;
+	ATOMIC(int) here; /* 1: it is on that worker; -1: it is not, and ends. Watched */
+	ATOMIC(int) done; /* reads; watched */
+};
+
+/* Each byte is waited for, on this worker. */
+static int reads_here(void *arg)
+{
+	struct far *f = arg;
+	char x;
+
+	weft_task_pin();
+	if (weft_task_worker() != f->worker) { /* it was stolen before it ran */
+		store_relaxed(&f->here, -1);
+		weft_task_unpin();
+		return 0;
+	}
+	store_relaxed(&f->here, 1);
+	for (int i = 0; i < f->reads; i++) {
+		T_EQ(weft_unix_read(f->c, &x, 1), 1);
+		T_EQ(x, i);
+		add_relaxed(&f->done, 1);
+	}
+	weft_task_unpin();
+	return 0;
+}
+
+static struct loop *heard_by(weft_unix *from, weft_unix *to, int worker, int reads)
+{
+	struct far f = {.c = to, .reads = reads, .worker = worker};
+	struct polldesc *pd = &((struct fd *)to)->poll;
+	struct loop *home;
+	weft_task *t;
+
+	for (;;) {
+		T_EQ(weft_go_opts(&t, reads_here, &f, &(weft_task_opts){.worker = worker}), 0);
+		until(load_relaxed(&f.here) != 0);
+		if (load_relaxed(&f.here) > 0)
+			break;
+		T_EQ(finish(t), 0);
+		store_relaxed(&f.here, 0);
+	}
+	for (char i = 0; i < reads; i++) {
+		until(load_relaxed(&f.done) == i);
+		until_reason(t, "read"); /* the next one */
+		T_EQ(weft_unix_write(from, &i, 1, NULL), 1);
+	}
+	T_EQ(finish(t), 0);
+	lock_take_solo(&pd->lock, RANK_DESC);
+	home = pd->watch ? NULL : pd->home;
+	lock_drop_solo(&pd->lock);
+	return home;
+}
+
+static int far_main(void *arg)
+{
+	struct loop *first, *second;
+	weft_unix *a, *b;
+
+	(void)arg;
+	T_EQ(weft_unix_pair(&a, &b), 0);
+	first = heard_by(a, b, 1, 1);
+	if (!first)
+		tap_note("a loop of libuv's keeps what it has");
+	T_OK(heard_by(a, b, 2, 2) == first);
+	T_OK(heard_by(a, b, 1, 1) == first);
+	second = heard_by(a, b, 2, FAR_READS);
+	T_OK(second != first || !first);
+	T_OK(heard_by(a, b, 2, 1) == second);
+	T_OK(heard_by(a, b, 1, FAR_READS) == first);
+	weft_unix_close(a);
+	weft_unix_close(b);
+	return 0;
+}
+
+/* A descriptor follows its tasks to another worker, if they stay there, and no byte is missed on the way. */
+TEST(moves_to_who_waits)
+{
+	T_EQ(run_with(far_main, NULL, (weft_opts){.workers = 2}), 0);
 }

@@ -62,7 +62,7 @@ static void take_all(struct conn *c)
 		c->all += (uint64_t)n;
 	if (n < 0 && errno == EAGAIN)
 		return;
-	stream_put(c->buf, c->all);
+	pour_put(c->buf, c->all);
 	if (n == 0)
 		(void)!send(c->fd, c->buf, 8, MSG_NOSIGNAL);
 	finish(c);
@@ -73,7 +73,7 @@ static void give_all(struct conn *c)
 {
 	ssize_t n;
 
-	while ((n = send(c->fd, block + c->all % STREAM_BLOCK, STREAM_BLOCK - c->all % STREAM_BLOCK, MSG_NOSIGNAL)) > 0)
+	while ((n = send(c->fd, block + c->all % POUR_BLOCK, POUR_BLOCK - c->all % POUR_BLOCK, MSG_NOSIGNAL)) > 0)
 		c->all += (uint64_t)n;
 	if (errno != EAGAIN)
 		finish(c);

@@ -10,7 +10,7 @@
 #define PEER_H
 
 #include "../../http.h"
-#include "../../stream.h"
+#include "../../pour.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,7 +24,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BUF 4096 /* a connection's buffer; STREAM_BLOCK in sinks */
+#define BUF 4096 /* a connection's buffer; POUR_BLOCK in sinks */
 
 static struct {
 	int workers, port;
@@ -33,7 +33,7 @@ static struct {
 } opt = {.workers = 1, .buf = BUF};
 
 static struct http_replies replies;
-static char block[STREAM_BLOCK]; /* what a source says */
+static char block[POUR_BLOCK]; /* what a source says */
 
 __attribute__((noreturn)) static void die(const char *what, const char *why)
 {
@@ -59,11 +59,11 @@ static void arguments(int argc, char **argv)
 	opt.accept = strcmp(mode, "accept") == 0;
 	opt.sink = strcmp(mode, "sink") == 0;
 	opt.source = strcmp(mode, "source") == 0;
-	opt.buf = opt.sink ? STREAM_BLOCK : BUF;
+	opt.buf = opt.sink ? POUR_BLOCK : BUF;
 	if (argc % 2 == 0 || (!opt.http && !opt.accept && !opt.sink && !opt.source && strcmp(mode, "echo") != 0) || opt.workers < 1)
 		die("usage", "--mode echo|http|accept|sink|source [--workers N] [--port P]");
 	http_replies_init(&replies);
-	stream_fill(block);
+	pour_fill(block);
 }
 
 /* A listening socket on opt.port; with port 0 the kernel chooses one, and opt.port says which. */

@@ -66,6 +66,16 @@ static double asks(uint64_t n)
 	return now() - start;
 }
 
+static double asks_path(uint64_t n)
+{
+	struct stat st;
+	double start = now();
+
+	for (uint64_t i = 0; i < n; i++)
+		must(stat("/tmp", &st) == 0, "stat");
+	return now() - start;
+}
+
 static int by_size(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -94,7 +104,10 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *variant;
 		double (*work)(uint64_t);
-	} rows[] = {{"4 KiB of a file, 1 task", preads}, {"64 KiB after 64 KiB", in_a_row}, {"stat, by way of a thread", asks}};
+	} rows[] = {{"4 KiB of a file, 1 task", preads},
+		    {"64 KiB after 64 KiB", in_a_row},
+		    {"stat of an open file", asks},
+		    {"stat, by way of a thread", asks_path}};
 	int runs = 5, quick = 0, workers = 1;
 	char path[] = "/tmp/weft-bench.XXXXXX";
 	const char *only = "";

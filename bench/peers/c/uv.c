@@ -110,7 +110,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 	size_t used;
 
 	if (n < 0) {
-		stream_put(c->buf, c->all);
+		pour_put(c->buf, c->all);
 		if (opt.sink && n == UV_EOF)
 			put(c, c->buf, 8);
 		finish(c);

@@ -50,11 +50,13 @@ var rows = map[string]func(){
 	"P34": groups,
 	"P36": futures,
 	"P60": tlsRow,
+	"P23": pipelines,
 	"P52": roundTrips, "P53": flows,
 	"P56": datagrams,
 	"P54": names,
 	"P58": files,
 	"P57": copies,
+	"P75": admissions,
 }
 
 func main() {

@@ -7,6 +7,7 @@
  *   weft_cas_ORDER         compare and swap: *expected is what was found if it fails (relaxed then)
  *   WEFT_LF_ALIGNED        starts a pair of cache lines of its own: processors fetch lines in pairs, so 128 bytes keep two threads apart
  *   weft_cpu_relax()       a hint between two looks of a spinning thread
+ *   weft_cpu_settle()      nothing that comes behind it is begun before it, not even on a guess of the processor's
  *
  * A model checker puts its own operations in the place of these by defining all of them, and WEFT_LF_ATOMIC_H, first.
  */
@@ -71,10 +72,13 @@ __attribute__((weak, visibility("hidden"))) WEFT_ATOMIC(int) weft__fence_word;
 
 #if defined(__x86_64__)
 #define weft_cpu_relax() __builtin_ia32_pause()
+#define weft_cpu_settle() __builtin_ia32_lfence()
 #elif defined(__aarch64__)
 #define weft_cpu_relax() __asm__ volatile("isb" ::: "memory")
+#define weft_cpu_settle() __asm__ volatile("isb" ::: "memory")
 #else
 #define weft_cpu_relax() ((void)0)
+#define weft_cpu_settle() ((void)0)
 #endif
 
 #endif

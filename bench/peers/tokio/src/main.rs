@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// main.rs - the servers of P19 to P21, P50 and P51 as a Tokio user writes them: a task per connection.
+// main.rs - the servers of P19 to P21, P50 and P51 as a Tokio user writes them: a task per connection. The row of streams: stream.rs.
 //
 //     peers-tokio --mode echo|http|accept|sink|source [--workers N] [--port P]
+//     peers-tokio [-workers N] [-runs N] [-quick] [-only TEXT] P23
 //
 // One worker: the current-thread runtime, which needs no other thread; more: the multi-thread one. Prints "port N VERSION"
 // and serves until killed. HTTP: the minimal responder that every server here is but Go's (end of the headers, fixed answer).
+mod stream;
+
 use std::env;
 use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -106,22 +109,45 @@ async fn serve(port: u16, mode: Mode) -> io::Result<()> {
 
 fn usage() -> ! {
     eprintln!("usage: peers-tokio --mode echo|http|accept|sink|source [--workers N] [--port P]");
+    eprintln!("       peers-tokio [-workers N] [-runs N] [-quick] [-only TEXT] P23");
     std::process::exit(2);
 }
 
+fn number(text: Option<String>) -> usize {
+    text.and_then(|t| t.parse().ok()).unwrap_or_else(|| usage())
+}
+
 fn main() -> io::Result<()> {
-    let (mut mode, mut workers, mut port) = (String::new(), 1, 0);
+    let (mut mode, mut port) = (String::new(), 0);
+    let mut o = stream::Options { workers: 1, runs: 0, quick: false, only: String::new() };
     let mut args = env::args().skip(1);
     while let Some(name) = args.next() {
-        let value = args.next().unwrap_or_else(|| usage());
         match name.as_str() {
-            "--mode" => mode = value,
-            "--workers" => workers = value.parse().unwrap_or_else(|_| usage()),
-            "--port" => port = value.parse().unwrap_or_else(|_| usage()),
+            "--mode" | "-mode" => mode = args.next().unwrap_or_else(|| usage()),
+            "--workers" | "-workers" => o.workers = number(args.next()),
+            "--port" | "-port" => port = number(args.next()) as u16,
+            "-runs" => o.runs = number(args.next()),
+            "-only" => o.only = args.next().unwrap_or_else(|| usage()),
+            "-quick" => o.quick = true,
+            "P23" => mode = name,
             _ => usage(),
         }
     }
+    let mut builder = if o.workers > 1 {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    if o.workers > 1 {
+        builder.worker_threads(o.workers);
+    }
+    let rt = builder.enable_io().build()?;
     let mode = match mode.as_str() {
+        "P23" => {
+            o.runs = if o.runs > 0 { o.runs } else { 5 };
+            stream::row(&rt, &o);
+            return Ok(());
+        }
         "echo" => Mode::Echo,
         "http" => Mode::Http,
         "accept" => Mode::Accept,
@@ -129,16 +155,5 @@ fn main() -> io::Result<()> {
         "source" => Mode::Source,
         _ => usage(),
     };
-    let mut builder = if workers > 1 {
-        tokio::runtime::Builder::new_multi_thread()
-    } else {
-        tokio::runtime::Builder::new_current_thread()
-    };
-    if workers > 1 {
-        builder.worker_threads(workers);
-    }
-    builder
-        .enable_io()
-        .build()?
-        .block_on(serve(port, mode))
+    rt.block_on(serve(port, mode))
 }

@@ -1,116 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * mailbox.c - sending to actors, and receiving.
+ * receive.c - what an actor takes out of its mailbox, and has in hand.
  *
- * A mailbox is a list a class, under the cell's lock. An actor that waits for any message is given one by the sender that claims it, past the lists; one that waits for certain messages looks for
- * itself. A sender that finds no room waits with its letter; whoever takes a message puts the oldest such letter in, so that order is kept and nobody is overtaken.
+ * Whoever takes a message puts the oldest letter of those that wait for room in (send.c), so that order is kept and nobody is overtaken.
  *
  * Only the actor takes letters out. So it may walk along a list unlocked, up to the letter that was the last when it was locked, and ask the user's function about each.
  */
 #include "actor/actor.h"
 
 #include "base/check.h"
-#include <string.h>
-
-/* --- dead letters --- */
-
-static struct {
-	struct lock lock; /* RANK_POOL */
-	ATOMIC(bool) set; /* a hint */
-	void (*fn)(const weft_dead_letter *d, void *arg);
-	void *arg;
-} dead;
-
-void weft_actor_on_dead_letter(void (*fn)(const weft_dead_letter *d, void *arg), void *arg)
-{
-	(void)weft__worker(); /* see base/solo.h */
-	lock_take_solo(&dead.lock, RANK_POOL);
-	dead.fn = fn;
-	dead.arg = arg;
-	store_relaxed(&dead.set, fn != NULL); /* under lock */
-	lock_drop_solo(&dead.lock);
-}
-
-/* l, whose receiver is gone, is told to the hook and freed. Returns WEFT_ESRCH. */
-NOINLINE static int dead_letter(struct worker *w, weft_actor_ref to, struct letter *l)
-{
-	if (load_relaxed(&dead.set)) { /* a hint: looked at again under the lock */
-		weft_dead_letter d = {
-			.to = to, .from = l->msg.from, .tag = l->msg.tag, .data = l->msg.data, .len = l->msg.len, .prio = l->msg.prio};
-		void (*fn)(const weft_dead_letter *, void *);
-		void *arg;
-
-		lock_take_solo(&dead.lock, RANK_POOL);
-		fn = dead.fn;
-		arg = dead.arg;
-		lock_drop_solo(&dead.lock);
-		if (fn)
-			fn(&d, arg);
-		w = weft__worker();
-	}
-	letter_put(w, l);
-	return WEFT_ESRCH;
-}
 
 /* --- lists; locked --- */
-
-static ALWAYS_INLINE void push(struct actor *a, struct letter *l)
-{
-	unsigned c = (unsigned)(l->msg.prio - WEFT_PRIO_URGENT);
-
-	list_append(&a->mail[c], &l->link);
-	a->mask |= (uint8_t)(1u << c);
-	if (l->msg.kind == WEFT_MSG_USER)
-		a->len++;
-}
-
-static ALWAYS_INLINE struct waiter *claim(struct list *q, int status)
-{
-	struct list_node *n;
-
-	while ((n = list_pop_head(q)) != NULL) {
-		struct waiter *w = container_of(n, struct waiter, link);
-
-		if (waiter_claim(w, status, false))
-			return w;
-	}
-	return NULL;
-}
-
-static ALWAYS_INLINE struct weft_task *mail_put(struct actor *a, struct letter *l)
-{
-	struct list_node *n;
-
-	if (likely(!a->suspended)) {
-		while ((n = list_pop_head(&a->recvq)) != NULL) {
-			struct waiter *w = container_of(n, struct waiter, link);
-			bool any = w->slot != NULL;
-			struct weft_task *t = w->task;
-
-			if (unlikely(!waiter_claim(w, 0, false)))
-				continue;
-			if (likely(any))
-				a->given = l;
-			else
-				push(a, l);
-			return t;
-		}
-	}
-	push(a, l);
-	return NULL;
-}
-
-struct weft_task *weft__mail_put(struct actor *a, struct letter *l)
-{
-	return mail_put(a, l);
-}
-
-struct weft_task *weft__mail_wake(struct actor *a, int status)
-{
-	struct waiter *w = claim(&a->recvq, status);
-
-	return w ? w->task : NULL;
-}
 
 /* It is to end, and has not begun to. */
 static inline bool ordered(const struct actor *a)
@@ -145,7 +45,7 @@ static ALWAYS_INLINE struct weft_task *taken(struct actor *a, struct letter *l)
 		l = w->slot;
 		if (waiter_claim(w, 0, false)) {
 			list_remove(&l->link); /* from outside */
-			push(a, l);
+			mail_push(a, l);
 			return w->task;
 		}
 	}
@@ -165,134 +65,6 @@ static ALWAYS_INLINE void take_out(struct actor *a, struct letter *l)
 static ALWAYS_INLINE struct letter *first(const struct actor *a)
 {
 	return letter_of_link(a->mail[__builtin_ctz(a->mask)].head.next);
-}
-
-/* --- sending --- */
-
-/* Locked, and full. Unlocks. */
-NOINLINE static int send_full(struct self *me, struct actor *a, weft_actor_ref to, struct letter *l, int64_t deadline)
-{
-	void (*dtor)(weft_msg * m);
-	struct waiter w;
-	uint64_t word;
-	int rc = WEFT_ENOBUFS;
-
-	if (a->overflow == WEFT_OVERFLOW_DROP) {
-		a->dropped++;
-		dtor = a->dtor;
-		actor_unlock(a);
-		l->link.next = NULL; /* of a cache's chain: it is nobody's, should dtor free it */
-		if (dtor)
-			dtor(&l->msg);
-		letter_put(weft__worker(), l);
-		return 0;
-	}
-	if (a->overflow == WEFT_OVERFLOW_BLOCK)
-		rc = load_relaxed(&a->task) == me->task ? WEFT_EDEADLK /* our own store, if it is us */
-		     : deadline == WEFT_NOW             ? WEFT_EAGAIN
-							: 0;
-	if (rc) {
-		actor_unlock(a);
-		letter_put(me->worker, l);
-		return rc;
-	}
-	word = wait_begin(me->task, &w, 1, REASON_MAIL_ROOM, deadline);
-	waiter_init(&w, me->task, word, &a->lock, RANK_ACTOR, a, l);
-	list_push_tail(&a->sendq, &w.link);
-	list_push_tail(&a->outside, &l->link);
-	l->msg.weft__flags = (uint8_t)((l->msg.weft__flags & LETTER_POOLED) | (me->worker ? 0 : LETTER_FOREIGN));
-	actor_unlock(a);
-	rc = weft__wait_park(me->worker, me->task, &w, 1, word, deadline);
-	if (!rc && !w.status)
-		return 0; /* whoever claimed us has put it in */
-	me->worker = weft__worker();
-	lock_take_solo(&a->lock, RANK_ACTOR); /* the cell may be another's by now */
-	list_remove(&l->link);
-	actor_unlock(a);
-	if (!rc)
-		return dead_letter(me->worker, to, l);
-	letter_put(me->worker, l);
-	return rc;
-}
-
-/* Locked; the mark has been reached. Unlocks, and tells. */
-NOINLINE static void send_above(struct worker *w, struct actor *a, struct weft_task *ready)
-{
-	void (*on_high)(weft_actor_ref ref, uint32_t len, void *arg) = a->on_high;
-	weft_actor_ref ref = actor_ref(a);
-	void *arg = a->high_arg;
-	uint32_t len = a->len;
-
-	a->above = true;
-	actor_unlock(a);
-	if (ready)
-		weft__ready(w, ready);
-	if (on_high)
-		on_high(ref, len, arg);
-}
-
-static ALWAYS_INLINE void copy(void *to, const void *from, size_t n)
-{
-	if (likely(n == 8))
-		memcpy(to, from, 8);
-	else if (n)
-		memcpy(to, from, n);
-}
-
-static ALWAYS_INLINE int post(weft_actor_ref to, uint64_t tag, const void *data, size_t len, int prio, int64_t deadline)
-{
-	struct weft_task *ready;
-	struct actor *a, *self;
-	struct letter *l;
-	struct self me;
-	int rc;
-
-	if (unlikely(prio < WEFT_PRIO_URGENT || prio > WEFT_PRIO_LOW || (len && !data)))
-		return WEFT_EINVAL;
-	if (unlikely(len >= MSG_MAX))
-		return WEFT_EMSGSIZE;
-	rc = self_enter(&me, &deadline);
-	if (unlikely(rc))
-		return rc;
-	l = letter_get(me.worker, len);
-	if (unlikely(!l))
-		return WEFT_ENOMEM;
-	self = actor_self(me.worker);
-	l->msg.tag = tag;
-	l->msg.from = self ? actor_ref(self) : WEFT_NO_ACTOR;
-	l->msg.kind = WEFT_MSG_USER;
-	l->msg.prio = (int8_t)prio;
-	copy(l->bytes, data, len);
-	a = actor_lock(to);
-	if (unlikely(!a))
-		return dead_letter(me.worker, to, l);
-	if (unlikely(a->len >= a->cap))
-		return send_full(&me, a, to, l, deadline);
-	ready = mail_put(a, l);
-	if (unlikely(a->high && a->len >= a->high && !a->above)) {
-		send_above(me.worker, a, ready);
-		return 0;
-	}
-	actor_unlock(a);
-	if (ready)
-		weft__ready(me.worker, ready);
-	return 0;
-}
-
-int weft_actor_send(weft_actor_ref to, uint64_t tag, const void *data, size_t len, int prio)
-{
-	int rc = post(to, tag, data, len, prio, WEFT_FOREVER);
-
-	NO_JUMP();
-	return rc;
-}
-
-int weft_actor_send_until(weft_actor_ref to, uint64_t tag, const void *data, size_t len, int prio, int64_t deadline)
-{
-	int rc = post(to, tag, data, len, prio, deadline);
-
-	NO_JUMP();
-	return rc;
 }
 
 /* --- receiving --- */
