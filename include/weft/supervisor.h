@@ -168,7 +168,7 @@ WEFT_API int weft_sup_stop_until(weft_actor_ref sup, int64_t deadline);
  * These ask the supervisor, and wait for its answer. All of them return, besides what they say: WEFT_ESRCH: it has ended, or ends before it answers; WEFT_EINVAL: it is no supervisor, or an argument makes no sense; WEFT_EDEADLK:
  * the caller is the supervisor itself, as in a start function; WEFT_ENOMEM. WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN: nothing was done; WEFT_EALREADY: the deadline has passed, or the caller was cancelled, when the supervisor
  * was at it: it goes on with it, unless that has ended it. (A start function that returns WEFT_EALREADY is told as WEFT_EBUSY.)
- * Block: yes (event). Threads: any. A start function must not call its own supervisor: neither would ever go on.
+ * Block: yes (event). Threads: any. What a start function waits for, as an actor's on_start, must not ask the supervisor that has called it: neither would go on.
  */
 
 /* weft_sup_child_add - one more child, started now, behind all others.

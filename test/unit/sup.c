@@ -159,6 +159,8 @@ static int options_main(void *arg)
 	BAD(WEFT_EINVAL, .backoff = {.jitter = -0.1});
 	BAD(WEFT_EINVAL, .link = true); /* we are no actor */
 	BAD(WEFT_EEXIST, .children = c, .n = 2);
+	c[1].id = long_id;
+	BAD(WEFT_ENAMETOOLONG, .children = c, .n = 2);
 #undef BAD
 	sup = sup_of((weft_sup_opts){.children = &ok, .n = 1});
 #define BAD(code, ...) T_EQ(weft_sup_child_add(sup, &(weft_child_spec){__VA_ARGS__}, NULL), (code))
@@ -426,6 +428,7 @@ TEST_WORKERS(calls_given_up)
 }
 
 static weft_event at_it, go_on;
+static weft_actor_ref find_later;
 
 static int starts_slowly(weft_actor_ref *out, void *arg)
 {
@@ -586,7 +589,8 @@ static int ends_main(void *arg)
 	watch_begin(&wa, ref);
 	T_EQ(weft_actor_kill(sup), 0);
 	watch_end(&w, WEFT_END_KILLED, WEFT_ECANCELED);
-	watch_end(&wa, WEFT_END_KILLED, WEFT_ECANCELED);
+	T_EQ(finish(wa.task), 0);
+	T_OK(wa.end.kind == WEFT_END_KILLED || wa.end.kind == WEFT_END_CANCELED); /* by its link, or by its context */
 	forget(&told);
 	return 0;
 }
@@ -634,6 +638,98 @@ static int killed_main(void *arg)
 TEST_WORKERS(killed_in_a_start)
 {
 	run(killed_main, NULL);
+}
+
+static int starts_one_that_waits(void *arg)
+{
+	const weft_child_spec c[] = {CHILD("a", &pa), {.id = "s", .start = waits_or_not, .arg = &pb, .dtor = part_freed}};
+	weft_actor_ref sup = {&pa, 1};
+	int rc = weft_sup_start_until(&sup, &(weft_sup_opts){.children = c, .n = 2}, *(int64_t *)arg);
+
+	T_OK(weft_actor_same(sup, WEFT_NO_ACTOR));
+	return rc;
+}
+
+static int given_up_main(void *arg)
+{
+	int64_t deadline = WEFT_NOW;
+	weft_actor_ref sup, a;
+	weft_task *t;
+	int rc;
+
+	(void)arg;
+	weft_event_reset(&at_it);
+	weft_event_reset(&go_on);
+	pb.freed = 0;
+	T_EQ(starts_one_that_waits(&deadline), WEFT_EAGAIN);
+	until(pb.freed == 1); /* killed, it goes with all it has */
+	deadline = weft_in(1);
+	T_EQ(starts_one_that_waits(&deadline), WEFT_ETIMEDOUT);
+	until(pb.freed == 2);
+	deadline = WEFT_FOREVER;
+	weft_event_reset(&at_it);
+	t = start(starts_one_that_waits, &deadline);
+	T_EQ(weft_event_wait(&at_it), 0);
+	T_EQ(weft_task_cancel(t), 0);
+	T_EQ(finish(t), WEFT_ECANCELED);
+	until(pb.freed == 3);
+
+	sup = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1});
+	a = find(sup, "a");
+	rc = weft_sup_stop_until(sup, WEFT_NOW);
+	T_OK(rc == WEFT_EAGAIN || rc == 0); /* it may have been quick */
+	until(!weft_actor_alive(sup) && !weft_actor_alive(a));
+	forget(&told);
+	return 0;
+}
+
+/* A start that nobody waits for any more is undone; a stop is a kill then. */
+TEST_WORKERS(start_given_up)
+{
+	run(given_up_main, NULL);
+}
+
+static int all_calls(void *arg)
+{
+	weft_actor_ref sup = *(weft_actor_ref *)arg, ref;
+	weft_child_info info;
+	weft_sup_stat st;
+
+	T_EQ(weft_task_sleep(INT64_MAX), WEFT_ECANCELED);
+	T_EQ(weft_sup_start(&ref, &(weft_sup_opts){.children = NULL}), WEFT_ECANCELED);
+	T_EQ(weft_sup_child_add(sup, &CHILD("b", &pb), NULL), WEFT_ECANCELED);
+	T_EQ(weft_sup_child_stop(sup, "a"), WEFT_ECANCELED);
+	T_EQ(weft_sup_child_stop_ref(sup, find_later), WEFT_ECANCELED);
+	T_EQ(weft_sup_child_restart(sup, "a", NULL), WEFT_ECANCELED);
+	T_EQ(weft_sup_child_del(sup, "a"), WEFT_ECANCELED);
+	T_EQ(weft_sup_child_find(sup, "a", &ref), WEFT_ECANCELED);
+	T_EQ(weft_sup_list(sup, &info, 1), WEFT_ECANCELED);
+	T_EQ(weft_sup_health(sup, &st), WEFT_ECANCELED);
+	T_EQ(weft_sup_tree(sup, NULL, 0, 0), WEFT_ECANCELED);
+	return 0;
+}
+
+static int canceled_main(void *arg)
+{
+	weft_actor_ref sup = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1});
+	weft_task *t;
+
+	(void)arg;
+	find_later = find(sup, "a");
+	t = start(all_calls, &sup);
+	T_EQ(weft_task_cancel(t), 0);
+	T_EQ(finish(t), 0);
+	T_OK(weft_actor_same(find(sup, "a"), find_later)); /* nothing was done */
+	T_EQ(health(sup).children, 1);
+	T_EQ(weft_sup_stop(sup), 0);
+	forget(&told);
+	return 0;
+}
+
+/* Whoever is cancelled does nothing. */
+TEST_WORKERS(canceled_before)
+{
+	run(canceled_main, NULL);
 }
 
 static int abandons_main(void *arg)
