@@ -76,7 +76,7 @@ static int shutdown_main(void *arg)
 
 	(void)arg;
 	time_fake();
-	sup = sup_of((weft_sup_opts){.children = &c, .n = 1});
+	sup = sup_of((weft_sup_opts){.children = &c, .n = 1, .patience = WEFT_FOREVER});
 	t = start(stops_it, &sup);
 	T_EQ(weft_event_wait(&s.stopping), 0);
 	time_move(WEFT_SEC - 1);
@@ -89,7 +89,7 @@ static int shutdown_main(void *arg)
 
 	weft_event_reset(&s.stopping);
 	weft_event_reset(&s.may);
-	sup = sup_of((weft_sup_opts){.children = &c, .n = 1});
+	sup = sup_of((weft_sup_opts){.children = &c, .n = 1, .patience = WEFT_FOREVER});
 	t = start(stops_it, &sup);
 	T_EQ(weft_event_wait(&s.stopping), 0);
 	until_reason(t, "actor");
@@ -103,14 +103,14 @@ static int shutdown_main(void *arg)
 
 	weft_event_reset(&s.stopping);
 	c.shutdown = WEFT_SHUTDOWN_KILL;
-	sup = sup_of((weft_sup_opts){.children = &c, .n = 1});
+	sup = sup_of((weft_sup_opts){.children = &c, .n = 1, .patience = WEFT_FOREVER});
 	T_EQ(weft_sup_stop(sup), 0);
 	T_EQ(s.stops, 2); /* it has not come to that */
 	expect(&told, "+a =a:killed ");
 
 	c.shutdown = WEFT_FOREVER;
 	s.cut = 0;
-	sup = sup_of((weft_sup_opts){.children = &c, .n = 1});
+	sup = sup_of((weft_sup_opts){.children = &c, .n = 1, .patience = WEFT_FOREVER});
 	t = start(stops_it, &sup);
 	T_EQ(weft_event_wait(&s.stopping), 0);
 	for (int i = 0; i < 20; i++) {
@@ -134,15 +134,15 @@ TEST_WORKERS(shutdown_time)
 static int default_main(void *arg)
 {
 	struct slow s = {.stops = 0};
-	const weft_child_spec leaf = {.id = "leaf", .start = start_slow, .arg = &s};
-	const weft_sup_opts low = {.children = &leaf, .n = 1};
+	weft_child_spec leaf = {.id = "leaf", .start = start_slow, .arg = &s};
+	const weft_sup_opts low = {.children = &leaf, .n = 1, .patience = WEFT_FOREVER};
 	weft_actor_ref sup;
 	weft_task *t;
 	weft_end e;
 
 	(void)arg;
 	time_fake();
-	sup = sup_of((weft_sup_opts){.children = &(weft_child_spec){.id = "low", .sup = &low}, .n = 1});
+	sup = sup_of((weft_sup_opts){.children = &(weft_child_spec){.id = "low", .sup = &low}, .n = 1, .patience = WEFT_FOREVER});
 	t = start(stops_it, &sup);
 	T_EQ(weft_event_wait(&s.stopping), 0);
 	until_reason(t, "actor");
@@ -155,7 +155,9 @@ static int default_main(void *arg)
 
 	weft_event_reset(&s.stopping);
 	s.cut = 0;
-	sup = sup_of((weft_sup_opts){.children = &(weft_child_spec){.id = "low", .sup = &low, .shutdown = WEFT_SEC}, .n = 1});
+	leaf.shutdown = WEFT_FOREVER;
+	sup = sup_of((weft_sup_opts){
+		.children = &(weft_child_spec){.id = "low", .sup = &low, .shutdown = WEFT_SEC}, .n = 1, .patience = WEFT_FOREVER});
 	t = start(stops_it, &sup);
 	T_EQ(weft_event_wait(&s.stopping), 0);
 	until_reason(t, "actor");
@@ -469,11 +471,10 @@ static int together_main(void *arg)
 	const weft_child_spec kind = {.start = start_slow, .shutdown = WEFT_SEC};
 	weft_actor_ref sup;
 	weft_task *t;
-	int cut = 0;
 
 	(void)arg;
 	time_fake();
-	sup = sup_of((weft_sup_opts){.strategy = WEFT_DYNAMIC, .children = &kind, .n = 1});
+	sup = sup_of((weft_sup_opts){.strategy = WEFT_DYNAMIC, .children = &kind, .n = 1, .patience = WEFT_FOREVER});
 	for (int i = 0; i < N; i++)
 		T_EQ(weft_sup_child_start(sup, &s[i], NULL), 0);
 	forget(&told);
@@ -488,8 +489,7 @@ static int together_main(void *arg)
 	}
 	T_EQ(finish(t), 0);
 	for (int i = 0; i < N; i++)
-		cut += s[i].cut;
-	T_EQ(cut, N - 1);
+		T_OK(s[i].cut == 1 || i == 1); /* that one may have been in time */
 	forget(&told);
 	time_real();
 	return 0;
