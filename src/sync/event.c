@@ -72,6 +72,7 @@ static bool must_wait(void *arg)
 	while (!(was & SET)) {
 		if ((was & WAITERS) || cas_acquire(state_of(e), &was, WAITERS)) /* against a set that comes just now */
 			return true;
+		was = load_acquire(state_of(e)); /* as above: one that fails has acquired nothing */
 	}
 	return false;
 }
