@@ -69,6 +69,7 @@ ROWS = {
     'P25': Row('stages', (2,), '', ('go',), 1),
     'P26': Row('idle', (2,), '', ('go',), 1),
     'P27': Row('ctx', (1, 2), '', ('go',)),
+    'P28': Row('sup', (1, 2), '', ('erlang',)),
     'P30': Row('sync', (1, 2), '', ('go', 'boost')),
     'P34': Row('group', (1, 2), 'children', ('go', 'boost')),
     'P35': Row('group', (1, 2), 'an index', ()),
@@ -337,12 +338,15 @@ class Peers:
         return why
 
     def erlang(self):
-        src = os.path.join(BENCH, 'peers', 'erlang', 'actors.erl')
         if not shutil.which('erlc'):
             return 'no `erlc` here (Debian: erlang-base)'
-        why = self.build(os.path.join(self.dir, 'actors.beam'), [src], ['erlc', '-o', self.dir, src])
+        modules = {'P22': 'actors', 'P28': 'sups'}
+        why = None
+        for module in modules.values():
+            src = os.path.join(BENCH, 'peers', 'erlang', module + '.erl')
+            why = why or self.build(os.path.join(self.dir, module + '.beam'), [src], ['erlc', '-o', self.dir, src])
         if not why:
-            self.commands['erlang'] = lambda row: ['erl', '+S', '2:2', '-noshell', '-noinput', '-pa', self.dir, '-run', 'actors', 'main', '-extra']
+            self.commands['erlang'] = lambda row: ['erl', '+S', '2:2', '-noshell', '-noinput', '-pa', self.dir, '-run', modules[row], 'main', '-extra']
         return why
 
     def c(self, name, *libs):

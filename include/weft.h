@@ -59,6 +59,7 @@
 #include "weft/serve.h"
 #include "weft/stream.h"
 #include "weft/server.h"
+#include "weft/supervisor.h"
 #include "weft/sync.h"
 #include "weft/task.h"
 #include "weft/time.h"

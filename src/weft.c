@@ -113,6 +113,8 @@ const char *weft_strerror(int code)
 		return "broken: who should have made it happen is gone";
 	case WEFT_EPANIC:
 		return "it ended by a panic";
+	case WEFT_EINTENSITY:
+		return "restarted too often";
 	case WEFT_EOPEN:
 		return "the circuit breaker is open";
 	case WEFT_EOVERLOAD:

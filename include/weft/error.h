@@ -22,12 +22,13 @@
 #define WEFT_ECLOSED (-5001)        /* the channel, connection or listener is closed */
 #define WEFT_ELAGGED (-5002)        /* too slow: elements of a broadcast were overwritten before they were received */
 
-#define WEFT_EBROKEN (-5003)   /* who should have made it happen is gone: a promise dropped, a barrier left */
-#define WEFT_EPANIC (-5004)    /* it ended by a panic */
-#define WEFT_EDOWN (-5005)     /* whom we have asked has ended */
-#define WEFT_EOPEN (-5031)     /* a circuit breaker is open: the call was not made */
-#define WEFT_EOVERLOAD (-5032) /* turned away: as many are in, and wait, as may be */
-#define WEFT_EOF (-4095)       /* the end came before what was asked for (libuv's number) */
+#define WEFT_EBROKEN (-5003)    /* who should have made it happen is gone: a promise dropped, a barrier left */
+#define WEFT_EPANIC (-5004)     /* it ended by a panic */
+#define WEFT_EDOWN (-5005)      /* whom we have asked has ended */
+#define WEFT_EINTENSITY (-5006) /* its children have failed too often: a supervisor has given up */
+#define WEFT_EOPEN (-5031)      /* a circuit breaker is open: the call was not made */
+#define WEFT_EOVERLOAD (-5032)  /* turned away: as many are in, and wait, as may be */
+#define WEFT_EOF (-4095)        /* the end came before what was asked for (libuv's number) */
 
 /* TLS (weft/tls.h). */
 #define WEFT_ETLS (-5021)                 /* the peer, or what it sent, is not acceptable, or it found so of us */

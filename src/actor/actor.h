@@ -123,6 +123,7 @@ struct actor {
 	struct list groups;    /* under the lock of pg.c */
 	uint32_t nrelations;
 	weft_end end;           /* with an order: what it shall be */
+	weft_end last_end;      /* of the generation before: whose end it was */
 	weft_ctx *ctx;          /* its own, one reference; NULL: attached, has none */
 	weft_ctx *last_ctx;     /* the same: on_stop runs under it; NULL: not yet, or no memory */
 	uint64_t next_monitor;  /* the actor's own, as the rest but for what is constant */
@@ -189,6 +190,21 @@ static inline struct actor *actor_lock(weft_actor_ref ref)
 static inline void actor_unlock(struct actor *a)
 {
 	lock_drop_solo(&a->lock);
+}
+
+/* How the actor of a reference has ended, if nobody has been born and died in its cell since; WEFT_END_UNKNOWN else. Nothing is locked. */
+static inline weft_end actor_last_end(weft_actor_ref ref)
+{
+	weft_end e = {WEFT_END_UNKNOWN, WEFT_ESRCH};
+	struct actor *a = actor_at(ref);
+
+	if (!a)
+		return e;
+	lock_take_solo(&a->lock, RANK_ACTOR);
+	if (a->gen == ref.weft__gen + 1)
+		e = a->last_end;
+	actor_unlock(a);
+	return e;
 }
 
 /* --- cell.c --- */

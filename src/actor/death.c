@@ -56,7 +56,7 @@ static void drop_outside(struct actor *a)
 }
 
 /* 1 and 2. Returns senders to be made runnable. */
-static struct inject_node *leave(struct actor *a, struct list *left, bool up)
+static struct inject_node *leave(struct actor *a, struct list *left, weft_end e, bool up)
 {
 	struct ready_list ready;
 	struct list_node *n;
@@ -73,6 +73,7 @@ static struct inject_node *leave(struct actor *a, struct list *left, bool up)
 		lock_take_solo(&a->lock, RANK_ACTOR);
 	}
 	a->gen++;
+	a->last_end = e;
 	a->state = CELL_GONE;
 	if (a->given) /* the runtime went down before it was received */
 		list_push_tail(left, &a->given->link);
@@ -239,7 +240,7 @@ static void die(struct actor *a, weft_end e, int started, bool failed_start, boo
 	struct remains r = {.actor = a, .up = up};
 
 	list_init(&r.mail);
-	weft__ready_list(w, leave(a, &r.mail, up));
+	weft__ready_list(w, leave(a, &r.mail, e, up));
 	move_all(&r.mail, &a->queue);
 	move_all(&r.mail, &a->off);
 	while (tell_one(w, a, ref, e, failed_start, up))

@@ -726,6 +726,68 @@ static int by_bus_call(void *arg)
 	return 0;
 }
 
+static actor_ref held_sup, stuck_sup;
+
+static int stuck_start(actor_ref *out, void *arg)
+{
+	(void)out;
+	(void)arg;
+	return task_park();
+}
+
+static int will_not_end(void *arg)
+{
+	(void)arg;
+	WITH_SHIELD
+	{
+		task_park();
+	}
+	return 0;
+}
+
+static int by_sup_start(void *arg)
+{
+	static const child_spec c = {.id = "stuck", .start = stuck_start};
+	actor_ref ref;
+
+	(void)arg;
+	sup_start(&ref, &(sup_opts){.children = &c, .n = 1});
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_sup_stop(void *arg)
+{
+	(void)arg;
+	sup_stop(stuck_sup);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_sup_child_add(void *arg)
+{
+	(void)arg;
+	sup_child_add(held_sup, &(child_spec){.id = "x", .start = stuck_start}, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_sup_list(void *arg)
+{
+	(void)arg;
+	sup_list(held_sup, NULL, 0);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_sup_tree(void *arg)
+{
+	(void)arg;
+	sup_tree(held_sup, NULL, 0, 0);
+	NO_TAIL_CALL();
+	return 0;
+}
+
 static int is_busy(void *state, weft_msg *m)
 {
 	(void)state;
@@ -816,6 +878,11 @@ static const struct call {
 	CALL(by_migrate, "weft_server_migrate"),
 	CALL(by_bus, "weft_bus_notify_sync"),
 	CALL(by_bus_call, "weft_bus_remove"),
+	CALL(by_sup_start, "weft_sup_start"),
+	CALL(by_sup_stop, "weft_sup_stop"),
+	CALL(by_sup_child_add, "weft_sup_child_add"),
+	CALL(by_sup_list, "weft_sup_list"),
+	CALL(by_sup_tree, "weft_sup_tree"),
 #undef CALL
 };
 
@@ -916,11 +983,16 @@ static int calls_main(void *arg)
 	T_EQ(bus_start(&quiet_bus, NULL), 0);
 	T_EQ(actor_suspend(quiet_bus), 0);
 	T_EQ(actor_send(busy, 1, NULL, 0, PRIO_NORMAL), 0);
+	T_EQ(sup_start(&held_sup, &(sup_opts){.children = NULL}), 0);
+	T_EQ(actor_suspend(held_sup), 0);
+	T_EQ(sup_start(&stuck_sup,
+		       &(sup_opts){.children = &(child_spec){.id = "x", .task = will_not_end, .shutdown = WEFT_FOREVER}, .n = 1}),
+	     0);
 	for (int i = 0; i < CALLS; i++)
 		T_EQ(go_opts(NULL, calls[i].fn, NULL, &(task_opts){.name = calls[i].name}), 0);
 	for (int looks = 0;; looks++) { /* a call may park more than once on its way to where it waits */
 		text = dumped();
-		if (count_of(text, ": parked, ") == CALLS + 5 && !strstr(text, "moved on")) {
+		if (count_of(text, ": parked, ") == CALLS + 9 && !strstr(text, "moved on")) {
 			wrong = NULL;
 			for (int i = 0; i < CALLS && !wrong; i++)
 				wrong = is_right(text, &calls[i]) ? NULL : calls[i].name;

@@ -1,0 +1,859 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sup.c - actor/sup.c, sup_call.c, sup_tree.c: starting and ending a supervisor, what it is asked while it runs, and what it answers.
+ */
+#include "sups.h"
+
+#include "weft/scope.h"
+
+static struct record told = RECORD;
+static struct part pa, pb, pc;
+
+#define CHILD(name, part, ...)                                                \
+	(weft_child_spec)                                                     \
+	{                                                                     \
+		.id = (name), .start = start_part, .arg = (part), __VA_ARGS__ \
+	}
+
+static weft_actor_ref sup_of(weft_sup_opts o)
+{
+	weft_actor_ref sup;
+
+	o.on_event = on_event;
+	o.event_arg = &told;
+	T_EQ(weft_sup_start(&sup, &o), 0);
+	return sup;
+}
+
+/* --- start and stop --- */
+
+static int order_main(void *arg)
+{
+	const weft_child_spec leaf = CHILD("leaf", &pc);
+	const weft_sup_opts low = {.strategy = WEFT_ONE_FOR_ALL, .children = &leaf, .n = 1, .on_event = on_event, .event_arg = &told};
+	const weft_child_spec c[] = {CHILD("a", &pa), {.id = "low", .sup = &low}, {.id = "t", .task = until_canceled}, CHILD("b", &pb)};
+	weft_actor_ref sup;
+	struct watcher w;
+
+	(void)arg;
+	sup = sup_of((weft_sup_opts){.children = c, .n = 4});
+	expect(&told, "+a +leaf +low +t +b ");
+	T_EQ(health(sup).up, 4);
+	T_EQ(health(sup).sups, 1);
+	watch_begin(&w, sup);
+	T_EQ(weft_sup_stop(sup), 0);
+	watch_end(&w, WEFT_END_SHUTDOWN, 0);
+	expect(&told, "=b =t =leaf =low =a ");
+	T_EQ(weft_sup_stop(sup), WEFT_ESRCH);
+	sup = sup_of((weft_sup_opts){.children = NULL}); /* there may be none */
+	T_EQ(health(sup).children, 0);
+	T_EQ(weft_sup_stop(sup), 0);
+	return 0;
+}
+
+/* Children are started in their order, each after the one before is up, and stopped in reverse, each before the next is. */
+TEST_WORKERS(order)
+{
+	run(order_main, NULL);
+}
+
+static int ignores(weft_actor_ref *out, void *arg)
+{
+	(void)out;
+	(void)arg;
+	return WEFT_CHILD_IGNORE;
+}
+
+static int panics(weft_actor_ref *out, void *arg)
+{
+	(void)out;
+	(void)arg;
+	weft_task_panic("as asked");
+}
+
+static int exits(weft_actor_ref *out, void *arg)
+{
+	(void)out;
+	(void)arg;
+	weft_task_exit(-77);
+}
+
+static int starts_nothing(weft_actor_ref *out, void *arg)
+{
+	(void)out;
+	(void)arg;
+	return 0;
+}
+
+static int starts_odd(weft_actor_ref *out, void *arg)
+{
+	*out = *(weft_actor_ref *)arg;
+	return 0;
+}
+
+static int fail_with(weft_child_spec bad)
+{
+	const weft_child_spec c[] = {CHILD("a", &pa), CHILD("b", &pb), bad, CHILD("c", &pc)};
+	weft_actor_ref sup = {&pa, 1};
+	int rc;
+
+	rc = weft_sup_start(&sup, &(weft_sup_opts){.children = c, .n = 4, .on_event = on_event, .event_arg = &told});
+	T_OK(weft_actor_same(sup, WEFT_NO_ACTOR));
+	return rc;
+}
+
+static int first_start_main(void *arg)
+{
+	const weft_sup_opts low = {.children = &CHILD("x", &pc), .n = 1};
+
+	(void)arg;
+	pc.refuse = -8;
+	pc.starts = 0;
+	T_EQ(fail_with(CHILD("bad", &pc)), -8);
+	expect(&told, "+a +b !bad:-8 =b =a ");
+	T_EQ(pc.starts, 1);
+	T_EQ(fail_with((weft_child_spec){.id = "bad", .sup = &low}), -8);
+	expect(&told, "+a +b !bad:-8 =b =a ");
+	pc.refuse = 0;
+	T_EQ(fail_with((weft_child_spec){.id = "bad", .start = panics}), WEFT_EPANIC);
+	expect(&told, "+a +b !bad:-5004 =b =a ");
+	T_EQ(fail_with((weft_child_spec){.id = "bad", .start = starts_nothing}), WEFT_EINVAL);
+	expect(&told, "+a +b !bad:-22 =b =a ");
+	T_EQ(fail_with((weft_child_spec){.id = "bad", .start = exits}), -77); /* ends the supervisor, whose children end with it */
+	expect(&told, "+a +b ");
+	return 0;
+}
+
+/* The first start of one fails: those that are up are stopped, in reverse, and the start of the supervisor fails with that. */
+TEST_WORKERS(first_start_fails)
+{
+	run(first_start_main, NULL);
+}
+
+static int options_main(void *arg)
+{
+	const weft_child_spec ok = CHILD("a", &pa);
+	char long_id[WEFT_NAME_MAX + 2];
+	weft_child_spec c[] = {ok, ok};
+	weft_actor_ref sup;
+
+	(void)arg;
+	memset(long_id, 'x', sizeof long_id);
+	long_id[sizeof long_id - 1] = 0;
+#define BAD(code, ...) T_EQ(weft_sup_start(NULL, &(weft_sup_opts){__VA_ARGS__}), (code))
+	T_EQ(weft_sup_start(NULL, NULL), WEFT_EINVAL);
+	BAD(WEFT_EINVAL, .strategy = (enum weft_strategy)4);
+	BAD(WEFT_EINVAL, .auto_shutdown = (enum weft_auto_shutdown)3);
+	BAD(WEFT_EINVAL, .n = 1);
+	BAD(WEFT_EINVAL, .strategy = WEFT_DYNAMIC);
+	BAD(WEFT_EINVAL, .strategy = WEFT_DYNAMIC, .children = c, .n = 2);
+	BAD(WEFT_EINVAL, .max_restarts = -2);
+	BAD(WEFT_EINVAL, .max_restarts = 1000001);
+	BAD(WEFT_EINVAL, .within = -1);
+	BAD(WEFT_EINVAL, .patience = -1);
+	BAD(WEFT_EINVAL, .backoff = {.min = -1});
+	BAD(WEFT_EINVAL, .backoff = {.min = 2, .max = 1});
+	BAD(WEFT_EINVAL, .backoff = {.mult = 0.5});
+	BAD(WEFT_EINVAL, .backoff = {.mult = __builtin_nan("")});
+	BAD(WEFT_EINVAL, .backoff = {.jitter = 1.1});
+	BAD(WEFT_EINVAL, .backoff = {.jitter = -0.1});
+	BAD(WEFT_EINVAL, .link = true); /* we are no actor */
+	BAD(WEFT_EEXIST, .children = c, .n = 2);
+	c[1].id = long_id;
+	BAD(WEFT_ENAMETOOLONG, .children = c, .n = 2);
+#undef BAD
+	sup = sup_of((weft_sup_opts){.children = &ok, .n = 1});
+#define BAD(code, ...) T_EQ(weft_sup_child_add(sup, &(weft_child_spec){__VA_ARGS__}, NULL), (code))
+	T_EQ(weft_sup_child_add(sup, NULL, NULL), WEFT_EINVAL);
+	BAD(WEFT_EINVAL, .id = "x");
+	BAD(WEFT_EINVAL, .id = "x", .start = start_part, .task = until_canceled);
+	BAD(WEFT_EINVAL, .start = start_part);
+	BAD(WEFT_EINVAL, .id = "", .start = start_part);
+	BAD(WEFT_EINVAL, .id = "x", .start = start_part, .restart = (enum weft_restart)3);
+	BAD(WEFT_EINVAL, .id = "x", .start = start_part, .on_fail = (enum weft_on_fail)4);
+	BAD(WEFT_EINVAL, .id = "x", .start = start_part, .shutdown = -2);
+	BAD(WEFT_EINVAL, .id = "x", .start = start_part, .size = 8);
+	BAD(WEFT_EINVAL, .id = "x", .start = start_part, .significant = true);                            /* it is permanent */
+	BAD(WEFT_EINVAL, .id = "x", .start = start_part, .significant = true, .restart = WEFT_TRANSIENT); /* here nobody is */
+	BAD(WEFT_ENAMETOOLONG, .id = long_id, .start = start_part);
+	BAD(WEFT_EINVAL, .id = "x", .start = starts_odd, .arg = &sup);
+	weft_actor_ref a = find(sup, "a");
+	BAD(WEFT_EINVAL, .id = "x", .start = starts_odd, .arg = &a); /* that one is a child already */
+#undef BAD
+	T_EQ(health(sup).children, 1);
+	T_EQ(weft_sup_child_stop(sup, NULL), WEFT_EINVAL);
+	T_EQ(weft_sup_child_stop(sup, ""), WEFT_EINVAL);
+	T_EQ(weft_sup_child_del(sup, long_id), WEFT_ENAMETOOLONG);
+	T_EQ(weft_sup_child_stop_ref(sup, WEFT_NO_ACTOR), WEFT_EINVAL);
+	T_EQ(weft_sup_child_find(sup, "a", NULL), WEFT_EINVAL);
+	T_EQ(weft_sup_list(sup, NULL, 1), WEFT_EINVAL);
+	T_EQ(weft_sup_list(sup, NULL, -1), WEFT_EINVAL);
+	T_EQ(weft_sup_health(sup, NULL), WEFT_EINVAL);
+	T_EQ(weft_sup_tree(sup, NULL, 1, 0), WEFT_EINVAL);
+	T_EQ(weft_sup_tree(sup, NULL, 0, 2), WEFT_EINVAL);
+	T_EQ(weft_sup_child_start(sup, NULL, NULL), WEFT_ENOTSUP);
+	T_EQ(weft_sup_stop(sup), 0);
+	forget(&told);
+	T_STR_EQ(weft_strerror(WEFT_EINTENSITY), "restarted too often");
+	T_STR_EQ(weft_sup_event_name(WEFT_SUP_GAVE_UP), "gave up");
+	T_STR_EQ(weft_sup_event_name((enum weft_sup_event_kind)99), "?");
+	return 0;
+}
+
+TEST_WORKERS(bad_options)
+{
+	run(options_main, NULL);
+}
+
+/* --- at run time --- */
+
+static int changes_main(void *arg)
+{
+	weft_actor_ref sup, ref, other;
+
+	(void)arg;
+	sup = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1});
+	T_EQ(weft_sup_child_add(sup, &CHILD("b", &pb), &ref), 0);
+	T_OK(weft_actor_same(find(sup, "b"), ref));
+	T_EQ(weft_sup_child_add(sup, &CHILD("b", &pb), &other), WEFT_EEXIST);
+	T_OK(weft_actor_same(other, ref));
+	expect(&told, "+a +b ");
+
+	pc.refuse = -8;
+	T_EQ(weft_sup_child_add(sup, &CHILD("c", &pc), &other), -8);
+	T_OK(weft_actor_same(other, WEFT_NO_ACTOR));
+	pc.refuse = 0;
+	T_EQ(weft_sup_child_find(sup, "c", &other), WEFT_ENOENT); /* it was not added */
+	T_EQ(weft_sup_child_add(sup, &(weft_child_spec){.id = "i", .start = ignores}, &other), 0);
+	T_OK(weft_actor_same(other, WEFT_NO_ACTOR));
+	T_OK(weft_actor_same(find(sup, "i"), WEFT_NO_ACTOR)); /* it was */
+	T_EQ(weft_sup_child_add(sup, &(weft_child_spec){.id = "j", .start = ignores, .restart = WEFT_TEMPORARY}, NULL), 0);
+	T_EQ(weft_sup_child_find(sup, "j", &other), WEFT_ENOENT); /* nothing of it would ever be started */
+	expect(&told, "!c:-8 ");
+
+	T_EQ(weft_sup_child_restart(sup, "b", NULL), WEFT_EBUSY);
+	T_EQ(weft_sup_child_del(sup, "b"), WEFT_EBUSY);
+	T_EQ(weft_sup_child_stop(sup, "b"), 0);
+	T_EQ(weft_actor_alive(ref), false);
+	T_EQ(weft_sup_child_stop(sup, "b"), 0); /* it is */
+	T_EQ(weft_sup_child_add(sup, &CHILD("b", &pb), &other), WEFT_EEXIST);
+	T_OK(weft_actor_same(other, WEFT_NO_ACTOR));
+	T_EQ(weft_sup_child_restart(sup, "b", &other), 0);
+	T_OK(weft_actor_same(find(sup, "b"), other));
+	T_EQ(health(sup).restarts, 0); /* that is not counted */
+	T_EQ(weft_sup_child_stop_ref(sup, other), 0);
+	T_EQ(weft_sup_child_stop_ref(sup, other), WEFT_ENOENT);
+	pb.refuse = -8;
+	T_EQ(weft_sup_child_restart(sup, "b", &other), -8);
+	pb.refuse = 0;
+	T_OK(weft_actor_same(find(sup, "b"), WEFT_NO_ACTOR));
+	T_EQ(weft_sup_child_del(sup, "b"), 0);
+	T_EQ(weft_sup_child_del(sup, "b"), WEFT_ENOENT);
+	T_EQ(weft_sup_child_stop(sup, "b"), WEFT_ENOENT);
+	T_EQ(weft_sup_child_restart(sup, "b", NULL), WEFT_ENOENT);
+	expect(&told, "=b *b =b !b:-8 ");
+	T_EQ(weft_sup_child_add(sup, &CHILD("t", &pb, .restart = WEFT_TEMPORARY), NULL), 0);
+	T_EQ(weft_sup_child_stop(sup, "t"), 0);
+	T_EQ(weft_sup_child_find(sup, "t", &other), WEFT_ENOENT);
+	T_EQ(weft_sup_stop(sup), 0);
+	expect(&told, "+t =t =a ");
+	return 0;
+}
+
+/* Children come, are stopped, started again, deleted, while it runs. */
+TEST_WORKERS(changes)
+{
+	run(changes_main, NULL);
+}
+
+static int many_main(void *arg)
+{
+	enum { N = 300 };
+	weft_actor_ref sup = sup_of((weft_sup_opts){.children = NULL});
+	weft_child_info *info = calloc(N, sizeof *info);
+	char id[20];
+
+	(void)arg;
+	for (int i = 0; i < N; i++) {
+		snprintf(id, sizeof id, "child %d", i);
+		T_EQ(weft_sup_child_add(sup, &CHILD(id, &pa), NULL), 0);
+		forget(&told);
+	}
+	T_EQ(weft_sup_list(sup, NULL, 0), N);
+	T_EQ(weft_sup_list(sup, info, 10), N);
+	T_STR_EQ(info[9].id, "child 9");
+	T_STR_EQ(info[10].id, "");
+	for (int i = 0; i < N; i += 2) {
+		snprintf(id, sizeof id, "child %d", i);
+		T_EQ(weft_sup_child_stop(sup, id), 0);
+		T_EQ(weft_sup_child_del(sup, id), 0);
+		forget(&told);
+	}
+	T_EQ(weft_sup_list(sup, info, N), N / 2);
+	for (int i = 0; i < N / 2; i++) {
+		snprintf(id, sizeof id, "child %d", i * 2 + 1);
+		T_STR_EQ(info[i].id, id);
+		T_OK(weft_actor_same(info[i].ref, find(sup, id)));
+		T_EQ(info[i].state, WEFT_CHILD_UP);
+		T_EQ(info[i].restarts, 0);
+		T_GT(info[i].since, 0);
+	}
+	free(info);
+	T_EQ(weft_sup_stop(sup), 0);
+	forget(&told);
+	return 0;
+}
+
+TEST_WORKERS(many)
+{
+	run(many_main, NULL);
+}
+
+/* --- whose argument it is --- */
+
+static int uses_copy(void *arg)
+{
+	struct part **p = arg;
+
+	(*p)->starts++;
+	*p = NULL; /* of this start only */
+	return -1;
+}
+
+static void copy_freed(void *arg)
+{
+	(*(struct part **)arg)->freed++;
+}
+
+static int args_main(void *arg)
+{
+	struct part *p = &pa;
+	weft_child_spec spec = {.id = "a", .task = uses_copy, .arg = &p, .size = sizeof p, .dtor = copy_freed};
+	weft_actor_ref sup;
+	int rc;
+
+	(void)arg;
+	pa.starts = pa.freed = 0;
+	sup = sup_of((weft_sup_opts){.children = &spec, .n = 1, .max_restarts = 9});
+	(void)weft_actor_wait(sup, NULL);
+	T_EQ(pa.starts, 10);
+	until(pa.freed == 1);
+	forget(&told);
+
+	spec = CHILD("b", &pb, .dtor = part_freed);
+	pb.freed = 0;
+	sup = sup_of((weft_sup_opts){.children = NULL});
+	T_EQ(weft_sup_child_add(sup, &spec, NULL), 0);
+	T_EQ(weft_sup_child_add(sup, &spec, NULL), WEFT_EEXIST); /* so that one is still ours, as after all that fail */
+	T_EQ(pb.freed, 0);
+	T_EQ(weft_sup_child_stop(sup, "b"), 0);
+	T_EQ(weft_sup_child_del(sup, "b"), 0);
+	T_EQ(pb.freed, 1);
+	pb.refuse = -8;
+	T_EQ(weft_sup_child_add(sup, &spec, NULL), -8);
+	pb.refuse = WEFT_EALREADY;
+	T_EQ(weft_sup_child_add(sup, &spec, NULL), WEFT_EBUSY);
+	pb.refuse = 0;
+	spec.significant = true;
+	spec.restart = WEFT_TRANSIENT;
+	T_EQ(weft_sup_child_add(sup, &spec, NULL), WEFT_EINVAL);
+	spec = CHILD("b", &pb, .dtor = part_freed);
+	T_EQ(weft_sup_child_add(sup, &spec, NULL), 0);
+	T_EQ(pb.freed, 1);
+	T_EQ(weft_sup_stop(sup), 0);
+	T_EQ(pb.freed, 2);
+	T_EQ(weft_sup_child_add(sup, &spec, NULL), WEFT_ESRCH);
+	T_EQ(pb.freed, 2);
+
+	pb.freed = 0; /* those of a start are never the caller's again */
+	rc = weft_sup_start(&sup, &(weft_sup_opts){.children = (weft_child_spec[]){spec, spec, spec}, .n = 3});
+	T_EQ(rc, WEFT_EEXIST);
+	T_EQ(pb.freed, 3);
+	T_EQ(weft_sup_start(&sup, &(weft_sup_opts){.children = &spec, .n = 1, .within = -1}), WEFT_EINVAL);
+	T_EQ(pb.freed, 4);
+	pb.refuse = -8;
+	T_EQ(weft_sup_start(&sup, &(weft_sup_opts){.children = &spec, .n = 1}), -8);
+	pb.refuse = 0;
+	until(pb.freed == 5); /* its actor may be about to end yet */
+	forget(&told);
+	return 0;
+}
+
+/* Every argument that was taken over is done with once. */
+TEST_WORKERS(arguments)
+{
+	run(args_main, NULL);
+}
+
+/* --- calls that come to nothing --- */
+
+static int asks(void *arg)
+{
+	return weft_sup_child_stop(*(weft_actor_ref *)arg, "a");
+}
+
+static int bad_calls_main(void *arg)
+{
+	weft_actor_ref sup = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1}), a = find(sup, "a");
+	weft_task *t;
+
+	(void)arg;
+	T_EQ(weft_sup_child_stop(a, "x"), WEFT_EINVAL); /* no supervisor */
+	T_EQ(weft_sup_child_start(a, NULL, NULL), WEFT_EINVAL);
+	T_EQ(weft_sup_child_stop(WEFT_NO_ACTOR, "x"), WEFT_ESRCH);
+	T_EQ(weft_actor_suspend(sup), 0);
+	T_EQ(weft_sup_child_stop_until(sup, "a", WEFT_NOW), WEFT_EAGAIN);
+	T_EQ(weft_sup_child_stop_until(sup, "a", weft_in(1)), WEFT_ETIMEDOUT);
+	t = start(asks, &sup);
+	until_reason(t, "event");
+	T_EQ(weft_task_cancel(t), 0);
+	T_EQ(finish(t), WEFT_ECANCELED);
+	T_EQ(weft_actor_resume(sup), 0);
+	T_EQ(health(sup).up, 1); /* nothing of it was done */
+	T_EQ(weft_actor_suspend(sup), 0);
+	t = start(asks, &sup);
+	until_reason(t, "event");
+	T_EQ(weft_sup_stop(sup), 0); /* a suspended one, too, may be told to end */
+	T_EQ(finish(t), WEFT_ESRCH);
+	T_EQ(weft_sup_child_stop(sup, "a"), WEFT_ESRCH);
+	T_EQ(weft_sup_tree(sup, NULL, 0, 0), WEFT_ESRCH);
+	forget(&told);
+	return 0;
+}
+
+/* What was not begun when the caller gave up is not done; when the supervisor ends, callers are told. */
+TEST_WORKERS(calls_given_up)
+{
+	run(bad_calls_main, NULL);
+}
+
+static weft_event at_it, go_on;
+static weft_actor_ref find_later;
+
+static int starts_slowly(weft_actor_ref *out, void *arg)
+{
+	weft_event_set(&at_it);
+	T_EQ(weft_event_wait(&go_on), 0);
+	return start_part(out, arg);
+}
+
+static int adds_slowly(void *arg)
+{
+	return weft_sup_child_add(*(weft_actor_ref *)arg,
+				  &(weft_child_spec){.id = "s", .start = starts_slowly, .arg = &pb, .dtor = part_freed}, NULL);
+}
+
+static int begun_main(void *arg)
+{
+	weft_actor_ref sup = sup_of((weft_sup_opts){.children = NULL});
+	weft_task *t;
+
+	(void)arg;
+	weft_event_reset(&at_it);
+	weft_event_reset(&go_on);
+	pb.freed = 0;
+	t = start(adds_slowly, &sup);
+	T_EQ(weft_event_wait(&at_it), 0);
+	T_EQ(weft_task_cancel(t), 0);
+	T_EQ(finish(t), WEFT_EALREADY);
+	weft_event_set(&go_on);
+	T_OK(weft_actor_alive(find(sup, "s"))); /* it has gone on with it */
+	T_EQ(weft_sup_stop(sup), 0);
+	T_EQ(pb.freed, 1);
+	forget(&told);
+	return 0;
+}
+
+TEST_WORKERS(call_begun)
+{
+	run(begun_main, NULL);
+}
+
+static _Atomic int asked_itself;
+
+static int asks_its_own(weft_actor_ref *out, void *arg)
+{
+	asked_itself = weft_sup_child_stop(weft_actor_self(), "a");
+	return start_part(out, arg);
+}
+
+static void hook_asks(const weft_sup_event *e, void *arg)
+{
+	(void)arg;
+	asked_itself = weft_sup_child_stop(e->sup, "a");
+	if (e->kind == WEFT_SUP_STOPPED)
+		weft_task_panic("it survives that");
+}
+
+static int itself_main(void *arg)
+{
+	weft_actor_ref sup;
+
+	(void)arg;
+	asked_itself = 0;
+	sup = sup_of((weft_sup_opts){.children = &(weft_child_spec){.id = "a", .start = asks_its_own, .arg = &pa}, .n = 1});
+	T_EQ(asked_itself, WEFT_EDEADLK);
+	T_EQ(weft_sup_stop(sup), 0);
+	forget(&told);
+	asked_itself = 0;
+	T_EQ(weft_sup_start(&sup, &(weft_sup_opts){.children = &CHILD("a", &pa), .n = 1, .on_event = hook_asks}), 0);
+	T_EQ(asked_itself, WEFT_EDEADLK);
+	T_EQ(weft_sup_child_stop(sup, "a"), 0);
+	T_EQ(weft_sup_stop(sup), 0);
+	return 0;
+}
+
+/* Its own task, in a start function or a hook, is told so. */
+TEST_WORKERS(asks_itself)
+{
+	run(itself_main, NULL);
+}
+
+static int odd_messages_main(void *arg)
+{
+	weft_actor_ref sup = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1});
+
+	(void)arg;
+	for (long i = 0; i < 100; i++)
+		T_EQ(tell(sup, (uint64_t)i, i), 0);
+	T_EQ(health(sup).up, 1);
+	T_EQ(weft_sup_stop(sup), 0);
+	forget(&told);
+	return 0;
+}
+
+/* What is none of its business is dropped. */
+TEST_WORKERS(odd_messages)
+{
+	run(odd_messages_main, NULL);
+}
+
+/* --- its end --- */
+
+static weft_actor_ref of_parent;
+static _Atomic bool parent_up;
+static weft_ctx *apart;
+
+static int parent(void *state)
+{
+	weft_msg *m;
+
+	(void)state;
+	of_parent = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1, .link = true, .ctx = apart}); /* else that ends, too */
+	parent_up = true;
+	while (!weft_actor_recv(&m))
+		weft_msg_free(m);
+	return 0;
+}
+
+static int ends_main(void *arg)
+{
+	weft_actor_ref sup, ref, other;
+	struct watcher w, wa;
+	weft_ctx *ctx;
+
+	(void)arg;
+	parent_up = false;
+	apart = weft_ctx_self();
+	T_EQ(weft_actor_start(&ref, &(weft_actor_opts){.run = parent}), 0);
+	until(parent_up);
+	expect(&told, "+a ");
+	T_EQ(weft_actor_fn(&other, part_on_msg), 0);
+	T_EQ(weft_actor_signal(of_parent, (weft_end){WEFT_END_CODE, 4}), 0); /* we are nobody to it */
+	T_EQ(health(of_parent).up, 1);
+	watch_begin(&w, of_parent);
+	T_EQ(weft_actor_stop(ref, (weft_end){WEFT_END_CODE, 5}), 0); /* that one is */
+	watch_end(&w, WEFT_END_CODE, 5);
+	expect(&told, "=a ");
+	T_EQ(weft_actor_stop_wait(other), 0);
+
+	sup = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1}); /* by nobody: who is no actor may end it by a signal */
+	watch_begin(&w, sup);
+	T_EQ(weft_actor_signal(sup, (weft_end){WEFT_END_CODE, 6}), 0);
+	watch_end(&w, WEFT_END_CODE, 6);
+	expect(&told, "+a =a ");
+
+	ctx = weft_ctx_make(NULL);
+	sup = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1, .ctx = ctx});
+	ref = find(sup, "a");
+	watch_begin(&w, sup);
+	T_EQ(weft_ctx_cancel(ctx, 0), 0);
+	watch_end(&w, WEFT_END_CANCELED, WEFT_ECANCELED);
+	T_OK(!weft_actor_alive(ref));
+	weft_ctx_free(ctx);
+	forget(&told); /* who of the two was first differs */
+
+	sup = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1});
+	ref = find(sup, "a");
+	watch_begin(&w, sup);
+	watch_begin(&wa, ref);
+	T_EQ(weft_actor_kill(sup), 0);
+	watch_end(&w, WEFT_END_KILLED, WEFT_ECANCELED);
+	T_EQ(finish(wa.task), 0);
+	T_OK(wa.end.kind == WEFT_END_KILLED || wa.end.kind == WEFT_END_CANCELED); /* by its link, or by its context */
+	forget(&told);
+	return 0;
+}
+
+/* It ends, its children first, when it is told to, by whoever has started it, by its context; killed, it takes them along. */
+TEST_WORKERS(ends)
+{
+	run(ends_main, NULL);
+}
+
+static int waits_or_not(weft_actor_ref *out, void *arg)
+{
+	int rc;
+
+	weft_event_set(&at_it);
+	rc = weft_event_wait(&go_on);
+	return rc ? rc : start_part(out, arg);
+}
+
+static int adds_one_that_waits(void *arg)
+{
+	return weft_sup_child_add(*(weft_actor_ref *)arg, &(weft_child_spec){.id = "s", .start = waits_or_not, .arg = &pb}, NULL);
+}
+
+static int killed_main(void *arg)
+{
+	weft_actor_ref sup = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1});
+	struct watcher w;
+	weft_task *t;
+
+	(void)arg;
+	weft_event_reset(&at_it);
+	weft_event_reset(&go_on);
+	t = start(adds_one_that_waits, &sup);
+	T_EQ(weft_event_wait(&at_it), 0);
+	watch_begin(&w, sup);
+	T_EQ(weft_actor_kill(sup), 0);
+	watch_end(&w, WEFT_END_KILLED, WEFT_ECANCELED);
+	T_EQ(finish(t), WEFT_ECANCELED);
+	forget(&told);
+	return 0;
+}
+
+/* A kill ends what its start function waits for. */
+TEST_WORKERS(killed_in_a_start)
+{
+	run(killed_main, NULL);
+}
+
+static int starts_one_that_waits(void *arg)
+{
+	const weft_child_spec c[] = {CHILD("a", &pa), {.id = "s", .start = waits_or_not, .arg = &pb, .dtor = part_freed}};
+	weft_actor_ref sup = {&pa, 1};
+	int rc = weft_sup_start_until(&sup, &(weft_sup_opts){.children = c, .n = 2}, *(int64_t *)arg);
+
+	T_OK(weft_actor_same(sup, WEFT_NO_ACTOR));
+	return rc;
+}
+
+static int given_up_main(void *arg)
+{
+	int64_t deadline = WEFT_NOW;
+	weft_actor_ref sup, a;
+	weft_task *t;
+	int rc;
+
+	(void)arg;
+	weft_event_reset(&at_it);
+	weft_event_reset(&go_on);
+	pb.freed = 0;
+	T_EQ(starts_one_that_waits(&deadline), WEFT_EAGAIN);
+	until(pb.freed == 1); /* killed, it goes with all it has */
+	deadline = weft_in(1);
+	T_EQ(starts_one_that_waits(&deadline), WEFT_ETIMEDOUT);
+	until(pb.freed == 2);
+	deadline = WEFT_FOREVER;
+	weft_event_reset(&at_it);
+	t = start(starts_one_that_waits, &deadline);
+	T_EQ(weft_event_wait(&at_it), 0);
+	T_EQ(weft_task_cancel(t), 0);
+	T_EQ(finish(t), WEFT_ECANCELED);
+	until(pb.freed == 3);
+
+	sup = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1});
+	a = find(sup, "a");
+	rc = weft_sup_stop_until(sup, WEFT_NOW);
+	T_OK(rc == WEFT_EAGAIN || rc == 0); /* it may have been quick */
+	until(!weft_actor_alive(sup) && !weft_actor_alive(a));
+	forget(&told);
+	return 0;
+}
+
+/* A start that nobody waits for any more is undone; a stop is a kill then. */
+TEST_WORKERS(start_given_up)
+{
+	run(given_up_main, NULL);
+}
+
+static int all_calls(void *arg)
+{
+	weft_actor_ref sup = *(weft_actor_ref *)arg, ref;
+	weft_child_info info;
+	weft_sup_stat st;
+
+	T_EQ(weft_task_sleep(INT64_MAX), WEFT_ECANCELED);
+	T_EQ(weft_sup_start(&ref, &(weft_sup_opts){.children = NULL}), WEFT_ECANCELED);
+	T_EQ(weft_sup_child_add(sup, &CHILD("b", &pb), NULL), WEFT_ECANCELED);
+	T_EQ(weft_sup_child_stop(sup, "a"), WEFT_ECANCELED);
+	T_EQ(weft_sup_child_stop_ref(sup, find_later), WEFT_ECANCELED);
+	T_EQ(weft_sup_child_restart(sup, "a", NULL), WEFT_ECANCELED);
+	T_EQ(weft_sup_child_del(sup, "a"), WEFT_ECANCELED);
+	T_EQ(weft_sup_child_find(sup, "a", &ref), WEFT_ECANCELED);
+	T_EQ(weft_sup_list(sup, &info, 1), WEFT_ECANCELED);
+	T_EQ(weft_sup_health(sup, &st), WEFT_ECANCELED);
+	T_EQ(weft_sup_tree(sup, NULL, 0, 0), WEFT_ECANCELED);
+	return 0;
+}
+
+static int canceled_main(void *arg)
+{
+	weft_actor_ref sup = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1});
+	weft_task *t;
+
+	(void)arg;
+	find_later = find(sup, "a");
+	t = start(all_calls, &sup);
+	T_EQ(weft_task_cancel(t), 0);
+	T_EQ(finish(t), 0);
+	T_OK(weft_actor_same(find(sup, "a"), find_later)); /* nothing was done */
+	T_EQ(health(sup).children, 1);
+	T_EQ(weft_sup_stop(sup), 0);
+	forget(&told);
+	return 0;
+}
+
+/* Whoever is cancelled does nothing. */
+TEST_WORKERS(canceled_before)
+{
+	run(canceled_main, NULL);
+}
+
+static int abandons_main(void *arg)
+{
+	const weft_child_spec leaf = CHILD("leaf", &pb, .dtor = part_freed);
+	const weft_sup_opts low = {.children = &leaf, .n = 1};
+	const weft_child_spec c[] = {CHILD("a", &pa), {.id = "low", .sup = &low}};
+	weft_actor_ref sup;
+
+	(void)arg;
+	T_EQ(weft_sup_start(&sup, &(weft_sup_opts){.children = c, .n = 2, .backoff = {.min = WEFT_SEC}}), 0);
+	T_EQ(tell(find(sup, "a"), FAIL, -1), 0);
+	until(health(sup).waiting == 1);
+	return 0;
+}
+
+/* The runtime goes down with a tree, and one that waits: all its memory goes, too. */
+TEST_WORKERS(forsaken)
+{
+	pb.freed = 0;
+	run(abandons_main, NULL);
+	T_EQ(pb.freed, 1);
+}
+
+/* --- from threads outside --- */
+
+static void *outside(void *arg)
+{
+	weft_actor_ref sup, ref;
+
+	(void)arg;
+	T_EQ(weft_sup_start(&sup, &(weft_sup_opts){.children = &CHILD("a", &pa), .n = 1, .on_event = on_event, .event_arg = &told}), 0);
+	T_EQ(weft_sup_child_add(sup, &CHILD("b", &pb), &ref), 0);
+	T_EQ(health(sup).up, 2);
+	T_EQ(weft_sup_child_stop(sup, "b"), 0);
+	T_EQ(weft_sup_child_del(sup, "b"), 0);
+	T_EQ(weft_sup_stop(sup), 0);
+	expect(&told, "+a +b =b =a ");
+	return NULL;
+}
+
+static _Atomic bool left_;
+
+static void *outside_too(void *arg)
+{
+	outside(arg);
+	left_ = true;
+	return NULL;
+}
+
+static int threads_main(void *arg)
+{
+	pthread_t th;
+
+	(void)arg;
+	left_ = false;
+	T_EQ(pthread_create(&th, NULL, outside_too, NULL), 0);
+	until(left_);
+	T_EQ(pthread_join(th, NULL), 0);
+	return 0;
+}
+
+TEST_WORKERS(threads)
+{
+	run(threads_main, NULL);
+}
+
+static void down(void)
+{
+	weft_actor_ref sup;
+
+	T_EQ(weft_sup_start(&sup, &(weft_sup_opts){.children = &CHILD("a", &pa, .dtor = part_freed), .n = 1}), WEFT_ESRCH);
+}
+
+/* No runtime: nothing is left of the try. */
+TEST(no_runtime)
+{
+	pa.freed = 0;
+	down();
+	T_EQ(pa.freed, 1);
+}
+
+/* --- the tree in words --- */
+
+static int tree_main(void *arg)
+{
+	const weft_child_spec leaf[] = {CHILD("x", &pa), CHILD("y", &pb)};
+	const weft_sup_opts low = {.strategy = WEFT_REST_FOR_ONE, .children = leaf, .n = 2, .name = "of itself"};
+	const weft_child_spec kind = {.start = start_part};
+	const weft_sup_opts pool = {.strategy = WEFT_DYNAMIC, .children = &kind, .n = 1};
+	const weft_child_spec c[] = {
+		CHILD("a", &pa), {.id = "low", .sup = &low}, {.id = "pool", .sup = &pool}, {.id = "i", .start = ignores}};
+	weft_actor_ref top = sup_of((weft_sup_opts){.children = c, .n = 4, .name = "top"}), low_ref;
+	char text[2000], cut[40];
+	int n;
+
+	(void)arg;
+	forget(&told);
+	low_ref = find(top, "low");
+	T_EQ(tell(find(low_ref, "x"), FAIL, -1), 0);
+	until(health(low_ref).restarts == 1);
+	T_EQ(weft_sup_child_stop(low_ref, "y"), 0);
+	for (int i = 0; i < WEFT_SUP_TREE_MOST + 5; i++)
+		T_EQ(weft_sup_child_start(find(top, "pool"), &pc, NULL), 0);
+	n = weft_sup_tree(top, text, sizeof text, WEFT_SUP_TREE_NO_TIMES);
+	T_EQ(n, strlen(text));
+	T_STR_HAS(text, "top (one for one, 3 of 4 up, 0 counted): up\n  a: up\n  low (rest for one, 1 of 2 up, 1 counted): up\n    x: up, "
+			"1 restart\n    y: "
+			"down, 1 restart\n  pool (dynamic, 25 of 25 up, 0 counted): up\n    child: up\n    child: up\n");
+	T_STR_HAS(text, "    child: up\n    and 5 more\n  i: down\n");
+	T_EQ(weft_sup_tree(top, cut, sizeof cut, WEFT_SUP_TREE_NO_TIMES), n);
+	T_EQ(strlen(cut), sizeof cut - 1);
+	T_EQ(strncmp(cut, text, sizeof cut - 1), 0);
+	T_EQ(weft_sup_tree(top, NULL, 0, WEFT_SUP_TREE_NO_TIMES), n);
+	T_GT(weft_sup_tree(top, text, sizeof text, 0), n);
+	T_STR_HAS(text, "  a: up, for 0.");
+	T_EQ(weft_actor_suspend(top), 0);
+	T_EQ(weft_sup_tree_until(top, text, sizeof text, 0, WEFT_NOW), WEFT_EAGAIN);
+	T_EQ(weft_sup_stop(top), 0);
+	forget(&told);
+	return 0;
+}
+
+TEST_WORKERS(tree)
+{
+	run(tree_main, NULL);
+}
