@@ -9,6 +9,7 @@
 #include "debug/dump.h"
 #include "debug/lastwords.h"
 #include "debug/lockcheck.h"
+#include "debug/owncode.h"
 #include "weft/version.h"
 #include <stdio.h>
 #include <uv.h>
@@ -24,6 +25,9 @@ static int run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_proces
 	weft__overflow_describe = weft__task_describe;
 	weft__overflow_caller = weft__last_caller;
 	weft__overflow_name = weft__last_name;
+	weft__contain_hooks.prepare = weft__owncode_prepare;
+	weft__contain_hooks.own = weft__owncode;
+	weft__contain_hooks.name = weft__owncode_name;
 #ifdef WEFT_DEBUG
 	weft__hooks.leaves = weft__lockcheck_find();
 #endif
@@ -113,6 +117,18 @@ const char *weft_strerror(int code)
 		return "broken: who should have made it happen is gone";
 	case WEFT_EPANIC:
 		return "it ended by a panic";
+	case WEFT_EPOISONED:
+		return "poisoned: its owner has failed";
+	case WEFT_EOVERFLOW:
+		return "stack overflow";
+	case WEFT_EFAULT:
+		return "memory that is not there, or not to be touched";
+	case WEFT_EARITH:
+		return "division by zero, or other arithmetic that has no result";
+	case WEFT_EILLEGAL:
+		return "an instruction that cannot be carried out";
+	case WEFT_EABORT:
+		return "abort";
 	case WEFT_EINTENSITY:
 		return "restarted too often";
 	case WEFT_EOPEN:

@@ -26,6 +26,17 @@
  * same reason, and ends, too, unless it traps those, or the reason is normal; who monitors it gets one message. C cannot end a task that does not look: an exit signal and a kill cancel the
  * actor, so that its blocking calls fail, and it ends when its handler returns.
  *
+ * Containment. A fault ends the process, unless the actor was started with .contain: then a stack overflow, an access to memory that is not there, a division by zero, an illegal instruction, an abort or a failed
+ * assertion, in the code of its handlers or what that calls, ends the actor alone, with WEFT_END_FAULT: it stops where it stands. Nothing of it runs any more: nothing that it has deferred, no on_error, no on_stop, no
+ * destructor of a task-local value. Its links, monitors and supervisor are told; the locks it owned (mutex, recursive mutex, reader-writer lock when writing) are poisoned: whoever locks one is told WEFT_EPOISONED until it is
+ * recovered. Its stack is not used again for a while. A line on standard error says what has happened, and where.
+ *
+ * What C cannot promise. What it has allocated is lost, what it has opened stays open, what it has half written stays so: only what is reached through a poisoned lock says so. Before the fault it may have written anywhere;
+ * whoever cannot trust memory after that must not contain. It still ends the process, as without .contain: a fault in a task that the actor has started; in a blocking call or section; in a function of weft's or libc's, or under
+ * one that calls back (a stage of a stream, weft_once_do), but for libc's that touch only what they are given (strlen, memcpy, strcmp and their like), qsort and bsearch (a stack that runs full inside a
+ * call is lent some of its guard, and the actor ended when that call returns); in the loader, libuv, libcrypto and libssl; in code without call frame information; a signal that somebody has sent; heap
+ * corruption that malloc finds; and a second fault while the first is looked at. What weft does not know that the actor holds stays held: a pthread mutex, a spin lock, a read lock, permits, a channel's element in hand; and what waits for it waits for ever. On aarch64 a division by zero is none: it gives 0.
+ *
  * In a blocking call or section (weft/blocking.h), which runs off a task, the caller is no actor but a thread like any other: what it sends is from nobody, what only actors may call is
  * WEFT_EINVAL there, weft_msg_free a fatal error; a send to the actor that is in the section waits for ever if there is no room, and so does a wait for its end.
  *
@@ -65,6 +76,7 @@ enum weft_end_kind {
 	WEFT_END_KILLED,   /* weft_actor_kill; the code is WEFT_ECANCELED */
 	WEFT_END_SHUTDOWN, /* whoever looks after it wants no more of it */
 	WEFT_END_UNKNOWN,  /* it had ended before anybody asked; the code is WEFT_ESRCH */
+	WEFT_END_FAULT, /* a fault in its own code, where it is contained: WEFT_EOVERFLOW, WEFT_EFAULT, WEFT_EARITH, WEFT_EILLEGAL, WEFT_EABORT */
 };
 
 typedef struct weft_end {
@@ -72,7 +84,7 @@ typedef struct weft_end {
 	int32_t code;
 } weft_end;
 
-/* weft_end_name - "normal", "code", "panic", "canceled", "killed", "shutdown", "unknown". */
+/* weft_end_name - "normal", "code", "panic", "canceled", "killed", "shutdown", "unknown", "fault". */
 WEFT_API const char *weft_end_name(weft_end e);
 
 /* --- messages --- */
@@ -152,6 +164,7 @@ typedef struct weft_actor_opts {
 	weft_ctx *ctx;    /* parent of its own context; NULL: the caller's */
 	bool trap_exit;   /* exit signals become messages; see weft_actor_trap */
 	bool link;        /* it is linked to the caller, an actor, before it runs */
+	bool contain;     /* a fault in its own code ends it alone: see "Containment" above */
 } weft_actor_opts;
 
 /* weft_actor_start - start an actor; it has a task, a mailbox, and a context of its own.
@@ -159,8 +172,9 @@ typedef struct weft_actor_opts {
  *   out  receives its reference; NULL: not wanted
  *   o    .on_msg or .run, one of them
  *
- * Returns 0 once on_start has succeeded; what on_start has returned, or WEFT_EPANIC, else: then the actor has ended, and *out is WEFT_NO_ACTOR. WEFT_EINVAL: options that make no sense,
- * or .link and the caller is no actor; WEFT_ENOMEM, WEFT_EAGAIN, WEFT_ESRCH as weft_go; WEFT_ETIMEDOUT, WEFT_ECANCELED, and WEFT_EAGAIN for the deadline WEFT_NOW: of the wait for on_start: then the actor
+ * Returns 0 once on_start has succeeded; what on_start has returned, or WEFT_EPANIC, or the code of its WEFT_END_FAULT, else: then the actor has ended, and *out is WEFT_NO_ACTOR. WEFT_EINVAL: options that
+ * make no sense, or .link and the caller is no actor; WEFT_ENOTSUP: .contain, and this process cannot (a sanitizer or Valgrind; weft_opts.no_signals; weft is linked into a program that has
+ * no symbol table); WEFT_ENOMEM, WEFT_EAGAIN, WEFT_ESRCH as weft_go; WEFT_ETIMEDOUT, WEFT_ECANCELED, and WEFT_EAGAIN for the deadline WEFT_NOW: of the wait for on_start: then the actor
  * is killed.
  * Blocks: while there is an on_start. Threads: any. What it has started under its context, and still runs at its end, is cancelled then.
  */

@@ -26,9 +26,17 @@
 #define WEFT_EPANIC (-5004)     /* it ended by a panic */
 #define WEFT_EDOWN (-5005)      /* whom we have asked has ended */
 #define WEFT_EINTENSITY (-5006) /* its children have failed too often: a supervisor has given up */
+#define WEFT_EPOISONED (-5007)  /* the owner of the lock has failed: what it guards may be half done */
 #define WEFT_EOPEN (-5031)      /* a circuit breaker is open: the call was not made */
 #define WEFT_EOVERLOAD (-5032)  /* turned away: as many are in, and wait, as may be */
 #define WEFT_EOF (-4095)        /* the end came before what was asked for (libuv's number) */
+
+/* How an actor that is contained has failed (weft/actor.h). */
+#define WEFT_EOVERFLOW (-5041) /* its stack is full */
+#define WEFT_EFAULT (-EFAULT)  /* it has touched memory that is not there, or not to be touched */
+#define WEFT_EARITH (-5042)    /* division by zero, or other arithmetic that has no result */
+#define WEFT_EILLEGAL (-5043)  /* an instruction that cannot be carried out, as of a compiler's trap */
+#define WEFT_EABORT (-5044)    /* abort, or a failed assertion */
 
 /* TLS (weft/tls.h). */
 #define WEFT_ETLS (-5021)                 /* the peer, or what it sent, is not acceptable, or it found so of us */

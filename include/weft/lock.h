@@ -33,14 +33,21 @@ typedef struct weft_mutex {
  * caller's to unlock.
  *
  * Waiters are served first come first served; a running task may overtake them, until the first has waited for 1 ms: then m is handed to it.
- * Returns 0; WEFT_ETIMEDOUT, WEFT_ECANCELED: m is not held; WEFT_EDEADLK if the caller holds it already.
+ * Returns 0; WEFT_ETIMEDOUT, WEFT_ECANCELED: m is not held; WEFT_EDEADLK if the caller holds it already; WEFT_EPOISONED: its owner, an actor that is contained, has failed (weft/actor.h): m is not
+ * held, and what it guards may be half done: weft_mutex_recover.
  * Blocks: yes (mutex). Threads: any.
  */
 WEFT_API int weft_mutex_lock(weft_mutex *m);
 WEFT_API int weft_mutex_lock_until(weft_mutex *m, int64_t deadline);
 
-/* weft_mutex_trylock - own m if it is free: 0; else WEFT_EAGAIN, or WEFT_ECANCELED and WEFT_ETIMEDOUT as from weft_mutex_lock. */
+/* weft_mutex_trylock - own m if it is free: 0; else WEFT_EAGAIN, or WEFT_ECANCELED, WEFT_ETIMEDOUT and WEFT_EPOISONED as from weft_mutex_lock. */
 WEFT_API int weft_mutex_trylock(weft_mutex *m);
+
+/* weft_mutex_recover - own a mutex that is poisoned, in its dead owner's place, to put right what it guards; unlocked, it is as any other. Initialising one anew does as well, where nobody uses it.
+ *
+ * Returns 0: m is held; WEFT_EINVAL: it is not poisoned, or not any more; WEFT_ENOMEM: a foreign thread got no record. Blocks: no. Threads: any.
+ */
+WEFT_API int weft_mutex_recover(weft_mutex *m);
 
 /* weft_mutex_unlock - give m up. Fatal error if it is not locked, or locked by somebody else. Blocks: no. */
 WEFT_API void weft_mutex_unlock(weft_mutex *m);
@@ -55,7 +62,7 @@ typedef struct weft_rmutex {
 
 /* weft_rmutex_lock - own m, waiting for it; or once more, if it is the caller's already. Each success is one unlock owed.
  *
- * Returns 0; WEFT_ETIMEDOUT, WEFT_ECANCELED (also from a further lock): nothing has changed. More than 2^32 - 1 times is a fatal error.
+ * Returns 0; WEFT_ETIMEDOUT, WEFT_ECANCELED (also from a further lock), WEFT_EPOISONED as weft_mutex_lock: nothing has changed. More than 2^32 - 1 times is a fatal error.
  * Blocks: yes (mutex). Threads: any. Fairness: weft_mutex_lock's.
  */
 WEFT_API int weft_rmutex_lock(weft_rmutex *m);
@@ -66,6 +73,9 @@ WEFT_API int weft_rmutex_trylock(weft_rmutex *m);
 
 /* weft_rmutex_unlock - undo one lock; the last gives m up. Fatal error if it is not locked, or locked by somebody else. Blocks: no. */
 WEFT_API void weft_rmutex_unlock(weft_rmutex *m);
+
+/* weft_rmutex_recover - as weft_mutex_recover: m is held once, however often its dead owner had locked it. */
+WEFT_API int weft_rmutex_recover(weft_rmutex *m);
 
 /* --- reader-writer lock --- */
 
@@ -79,7 +89,8 @@ typedef struct weft_rwlock {
  *
  * First come first served: a reader that comes when a writer waits gets in behind it, so neither starves. Hence whoever reads must not lock it for reading again, as in Go:
  * a writer may have come in between, and the two wait for each other.
- * Returns 0; WEFT_ETIMEDOUT, WEFT_ECANCELED: l is not held; WEFT_EDEADLK if the caller holds it for writing.
+ * Returns 0; WEFT_ETIMEDOUT, WEFT_ECANCELED: l is not held; WEFT_EDEADLK if the caller holds it for writing; WEFT_EPOISONED: an actor that is contained has failed while it wrote: weft_rwlock_recover. (One
+ * that has failed while it read is not known: l stays read for ever.)
  * Blocks: yes (read lock, write lock). Threads: any.
  */
 WEFT_API int weft_rwlock_rdlock(weft_rwlock *l);
@@ -90,6 +101,9 @@ WEFT_API int weft_rwlock_wrlock_until(weft_rwlock *l, int64_t deadline);
 /* weft_rwlock_tryrdlock, weft_rwlock_trywrlock - the same without waiting: WEFT_EAGAIN where it would have to, also behind others. */
 WEFT_API int weft_rwlock_tryrdlock(weft_rwlock *l);
 WEFT_API int weft_rwlock_trywrlock(weft_rwlock *l);
+
+/* weft_rwlock_recover - as weft_mutex_recover: l is held for writing. */
+WEFT_API int weft_rwlock_recover(weft_rwlock *l);
 
 /* weft_rwlock_unlock - give it up, in whichever way the caller holds it. Fatal error if nobody holds it, or another writes; that the caller is one of its readers is not
  * known. Blocks: no. Threads: any. */
@@ -133,7 +147,7 @@ typedef struct weft_cond {
 	uint32_t weft__waiters;
 } weft_cond;
 
-/* weft_cond_wait - give m up, wait to be woken, and lock m again. Whatever it returns, m is held.
+/* weft_cond_wait - give m up, wait to be woken, and lock m again. Whatever it returns but WEFT_EPOISONED, m is held.
  *
  *   m  locked by the caller, else it is a fatal error
  *
@@ -144,7 +158,8 @@ typedef struct weft_cond {
  *             rc = weft_cond_wait(&c, &m);
  *
  * Nobody is woken without a signal.
- * Returns 0: woken. WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN (deadline WEFT_NOW): it took no signal. To lock m again it waits whatever happens, also past its
+ * Returns 0: woken. WEFT_EPOISONED: m has been poisoned meanwhile (weft_mutex_lock), and, of all that is returned this alone, is not held. WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN (deadline
+ * WEFT_NOW): it took no signal. To lock m again it waits whatever happens, also past its
  * deadline and when cancelled.
  * Blocks: yes (condition; then mutex). Threads: any.
  */
@@ -164,7 +179,7 @@ WEFT_API void weft_cond_broadcast(weft_cond *c);
 /* WEFT_WITH_LOCK(&m) { ... } else { ... } - run a block with a mutex locked, which is unlocked on every way out of it: at its end, by return, break, continue and goto, by
  * weft_task_exit and weft_task_panic. WEFT_WITH_RMUTEX for a recursive one, WEFT_WITH_RDLOCK and WEFT_WITH_WRLOCK for a reader-writer lock.
  *
- * Locking may fail: the task is cancelled, its context has expired, or a foreign thread has no memory for its record. Then the block is not run, and the one behind else is;
+ * Locking may fail: the task is cancelled, its context has expired, the lock is poisoned, or a foreign thread has no memory for its record. Then the block is not run, and the one behind else is;
  * without an else what follows cannot tell. The forms _OR leave in rc, an int variable of the caller's, 0 or the code. That the caller holds it already is a fatal error here.
  * break and continue leave the block, not a loop around it. What stands in the parentheses must not leave the function (WEFT_TRY). The block must not unlock it by itself; weft_cond_wait with it may be called there.
  * Blocks: yes, as the lock. Threads: any.

@@ -65,6 +65,8 @@ typedef struct weft_stat {
 	uint64_t timers;    /* timers and deadlines that fired */
 	size_t stacks;      /* stacks mapped */
 	size_t stack_bytes; /* bytes they reserve, guards included */
+	uint64_t faults;    /* tasks that have failed and were contained (weft_actor_opts.contain) */
+	size_t quarantined; /* stacks of such, kept from use: the last 64 at most */
 } weft_stat;
 
 /* weft_stats - figures since the runtime came up; sums over workers, each a moment old. Returns 0, or WEFT_ESRCH. */

@@ -71,6 +71,7 @@ typedef struct weft_server_opts {
 	weft_ctx *ctx;             /* as of weft_actor_opts, and so are these */
 	bool trap_exit;
 	bool link;
+	bool contain; /* not of an event manager, whose handlers are several owners': WEFT_ENOTSUP */
 } weft_server_opts;
 
 /* weft_server_start - start a server.

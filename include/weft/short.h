@@ -215,6 +215,7 @@ typedef weft_udp_msg udp_msg;
 
 #define mutex_lock weft_mutex_lock
 #define mutex_lock_until weft_mutex_lock_until
+#define mutex_recover weft_mutex_recover
 #define mutex_trylock weft_mutex_trylock
 #define mutex_unlock weft_mutex_unlock
 #define wg_add weft_wg_add
@@ -225,6 +226,7 @@ typedef weft_udp_msg udp_msg;
 
 #define rmutex_lock weft_rmutex_lock
 #define rmutex_lock_until weft_rmutex_lock_until
+#define rmutex_recover weft_rmutex_recover
 #define rmutex_trylock weft_rmutex_trylock
 #define rmutex_unlock weft_rmutex_unlock
 #define rwlock_rdlock weft_rwlock_rdlock
@@ -233,6 +235,7 @@ typedef weft_udp_msg udp_msg;
 #define rwlock_wrlock weft_rwlock_wrlock
 #define rwlock_wrlock_until weft_rwlock_wrlock_until
 #define rwlock_trywrlock weft_rwlock_trywrlock
+#define rwlock_recover weft_rwlock_recover
 #define rwlock_unlock weft_rwlock_unlock
 #define rwlock_downgrade weft_rwlock_downgrade
 #define rwlock_tryupgrade weft_rwlock_tryupgrade
@@ -1063,6 +1066,7 @@ typedef weft_dead_letter dead_letter;
 #define END_KILLED WEFT_END_KILLED
 #define END_SHUTDOWN WEFT_END_SHUTDOWN
 #define END_UNKNOWN WEFT_END_UNKNOWN
+#define END_FAULT WEFT_END_FAULT
 #define OVERFLOW_BLOCK WEFT_OVERFLOW_BLOCK
 #define OVERFLOW_DROP WEFT_OVERFLOW_DROP
 #define OVERFLOW_FAIL WEFT_OVERFLOW_FAIL

@@ -71,6 +71,7 @@ typedef struct weft_child_spec {
 	/* How long it may take to end when it is told to (an exit signal, WEFT_END_SHUTDOWN, which cancels it unless it traps those), ns; then it is killed. WEFT_SHUTDOWN_KILL: at once; WEFT_FOREVER: as long
 	 * as it takes. 0: WEFT_SHUTDOWN_DEFAULT; of a supervisor: WEFT_FOREVER */
 	int64_t shutdown;
+	bool contain;     /* of a task: a fault in its code ends it alone (weft_actor_opts.contain) */
 	bool significant; /* its end by itself may end the supervisor: auto_shutdown. Not if it is permanent */
 } weft_child_spec;
 

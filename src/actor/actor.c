@@ -6,6 +6,7 @@
  *	  try body: on_start, then receive and handle, or run      a panic comes out of the try as WEFT_EPANIC
  *	  failed, and on_error is for it: once more from body
  *	  finish: on_stop, death.c                                 also if the task ends by weft_task_exit: what is deferred before all else
+ *	end_for        on another's, where a fault has ended the task (core/contain.c): death.c at once
  */
 #include "actor/actor.h"
 
@@ -23,7 +24,7 @@ struct life {
 
 /* --- the loop --- */
 
-static int serve(struct actor *a)
+CALLS_OUT static int serve(struct actor *a)
 {
 	weft_msg *m;
 	int rc;
@@ -58,7 +59,7 @@ static void begun(struct actor *a)
 		weft__ready(w, ready);
 }
 
-static int body(void *arg)
+CALLS_OUT static int body(void *arg)
 {
 	struct life *l = arg;
 	struct actor *a = l->a;
@@ -125,7 +126,7 @@ weft_end weft__actor_end_of(struct actor *a, int rc)
 	return (weft_end){WEFT_END_CODE, rc};
 }
 
-static int stop_body(void *arg)
+CALLS_OUT static int stop_body(void *arg)
 {
 	struct life *l = arg;
 
@@ -150,7 +151,7 @@ static bool shield(struct actor *a)
 	return !killed;
 }
 
-static void finish(struct life *l, int rc)
+CALLS_OUT static void finish(struct life *l, int rc)
 {
 	struct actor *a = l->a;
 	bool started = a->state != CELL_STARTING;
@@ -178,7 +179,7 @@ static void finish(struct life *l, int rc)
 }
 
 /* The task ends by weft_task_exit. */
-static void left(void *arg)
+CALLS_OUT static void left(void *arg)
 {
 	struct life *l = arg;
 
@@ -194,7 +195,7 @@ static void left(void *arg)
 	weft__defer_drop(&l->defer);
 }
 
-static void actor_main(struct actor *a)
+CALLS_OUT static void actor_main(struct actor *a)
 {
 	struct weft_task *t = weft_task_self();
 	struct life l; /* large, and most of it is for a panic only */
@@ -202,6 +203,7 @@ static void actor_main(struct actor *a)
 
 	l.a = a;
 	l.finishing = l.over = false;
+	a->life = &l;
 	t->own_actor = a;
 	store_relaxed(&a->task, t); /* compared with by others, no more */
 	weft__defer_push(&l.defer, left, &l);
@@ -216,6 +218,57 @@ static void actor_main(struct actor *a)
 }
 
 void (*const weft__actor_main)(void) = (void (*)(void))actor_main;
+
+/* --- one that is contained --- */
+
+static bool asks(const struct weft_task *t, uintptr_t *top)
+{
+	struct actor *a = t->fn == weft__actor_main ? t->own_actor : NULL;
+
+	if (!a || !a->contain)
+		return false;
+	*top = (uintptr_t)a->life;
+	return true;
+}
+
+static void *leaves(struct weft_task *t)
+{
+	struct actor *a = t->own_actor;
+
+	lock_take_solo(&a->lock, RANK_ACTOR);
+	store_relaxed(&a->task, NULL); /* under lock: who kills it now has nothing to cancel */
+	actor_unlock(a);
+	return a;
+}
+
+/* The end of an actor whose task is no more, on another. */
+static void end_for(struct actor *a, uintptr_t code)
+{
+	bool started = a->state != CELL_STARTING; /* written by its task only */
+
+	(void)weft__worker(); /* see base/solo.h */
+	lock_take_solo(&a->lock, RANK_ACTOR);
+	if (started)
+		a->state = CELL_STOPPING;
+	actor_unlock(a);
+	weft__actor_die(a, (weft_end){WEFT_END_FAULT, (int)code}, started ? 0 : (int)code);
+}
+
+static void told(void *what, int code)
+{
+	const uintptr_t words[4] = {(uintptr_t)what, (uintptr_t)code, 0, 0};
+	int rc = weft__go_words((void (*)(void))end_for, words, weft__ctx_root(), NULL, NULL);
+
+	if (rc) /* WEFT_EAGAIN: somebody was faster to start a task in its place */
+		weft__fatal("an actor has failed, and nobody can be had to say so: %s", weft_strerror(rc));
+}
+
+__attribute__((constructor)) static void hook(void)
+{
+	weft__contain_hooks.asks = asks;
+	weft__contain_hooks.leaves = leaves;
+	weft__contain_hooks.told = told;
+}
 
 /* --- asking --- */
 
@@ -272,7 +325,7 @@ int weft_actor_stats(weft_actor_ref ref, weft_actor_stat *out)
 
 const char *weft_end_name(weft_end e)
 {
-	static const char *const names[] = {"normal", "code", "panic", "canceled", "killed", "shutdown", "unknown"};
+	static const char *const names[] = {"normal", "code", "panic", "canceled", "killed", "shutdown", "unknown", "fault"};
 
-	return e.kind >= 0 && e.kind <= WEFT_END_UNKNOWN ? names[e.kind] : "?";
+	return e.kind >= 0 && e.kind <= WEFT_END_FAULT ? names[e.kind] : "?";
 }

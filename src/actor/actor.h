@@ -131,6 +131,8 @@ struct actor {
 	int error;              /* on_error shall be asked about it; 0: nothing */
 	bool asking;            /* it is being asked */
 	bool attached;
+	bool contain;             /* a fault in its handlers ends it alone; constant */
+	void *life;               /* contain: an address in the frame of its loop; the actor's own */
 	bool starter_foreign;     /* the starter is no task */
 	struct starting *starter; /* waits for on_start, in its frame; NULL: not, or not any more */
 	weft_actor_ref linked_to; /* the starter, if linked to it: its call says that the start has failed, and no signal does */

@@ -465,6 +465,8 @@ int weft__bus_start_at(weft_actor_ref *out, const weft_server_opts *o, int64_t d
 		return WEFT_ENAMETOOLONG;
 	if (o->name && !len)
 		return WEFT_EINVAL;
+	if (o->contain)
+		return WEFT_ENOTSUP;
 	if (len)
 		memcpy(b.name, o->name, len);
 	return weft__actor_start_at(out,

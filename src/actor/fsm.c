@@ -65,7 +65,7 @@ static struct fsm *settled(void *state)
 
 /* --- handlers of the actor --- */
 
-static int fsm_start(void *state)
+CALLS_OUT static int fsm_start(void *state)
 {
 	struct fsm *f = settled(state);
 	int rc = f->name[0] ? weft_reg_put(f->name, weft_actor_self()) : 0;
@@ -76,14 +76,14 @@ static int fsm_start(void *state)
 	return rc < 0 ? rc : 0;
 }
 
-static void fsm_stop(void *state, weft_end e)
+CALLS_OUT static void fsm_stop(void *state, weft_end e)
 {
 	struct fsm *f = state;
 
 	f->vt->terminate(f->data, e);
 }
 
-static int fsm_error(void *state, int code, const weft_panic *p)
+CALLS_OUT static int fsm_error(void *state, int code, const weft_panic *p)
 {
 	struct fsm *f = state;
 	weft_from from = f->in_hand;
@@ -174,7 +174,7 @@ int weft_fsm_again(void)
 	return 0;
 }
 
-static void enter(struct fsm *f, int from)
+CALLS_OUT static void enter(struct fsm *f, int from)
 {
 	f->for_next = f->again = false;
 	f->entering = true;
@@ -294,7 +294,7 @@ static struct letter *next_queued(struct actor *a)
 }
 
 /* Nobody wants it. */
-static void drop(struct fsm *f, weft_msg *m)
+CALLS_OUT static void drop(struct fsm *f, weft_msg *m)
 {
 	if (f->vt->dtor && m->kind == WEFT_MSG_USER)
 		f->vt->dtor(m);
@@ -367,7 +367,7 @@ static void put_away(struct actor *a, int rc)
 		letter_put(weft__worker(), l);
 }
 
-int weft__fsm_run(void *state)
+CALLS_OUT int weft__fsm_run(void *state)
 {
 	struct actor *a = actor_self(weft__worker());
 	struct fsm *f = settled(state);
@@ -467,7 +467,8 @@ int weft__fsm_start_at(weft_actor_ref *out, const weft_fsm_vt *vt, const void *i
 						     .name = o->name,
 						     .ctx = o->ctx,
 						     .trap_exit = o->trap_exit,
-						     .link = o->link},
+						     .link = o->link,
+						     .contain = o->contain},
 				  deadline, site);
 	free(f);
 	return rc;

@@ -53,7 +53,7 @@ static struct server *settled(void *state)
 	return s;
 }
 
-static int server_start(void *state)
+CALLS_OUT static int server_start(void *state)
 {
 	struct server *s = settled(state);
 	int rc = s->name[0] ? weft_reg_put(s->name, weft_actor_self()) : 0;
@@ -64,14 +64,14 @@ static int server_start(void *state)
 	return rc < 0 ? rc : 0;
 }
 
-static void server_stop(void *state, weft_end e)
+CALLS_OUT static void server_stop(void *state, weft_end e)
 {
 	struct server *s = state;
 
 	s->vt->terminate(s->state, e);
 }
 
-static int server_error(void *state, int code, const weft_panic *p)
+CALLS_OUT static int server_error(void *state, int code, const weft_panic *p)
 {
 	struct server *s = state;
 	weft_from from = s->in_hand;
@@ -92,7 +92,7 @@ static void behave(struct actor *a, const weft_server_vt *vt)
 
 /* --- migration --- */
 
-static int convert(struct actor *a, struct server *s, const struct change *c)
+CALLS_OUT static int convert(struct actor *a, struct server *s, const struct change *c)
 {
 	size_t size = c->to->size;
 	struct letter *l, *old = a->state_letter;
@@ -126,7 +126,7 @@ static int convert(struct actor *a, struct server *s, const struct change *c)
 	return 0;
 }
 
-static void migrate(struct actor *a, weft_msg *m)
+CALLS_OUT static void migrate(struct actor *a, weft_msg *m)
 {
 	struct server *s = a->state_data;
 	int rc = convert(a, s, m->data);
@@ -146,7 +146,7 @@ static void migrate(struct actor *a, weft_msg *m)
 /* --- the loop --- */
 
 /* Nobody wants it. */
-static int drop(struct server *s, weft_msg *m)
+CALLS_OUT static int drop(struct server *s, weft_msg *m)
 {
 	if (s->vt->dtor && m->kind == WEFT_MSG_USER)
 		s->vt->dtor(m);
@@ -195,7 +195,7 @@ static bool is_over(const struct server *s, int rc)
 	return (rc == WEFT_ETIMEDOUT || (rc == WEFT_EAGAIN && s->due == WEFT_NOW)) && s->due != WEFT_FOREVER && !weft_ctx_check();
 }
 
-int weft__server_run(void *state)
+CALLS_OUT int weft__server_run(void *state)
 {
 	struct actor *a = actor_self(weft__worker());
 	struct server *s = settled(state);
@@ -292,7 +292,8 @@ int weft__server_start_at(weft_actor_ref *out, const weft_server_vt *vt, const v
 						     .name = o->name,
 						     .ctx = o->ctx,
 						     .trap_exit = o->trap_exit,
-						     .link = o->link},
+						     .link = o->link,
+						     .contain = o->contain},
 				  deadline, site);
 	if (s != &frame.s)
 		free(s);

@@ -84,7 +84,7 @@ static void set_up(struct actor *a, enum cell_state state, const weft_mailbox_op
 	a->order = ORDER_NONE;
 	a->mask = 0;
 	a->overflow = (uint8_t)m->overflow;
-	a->suspended = a->traps = a->above = a->named = a->nameless = a->attached = a->asking = a->starter_foreign = false;
+	a->suspended = a->traps = a->above = a->named = a->nameless = a->attached = a->contain = a->asking = a->starter_foreign = false;
 	a->len = 0;
 	a->cap = m->cap ? m->cap : WEFT_MAILBOX_CAP;
 	a->streak = 0;
@@ -164,6 +164,7 @@ static int launch(struct worker *w, struct actor **out, weft_actor_ref *ref, con
 	a->on_error = o->on_error;
 	a->dtor = o->dtor;
 	a->traps = o->trap_exit;
+	a->contain = o->contain;
 	a->starter = s;
 	a->starter_foreign = !w;
 	if (self)
@@ -206,7 +207,9 @@ int weft__actor_start_at(weft_actor_ref *out, const weft_actor_opts *o, int64_t 
 	}
 	if (!w && !weft__rt_enter())
 		return WEFT_ESRCH;
-	rc = launch(w, &a, &ref, o, o->on_start ? &s : NULL, site);
+	rc = o->contain ? weft__contain_up() : 0;
+	if (!rc)
+		rc = launch(w, &a, &ref, o, o->on_start ? &s : NULL, site);
 	if (!w)
 		weft__rt_leave();
 	if (!rc && o->on_start)

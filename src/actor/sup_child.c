@@ -18,7 +18,7 @@ int weft__child_check(const weft_child_spec *c, bool dynamic, enum weft_auto_shu
 {
 	if (!!c->start + !!c->task + !!c->sup != 1 || (!dynamic && (!c->id || !*c->id)) || c->size >= SIZE_LIMIT ||
 	    (c->size && !c->arg && !dynamic) || (unsigned)c->restart > WEFT_TEMPORARY || (unsigned)c->on_fail > WEFT_FAIL_ESCALATE ||
-	    (c->shutdown < 0 && c->shutdown != WEFT_SHUTDOWN_KILL) ||
+	    (c->shutdown < 0 && c->shutdown != WEFT_SHUTDOWN_KILL) || (c->contain && !c->task) ||
 	    (c->significant && (a == WEFT_SHUTDOWN_NEVER || c->restart == WEFT_PERMANENT)))
 		return WEFT_EINVAL;
 	return c->id && strlen(c->id) > WEFT_NAME_MAX ? WEFT_ENAMETOOLONG : 0;
@@ -291,9 +291,14 @@ static int call_start(void *arg)
 
 static int start_task(struct child *c, weft_actor_ref *ref)
 {
-	return weft__actor_start_at(
-		ref, &(weft_actor_opts){.run = c->spec->task, .state = c->arg, .size = c->spec->size, .name = c->spec->id, .link = true},
-		WEFT_FOREVER, NULL);
+	return weft__actor_start_at(ref,
+				    &(weft_actor_opts){.run = c->spec->task,
+						       .state = c->arg,
+						       .size = c->spec->size,
+						       .name = c->spec->id,
+						       .link = true,
+						       .contain = c->spec->contain},
+				    WEFT_FOREVER, NULL);
 }
 
 static int start_sup(struct child *c, weft_actor_ref *ref)

@@ -19,6 +19,7 @@
 name:
 #define END(name) .size name, . - name
 
+	.hidden	weft__contain_returned
 	.text
 
 /* The first switch to a context arrives here: x0 = pass, [sp] = entry, [sp, 8] = its argument, x29 = 0. */
@@ -34,6 +35,17 @@ FUNCTION(weft__arch_entry)
 	brk	#1
 	.cfi_endproc
 END(weft__arch_entry)
+
+/* A task comes back from its last call (core/contain.c), to the second instruction. */
+FUNCTION(weft__arch_fell)
+	.cfi_startproc
+	.cfi_undefined x30
+	nop
+	mov	x29, #0
+	bl	weft__contain_returned
+	brk	#1
+	.cfi_endproc
+END(weft__arch_fell)
 
 /* void *weft__arch_switch_called(from x0, to x1, pass x2) */
 FUNCTION(weft__arch_switch_called)

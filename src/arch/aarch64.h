@@ -13,6 +13,8 @@
 #define GO_ARGS_SIZE 96
 #define GO_CALL_RC 0 /* offset in struct weft__go_call (weft/go.h) */
 
+#define ARCH_NOP 4 /* bytes of an instruction */
+
 #define ARCH_RED_ZONE 0 /* the ABI has none */
 
 #include "arch/context.h"

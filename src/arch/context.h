@@ -54,6 +54,11 @@ typedef void context_entry(void *pass, void *arg);
 /* The outermost frame: calls sp[0](pass, sp[1]) with an aligned stack; traps if that returns.  Never called, only arrived at. */
 __attribute__((visibility("hidden"))) void weft__arch_entry(void);
 
+/* Where a call that a task shall not come back from returns to, in place of its caller; behind the first instruction, for unwinders look for what stands before a return address. Calls weft__contain_returned
+ * (core/contain.c). */
+__attribute__((visibility("hidden"))) void weft__arch_fell(void);
+__attribute__((visibility("hidden"))) NORETURN void weft__contain_returned(void);
+
 /* arch_switch as a function. */
 __attribute__((visibility("hidden"))) void *weft__arch_switch_called(struct context *from, struct context *to, void *pass);
 

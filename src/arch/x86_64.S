@@ -15,6 +15,7 @@
 name:
 #define END(name) .size name, . - name
 
+	.hidden	weft__contain_returned
 	.text
 
 /* The first switch to a context arrives here: rax = pass, (rsp) = entry, 8(rsp) = its argument, rbp = 0. */
@@ -33,6 +34,18 @@ FUNCTION(weft__arch_entry)
 	ud2
 	.cfi_endproc
 END(weft__arch_entry)
+
+/* A task comes back from its last call (core/contain.c), to the second byte. */
+FUNCTION(weft__arch_fell)
+	.cfi_startproc
+	.cfi_undefined rip
+	nop
+	andq	$-16, %rsp
+	xorl	%ebp, %ebp
+	call	weft__contain_returned
+	ud2
+	.cfi_endproc
+END(weft__arch_fell)
 
 /* void *weft__arch_switch_called(from rdi, to rsi, pass rdx) */
 FUNCTION(weft__arch_switch_called)

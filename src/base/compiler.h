@@ -24,6 +24,9 @@
 #define NO_JUMP() __asm__ volatile("")
 /* Behind the declaration of a static function that a public one jumps to, and which has its place on the stack then: dumps show it by the public name. */
 #define PART_OF(whole, part) __asm__(#whole "." #part)
+/* A function that hands over to what the user has given, with nothing in hand that must be put back: no lock, nothing half done. A task that fails there can be ended where it stands
+ * (debug/owncode.c), as a panic ends it. */
+#define CALLS_OUT __attribute__((noinline, section("weft_calls_out")))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 #define CACHELINE 64
 #define CACHE_ALIGNED __attribute__((aligned(CACHELINE)))

@@ -53,11 +53,13 @@
 #else
 #define STACK_SKEW 4096 /* one page more from stack to stack: their tops fall into different sets of the TLB */
 #endif
+#define STACK_LEND (48 * 1024)     /* of that, what a task gets that is to come back from a call before it is ended (core/contain.c) */
 #define STACK_DEFAULT (192 * 1024) /* usable bytes at least; with guard and skew a slot reserves a little over 256 KiB */
 #define STACK_MIN (16 * 1024)
 #define STACK_MAX (1024 * 1024 * 1024LL)
 #define STACK_SLAB_SLOTS SMALL(64, 4) /* stacks of the default size in one mapping */
 #define STACK_CACHE SMALL(64, 2)      /* hot stacks a worker keeps, last in first out */
+#define STACK_QUARANTINE SMALL(64, 4) /* stacks of tasks that have failed which are kept as they are */
 #define STACK_COLOURS 16              /* stack tops differ by 0 .. COLOURS-1 cache lines */
 #define STACK_TRIM_KEEP (16 * 1024)   /* bytes a stack in the shared pool may keep committed */
 

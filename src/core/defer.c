@@ -69,14 +69,14 @@ void weft__defer_drop(weft_defer *d)
 	t->own.defers = d->weft__next;
 }
 
-void weft__defer_end(weft_defer *d)
+CALLS_OUT void weft__defer_end(weft_defer *d)
 {
 	weft__defer_drop(d);
 	d->weft__fn(d->weft__arg);
 }
 
 /* Runs what is deferred, down to `below`. */
-static void run_defers(struct weft_task *t, weft_defer *below)
+CALLS_OUT static void run_defers(struct weft_task *t, weft_defer *below)
 {
 	while (t->own.defers != below)
 		weft__defer_end(t->own.defers);
@@ -84,7 +84,7 @@ static void run_defers(struct weft_task *t, weft_defer *below)
 
 /* --- panic --- */
 
-NOINLINE int weft_task_try(weft_task_fn *fn, void *arg, weft_panic *out)
+CALLS_OUT int weft_task_try(weft_task_fn *fn, void *arg, weft_panic *out)
 {
 	struct trying y; /* large, and most of it is for a panic only */
 	int rc;
@@ -149,7 +149,7 @@ static NORETURN void uncaught(struct weft_task *t, const weft_panic *p)
 	weft__task_leave(WEFT_EPANIC);
 }
 
-void weft__panic_at(const char *file, int line, const char *fmt, ...)
+CALLS_OUT void weft__panic_at(const char *file, int line, const char *fmt, ...)
 {
 	struct weft_task *t = self();
 	struct unwinding here, *up;
@@ -181,7 +181,7 @@ void weft__panic_at(const char *file, int line, const char *fmt, ...)
 	_longjmp(y->env, 1);
 }
 
-void weft_task_exit(int result)
+CALLS_OUT void weft_task_exit(int result)
 {
 	struct weft_task *t = self();
 

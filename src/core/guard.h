@@ -24,6 +24,9 @@ bool weft__emulated(void);
  * the other, and *kind says so.  Returns 0 or -ENOMEM.  Any thread. */
 int weft__guard_install(void *p, size_t size, enum stack_guard_kind *kind);
 
+/* Makes a part of one, whole pages, memory again. Returns 0 or a negative code. Async-signal-safe. */
+int weft__guard_remove(void *p, size_t size, enum stack_guard_kind kind);
+
 /* n guards of GUARD_MPROTECT were unmapped: their share of the budget is free again. */
 void weft__guard_forget(size_t n);
 

@@ -22,6 +22,9 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
 #endif
+#ifndef MADV_GUARD_REMOVE
+#define MADV_GUARD_REMOVE 103
+#endif
 #define MADV_IMPOSSIBLE 9999
 #define MAP_COUNT_DEFAULT 65530
 
@@ -175,4 +178,9 @@ int weft__guard_install(void *p, size_t size, enum stack_guard_kind *kind)
 		*kind = GUARD_MPROTECT; /* locked memory */
 	}
 	return install_by_mprotect(p, size);
+}
+
+int weft__guard_remove(void *p, size_t size, enum stack_guard_kind kind)
+{
+	return (kind == GUARD_MADVISE ? madvise(p, size, MADV_GUARD_REMOVE) : mprotect(p, size, PROT_READ | PROT_WRITE)) ? -errno : 0;
 }

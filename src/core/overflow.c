@@ -9,11 +9,14 @@
  * Everything up to abort is write(2) from buffers on the alternate stack; but for dladdr, which is not async-signal-safe: should it fault, the
  * kernel ends the process with the first lines written, because the signal is blocked.
  *
+ * Before all that a task that is contained is ended, if it can be (contain.c); for its sake there are handlers of more than these two signals.
+ *
  * All other faults go to the handler that was installed before, called as the kernel would have called it (its mask, flags and argument form), but on
  * this stack.
  *
  * Not here: where stacks come from (stack.c).
  */
+#include "core/contain.h"
 #include "core/stack.h"
 
 #include "base/atomic.h"
@@ -42,10 +45,13 @@ void (*weft__overflow_describe)(struct weft_task *t, char *buf, size_t n);
 bool (*weft__overflow_caller)(struct overflow_regs *r, bool exact, uintptr_t lo, uintptr_t hi);
 void (*weft__overflow_name)(uintptr_t pc, bool ret, char *buf, size_t n);
 
-static const int signals[] = {SIGSEGV, SIGBUS};
+/* The first ALWAYS of them are handled while a runtime is up, the others if a task has been contained. */
+#define ALWAYS 2
+static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
 
 /* The handlers before ours. Written while ours is not installed; read by ours. */
 static struct sigaction before[ARRAY_LEN(signals)];
+static unsigned installed;               /* so many of them are; under lock */
 static bool covered[ARRAY_LEN(signals)]; /* left in place, because somebody had put theirs over ours; under lock */
 static struct lock lock;                 /* RANK_POOL */
 static unsigned users;                   /* under lock */
@@ -78,13 +84,15 @@ struct frame {
 	uintptr_t ret;
 };
 
-static struct overflow_regs registers_of(const void *context)
+struct overflow_regs weft__overflow_registers(const void *context)
 {
 	const mcontext_t *m = &((const ucontext_t *)context)->uc_mcontext;
 
 #if defined(__x86_64__)
-	return (struct overflow_regs){
-		.pc = (uintptr_t)m->gregs[REG_RIP], .sp = (uintptr_t)m->gregs[REG_RSP], .fp = (uintptr_t)m->gregs[REG_RBP]};
+	return (struct overflow_regs){.pc = (uintptr_t)m->gregs[REG_RIP],
+				      .sp = (uintptr_t)m->gregs[REG_RSP],
+				      .fp = (uintptr_t)m->gregs[REG_RBP],
+				      .probe = (uintptr_t)m->gregs[REG_R11]};
 #elif defined(__aarch64__)
 	return (struct overflow_regs){.pc = m->pc, .sp = m->sp, .fp = m->regs[29], .lr = m->regs[30]};
 #endif
@@ -226,12 +234,14 @@ static void pass_on(unsigned which, int sig, siginfo_t *info, void *context)
 
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
-	struct overflow_regs r = registers_of(context);
+	struct overflow_regs r = weft__overflow_registers(context);
 	int saved_errno = errno;
 	struct stack *s;
 	bool in_guard;
 
-	if (info->si_code > 0 && info->si_code != SI_KERNEL) { /* else there is no address */
+	if (weft__contain(sig, info, context))
+		return;                                                                             /* to the worker's own stack */
+	if ((sig == SIGSEGV || sig == SIGBUS) && info->si_code > 0 && info->si_code != SI_KERNEL) { /* else there is no address */
 		s = weft__stack_find(info->si_addr, &in_guard);
 		if (s && in_guard) {
 			while (swap_acq_rel(&dying, 1))
@@ -239,7 +249,10 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 			report(s, info, &r);
 		}
 	}
-	pass_on(sig == signals[0] ? 0 : 1, sig, info, context);
+	for (unsigned i = 0; i < ARRAY_LEN(signals); i++) {
+		if (signals[i] == sig)
+			pass_on(i, sig, info, context);
+	}
 	errno = saved_errno;
 }
 
@@ -280,20 +293,45 @@ static void uninstall_one(unsigned which)
 		covered[which] = true;
 }
 
-int weft__overflow_install(void)
+/* Lock held. Back to the first n. */
+static void uninstall_to(unsigned n)
 {
+	while (installed > n)
+		uninstall_one(--installed);
+}
+
+/* Lock held. The first n; or none more than there were. */
+static int install_to(unsigned n)
+{
+	unsigned had = installed;
 	int rc = 0;
 
+	while (installed < n && (rc = install_one(installed)) == 0)
+		installed++;
+	if (rc)
+		uninstall_to(had);
+	return rc;
+}
+
+int weft__overflow_install(void)
+{
+	int rc;
+
 	lock_take(&lock, RANK_POOL);
-	if (users == 0) {
-		for (unsigned i = 0; i < ARRAY_LEN(signals) && rc == 0; i++) {
-			rc = install_one(i);
-			if (rc && i)
-				uninstall_one(0);
-		}
-	}
+	rc = install_to(ALWAYS);
 	if (rc == 0)
 		users++;
+	lock_drop(&lock);
+	return rc;
+}
+
+int weft__overflow_install_more(void)
+{
+	int rc;
+
+	lock_take(&lock, RANK_POOL);
+	CHECK(users > 0);
+	rc = install_to(ARRAY_LEN(signals));
 	lock_drop(&lock);
 	return rc;
 }
@@ -302,10 +340,8 @@ void weft__overflow_uninstall(void)
 {
 	lock_take(&lock, RANK_POOL);
 	CHECK(users > 0);
-	if (--users == 0) {
-		for (unsigned i = 0; i < ARRAY_LEN(signals); i++)
-			uninstall_one(i);
-	}
+	if (--users == 0)
+		uninstall_to(0);
 	lock_drop(&lock);
 }
 

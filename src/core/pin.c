@@ -22,7 +22,7 @@ void weft_task_pin(void)
 		t->own_pins++;
 		return;
 	}
-	t->own_home = w->id; /* before the flag: both are acquired with the claim of its next wait */
+	t->own_home = (uint16_t)w->id; /* before the flag: both are acquired with the claim of its next wait */
 	t->own_pins = 1;
 	task_mark(t, TASK_PINNED);
 }

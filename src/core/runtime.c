@@ -364,7 +364,8 @@ static void down(struct runtime *rt)
 		weft__wheel_run(&rt->workers[i].wheel, INT64_MAX - 1, drop_timer, &users);
 	while ((n = list_pop_head(&users)) != NULL)
 		weft__usertimer_drop(container_of(n, struct timer_node, link));
-	weft__actors_down();            /* while their tasks' records are theirs: a foreign thread's kill looks for one */
+	weft__actors_down(); /* while their tasks' records are theirs: a foreign thread's kill looks for one */
+	weft__stack_release();
 	weft__rec_foreach(abandon, rt); /* those included that foreign threads have started or woken meanwhile */
 	for (unsigned i = 0; i < rt->n; i++) {
 		weft__stack_cache_drain(&rt->workers[i].stacks);
@@ -507,12 +508,14 @@ int weft_stats(weft_stat *out)
 		out->steals += load_relaxed(&w->stat_steals);
 		out->sleeps += load_relaxed(&w->stat_sleeps);
 		out->timers += load_relaxed(&w->stat_timers);
+		out->faults += load_relaxed(&w->stat_faults);
 	}
 	if (!self)
 		weft__rt_leave();
 	weft__stack_stats(&st);
 	out->stacks = st.stacks;
 	out->stack_bytes = st.mapped;
+	out->quarantined = st.quarantined;
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "base/config.h"
 #include "base/lock.h"
 #include "base/rand.h"
+#include "core/contain.h"
 #include "core/idle.h"
 #include "core/injectq.h"
 #include "core/loop.h"
@@ -68,6 +69,7 @@ struct worker {
 	ATOMIC(uint64_t) stat_steals;
 	ATOMIC(uint64_t) stat_sleeps;
 	ATOMIC(uint64_t) stat_timers;
+	ATOMIC(uint64_t) stat_faults;
 	struct wsq runq;
 	CACHE_ALIGNED struct injectq inbox; /* tasks that shall start on this worker */
 	struct injectq pinned;              /* runnable tasks that nobody else may run (core/pin.c) */
@@ -75,6 +77,7 @@ struct worker {
 	struct wheel wheel;
 	struct loop *loop;
 	pthread_t thread;
+	struct fall fall;        /* what has ended the task that it stood on; the fault handler's, then the owner's */
 	bool started;            /* thread is to be joined; runtime.c */
 	bool owes;               /* it stands on its own stack, and has put tasks on its ring and woken nobody yet; owner */
 	int64_t spin_ns;         /* how long it looks for work before it sleeps; owner */
@@ -87,6 +90,7 @@ struct runtime {
 	struct injectq inject;
 	struct idle idle;
 	ATOMIC(bool) stopping;         /* workers leave their loops */
+	ATOMIC(bool) contains;         /* tasks may be contained: core/contain.c */
 	ATOMIC(uint32_t) stop_claimed; /* first to decide the result */
 	int result;                    /* of weft_run; written by who claimed stop */
 	size_t max_tasks;              /* SIZE_MAX: no limit */
@@ -188,6 +192,12 @@ bool weft__task_bind_or_fail(struct worker *w, struct weft_task *t);
 void weft__task_settle_done(struct worker *w, struct weft_task *t);
 void weft__task_unref(struct worker *w, struct weft_task *t);
 NORETURN void weft__task_leave(int result); /* ends the calling task, what it has deferred aside */
+/* On w's own stack: t, which stood on w and has failed, ends; nothing of its stack runs any more. Its stack goes to quarantine, the locks it owned are poisoned. */
+void weft__task_fall(struct worker *w, struct weft_task *t, int result);
+NORETURN void weft__task_leave_fallen(struct worker *w, struct weft_task *t); /* to w's own stack, which finds w->fall */
+void weft__task_mended(struct weft_task *t);                                  /* a lock that such a one owned is somebody else's now */
+/* sync/poison.c: TASK_FELL has been set: who waits for a lock of t's is told. Nothing is locked */
+extern HIDDEN void (*weft__locks_poison)(struct worker *w, struct weft_task *t);
 
 /* --- defer.c --- */
 bool weft__panic_report(

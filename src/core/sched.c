@@ -296,6 +296,8 @@ NOINLINE void weft__sched_resume(struct worker *w, struct weft_task *t)
 	sched_enter(w, t);
 	switch_context(&w->ctx, &w->san, &t->ctx, &t->stack->san, w, 0);
 	sched_settle(w);
+	if (unlikely(w->fall.task != NULL))
+		weft__contain_end(w);
 }
 
 void weft__sched_arrived(struct worker *w)

@@ -373,6 +373,31 @@ int weft__stack_get(size_t usable, struct stack **out)
 
 /* ---- Back to the pool ---- */
 
+/* Lock held. Its guard is not whole: whoever takes it installs one. */
+static void unguard(struct stack *s, uint64_t bit)
+{
+	struct stack_slab *b = s->slab;
+
+	s->lent = false;
+	b->guarded &= ~bit;
+	pool->stats.stacks--;
+	if (b->mprotected & bit)
+		weft__guard_forget(1);
+	b->mprotected &= ~bit;
+}
+
+bool weft__stack_lend(struct stack *s, uintptr_t addr)
+{
+	uintptr_t from = (uintptr_t)s->lo - STACK_LEND;
+	bool by_mprotect = s->slab->mprotected >> s->index & 1; /* ours, and so constant now */
+
+	if (s->lent || addr < from || from % page_size() ||
+	    weft__guard_remove((void *)from, STACK_LEND, by_mprotect ? GUARD_MPROTECT : GUARD_MADVISE))
+		return false;
+	s->lent = true;
+	return true;
+}
+
 /* n stacks, the hottest last. */
 static void pool_put(struct stack **s, unsigned n)
 {
@@ -387,6 +412,8 @@ static void pool_put(struct stack **s, unsigned n)
 
 		CHECK(s[i]->slab->out & bit); /* else it was put back twice */
 		s[i]->slab->out &= ~bit;
+		if (unlikely(s[i]->lent))
+			unguard(s[i], bit);
 		s[i]->owner = NULL;
 		list_push_head(&k->hot, &s[i]->link);
 		k->nhot++;
@@ -399,6 +426,40 @@ static void pool_put(struct stack **s, unsigned n)
 void weft__stack_put(struct stack *s)
 {
 	pool_put(&s, 1);
+}
+
+/* Lock not held. The oldest that is in quarantine, if there are more than `max`. */
+static struct stack *quarantine_over(size_t max)
+{
+	struct list_node *n = NULL;
+
+	lock_take(&pool->lock, RANK_POOL);
+	if (pool->stats.quarantined > max) {
+		n = list_pop_head(&pool->quarantine);
+		pool->stats.quarantined--;
+	}
+	lock_drop(&pool->lock);
+	return n ? container_of(n, struct stack, link) : NULL;
+}
+
+void weft__stack_quarantine(struct stack *s)
+{
+	lock_take(&pool->lock, RANK_POOL);
+	s->owner = NULL;
+	list_push_tail(&pool->quarantine, &s->link);
+	pool->stats.quarantined++;
+	lock_drop(&pool->lock);
+	s = quarantine_over(STACK_QUARANTINE);
+	if (s)
+		pool_put(&s, 1);
+}
+
+void weft__stack_release(void)
+{
+	struct stack *s;
+
+	while ((s = quarantine_over(0)) != NULL)
+		pool_put(&s, 1);
 }
 
 bool weft__stack_is_default(const struct stack *s)

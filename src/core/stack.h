@@ -29,8 +29,10 @@ struct stack {
 	struct stack_slab *slab; /* its mapping and size class */
 	struct weft_task *owner; /* task that runs on it, or NULL; written by the worker that binds it; read by the fault handler */
 	struct san_fiber san;    /* that task, as the sanitizers know it; written by the worker that binds it */
-	uint16_t colour; /* bytes the first frame starts below hi, a multiple of 64: stacks aligned alike collide in one cache set */
-	uint16_t index;  /* which slot of its slab */
+	uint16_t colour;   /* bytes the first frame starts below hi, a multiple of 64: stacks aligned alike collide in one cache set */
+	uint16_t index;    /* which slot of its slab */
+	bool lent;         /* a part of the guard is stack: weft__stack_lend. Its task's */
+	uintptr_t lent_at; /* lent: to come back to this address */
 };
 
 /* A worker's hot stacks of the default class. Owner only. */
@@ -45,6 +47,14 @@ int weft__stack_get(size_t usable, struct stack **out);
 
 /* Back to its class's shared pool. Any thread, not from the stack itself. */
 void weft__stack_put(struct stack *s);
+
+/* Back, but nobody's for a while: the last STACK_QUARANTINE of those stay as they are, for others may have pointers into them. Any thread, as weft__stack_put. weft__stack_release - ends that of all. */
+void weft__stack_quarantine(struct stack *s);
+void weft__stack_release(void);
+
+/* A task that runs on s has no stack left, and needs some to come back from a call: most of the guard, once; s goes back to the shared pool then (TASK_OWN_STACK), which installs the guard anew. Returns
+ * whether that was possible, and serves an access at addr. Async-signal-safe. */
+bool weft__stack_lend(struct stack *s, uintptr_t addr);
 
 /* Refill (returns one, caching up to half a cache more) and spill (makes room for one or more) of a worker's cache. Owner. */
 int weft__stack_cache_refill(struct stack_cache *c, struct stack **out);
@@ -92,17 +102,20 @@ void weft__stack_trim_below(struct stack *s, const void *frame);
 struct stack *weft__stack_find(const void *addr, bool *in_guard);
 
 struct stack_stats {
-	size_t slabs;  /* mappings */
-	size_t mapped; /* bytes reserved, guards included */
-	size_t stacks; /* slots that were ever handed out, in slabs still mapped */
-	size_t in_use; /* out of the shared pool: bound to tasks, or in workers' caches */
-	size_t pooled; /* free, pages kept: hot or idle */
+	size_t slabs;       /* mappings */
+	size_t mapped;      /* bytes reserved, guards included */
+	size_t stacks;      /* slots that were ever handed out, in slabs still mapped */
+	size_t in_use;      /* out of the shared pool: bound to tasks, or in workers' caches */
+	size_t pooled;      /* free, pages kept: hot or idle */
+	size_t quarantined; /* of those in use: of tasks that have failed */
 };
 void weft__stack_stats(struct stack_stats *out);
 
 /* Fault handling (core/overflow.c). Installs the SIGSEGV and SIGBUS handlers, chained to what was there; counted. Returns 0 or a negative code. */
 int weft__overflow_install(void);
 void weft__overflow_uninstall(void);
+/* The same of SIGFPE, SIGILL, SIGTRAP and SIGABRT, for tasks that are contained; while the first two are. Takes a lock. */
+int weft__overflow_install_more(void);
 
 /* Writes what there is to say about a task, one line without newline, into buf: 'task 7 "name" (fn, started at file:line)'. Async-signal-safe.
  * Set before tasks run; NULL: "a task". */
@@ -110,8 +123,12 @@ extern HIDDEN void (*weft__overflow_describe)(struct weft_task *t, char *buf, si
 
 struct overflow_regs {
 	uintptr_t pc, sp, fp;
-	uintptr_t lr; /* 0 where there is none */
+	uintptr_t lr;    /* 0 where there is none */
+	uintptr_t probe; /* debug/unwind.h */
 };
+
+/* Of the ucontext_t that a signal handler got. */
+struct overflow_regs weft__overflow_registers(const void *context);
 
 /* What a report has of the storey above; NULL: it follows frame pointers, and asks dladdr. Both are called on the alternate stack, by one thread, before abort: no allocation, no lock of ours.
  *

@@ -52,6 +52,7 @@ struct stack_pool {
 	struct lock lock;              /* RANK_POOL; guards the rest */
 	struct class classes[CLASSES]; /* zeroed lists are empty lists */
 	struct list sweep_list;        /* slabs to look at: pages to drop, or to unmap */
+	struct list quarantine;        /* stacks of tasks that have failed, oldest first; stats.quarantined of them */
 	struct stack_stats stats;
 };
 extern HIDDEN struct stack_pool weft__stack_pool;

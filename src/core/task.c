@@ -20,6 +20,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void no_locks(struct worker *w, struct weft_task *t)
+{
+	(void)w;
+	(void)t;
+}
+
+void (*weft__locks_poison)(struct worker *w, struct weft_task *t) = no_locks;
+
 static ATOMIC(uint64_t) next_id = 1; /* ids are given out in blocks; never reused in a process */
 
 /* --- records --- */
@@ -469,6 +477,7 @@ static ALWAYS_INLINE struct weft_task *task_follow(struct worker *w, struct weft
 static inline void own_begin(struct weft_task *t)
 {
 	t->own = (struct task_own){.locals = t->inherited};
+	store_relaxed(&t->own_held, (uint16_t)0); /* own */
 	t->timer.link.next = NULL;
 	store_relaxed(&t->timer.wheel, NULL); /* not linked: nobody else looks at it */
 	t->timer.kind = TIMER_TASK;
@@ -605,4 +614,36 @@ void weft__task_leave(int result)
 	w = weft__worker();
 	task_done(w, t, result);
 	sched_exit(w, t, sched_pick(w)); /* not task_follow: frames of t lie above its entry's */
+}
+
+void weft__task_fall(struct worker *w, struct weft_task *t, int result)
+{
+	struct stack *s = t->stack;
+
+	weft__locals_abandon(t, true);
+	t->own.locals = NULL;
+	t->stack = NULL;
+	t->ctx.sp = NULL;
+	task_mark(t, TASK_FELL);           /* before who looks for it takes the lock of a bucket */
+	if (load_relaxed(&t->own_held)) {  /* nobody else's yet */
+		add_relaxed(&t->refs, 1u); /* that of the poisoned locks; we have our own */
+		weft__locks_poison(w, t);
+	}
+	task_done(w, t, result);
+	weft__stack_quarantine(s);
+	if (unlikely(injectq_len(&w->rt->stackless) != 0))
+		stackless_retry(w);
+	weft__task_unref(w, t);
+}
+
+void weft__task_mended(struct weft_task *t)
+{
+	if (add_acq_rel(&t->own_held, (uint16_t)-1) == 1) /* the last one sees what the others did */
+		weft__task_unref(weft__worker(), t);
+}
+
+void weft__task_leave_fallen(struct worker *w, struct weft_task *t)
+{
+	sched_leave(w, t, NULL, 1);
+	__builtin_unreachable();
 }

@@ -93,7 +93,8 @@ enum task_flag {
 	TASK_MAIN = 8,       /* its end takes the runtime down */
 	TASK_OWN_STACK = 16, /* its stack goes back to the shared pool, not to a worker's cache: another size, or the first task's */
 	TASK_FLOATS = 32,    /* with TASK_REGS: some arguments are in floating-point registers */
-	TASK_PINNED = 64     /* stays on worker own_home (core/pin.c) */
+	TASK_PINNED = 64,    /* stays on worker own_home (core/pin.c) */
+	TASK_FELL = 128      /* DONE: it has failed, and was ended where it stood (core/contain.c): the locks that it owns are poisoned */
 };
 
 #define ON_CPU_FOREIGN 2 /* on_cpu of a foreign thread's record: for those who look at records that are just being made (runtime.c) */
@@ -158,7 +159,9 @@ struct weft_task {
 						struct weft_gen *own_gen; /* of a generator: itself (sync/gen.c) */
 						struct actor *own_actor;  /* of an actor, from its start (actor/actor.c) */
 					};
-					uint32_t own_home; /* TASK_PINNED: id of its worker */
+					ATOMIC(uint16_t)
+					own_held; /* locks that know it as their owner; the task's. TASK_FELL: that are poisoned, each of which keeps the record */
+					uint16_t own_home; /* TASK_PINNED: id of its worker */
 					uint32_t own_pins; /* TASK_PINNED: how many times */
 				};
 			};
@@ -169,6 +172,7 @@ struct weft_task {
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct weft_task) <= RECORD_SIZE, "a task record is at most 256 bytes");
+_Static_assert(WORKERS_MAX <= UINT16_MAX, "own_home is a worker's id");
 
 static inline struct weft_task *task_of_next(struct inject_node *n)
 {
@@ -191,6 +195,17 @@ static inline int64_t task_number(const struct weft_task *t)
 static inline void task_mark(struct weft_task *t, unsigned flags)
 {
 	store_relaxed(&t->flags, (uint8_t)(load_relaxed(&t->flags) | flags)); /* see task_is */
+}
+
+/* A lock knows t, the caller's, as its owner from here on; and no more. For locks that have an owner: all of them, always. Of a foreign thread nobody asks. */
+static ALWAYS_INLINE void task_holds(struct weft_task *t)
+{
+	store_relaxed(&t->own_held, (uint16_t)(load_relaxed(&t->own_held) + 1)); /* own */
+}
+
+static ALWAYS_INLINE void task_holds_not(struct weft_task *t)
+{
+	store_relaxed(&t->own_held, (uint16_t)(load_relaxed(&t->own_held) - 1)); /* own */
 }
 
 static inline void task_set_state(struct weft_task *t, enum weft_task_state s)

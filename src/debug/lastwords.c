@@ -29,7 +29,7 @@ static NO_ASAN bool word_of(void *arg, uintptr_t at, uintptr_t *out)
 
 bool weft__last_caller(struct overflow_regs *r, bool exact, uintptr_t lo, uintptr_t hi)
 {
-	struct regs regs = {.pc = r->pc, .sp = r->sp, .fp = r->fp, .lr = exact ? r->lr : 0};
+	struct regs regs = {.pc = r->pc, .sp = r->sp, .fp = r->fp, .lr = exact ? r->lr : 0, .probe = exact ? r->probe : 0};
 
 	last.lo = lo;
 	last.hi = hi;

@@ -17,10 +17,10 @@
 #include <string.h>
 
 #if defined(__x86_64__)
-enum { REG_OF_FP = 6, REG_OF_SP = 7, REG_OF_RA = 16 };
+enum { REG_OF_FP = 6, REG_OF_SP = 7, REG_OF_PROBE = 11, REG_OF_RA = 16 };
 #define CODE_BITS(pc) (pc)
 #else
-enum { REG_OF_FP = 29, REG_OF_SP = 31, REG_OF_RA = 30 };
+enum { REG_OF_FP = 29, REG_OF_SP = 31, REG_OF_PROBE = -1, REG_OF_RA = 30 };
 #define CODE_BITS(pc) ((pc)&0x0000ffffffffffffu) /* saved return addresses may be signed */
 #endif
 
@@ -367,11 +367,13 @@ static void rule_of(const struct entry *e, uintptr_t pc, struct unwind_rule *rul
 		rule->how = HOW_END;
 		return;
 	}
-	if (r->cfa_other || (r->cfa_reg != REG_OF_SP && r->cfa_reg != REG_OF_FP) || r->ra.how == SAVED_OTHER || r->fp.how == SAVED_OTHER ||
-	    r->cfa != (int32_t)r->cfa || r->ra.at != (int32_t)r->ra.at || r->fp.at != (int32_t)r->fp.at)
+	if (r->cfa_other || (r->cfa_reg != REG_OF_SP && r->cfa_reg != REG_OF_FP && r->cfa_reg != (uint64_t)REG_OF_PROBE) ||
+	    r->ra.how == SAVED_OTHER || r->fp.how == SAVED_OTHER || r->cfa != (int32_t)r->cfa || r->ra.at != (int32_t)r->ra.at ||
+	    r->fp.at != (int32_t)r->fp.at)
 		return;
 	rule->how = HOW_CFI;
 	rule->cfa_fp = r->cfa_reg == REG_OF_FP;
+	rule->cfa_probe = r->cfa_reg == (uint64_t)REG_OF_PROBE;
 	rule->cfa = (int32_t)r->cfa;
 	rule->ra_saved = r->ra.how == SAVED_AT;
 	rule->ra = (int32_t)r->ra.at;
@@ -435,8 +437,10 @@ static int in_module(struct dl_phdr_info *info, size_t size, void *arg)
 	if (!inside)
 		return 0;
 	fde = hdr ? fde_of(hdr, s->pc) : NULL;
-	if (fde && parse_fde(fde, &e) && s->pc - e.begin < e.size)
+	if (fde && parse_fde(fde, &e) && s->pc - e.begin < e.size) {
+		s->rule->begin = e.begin;
 		rule_of(&e, s->pc, s->rule); /* else it stays HOW_FP */
+	}
 	return 1;
 }
 
@@ -467,6 +471,13 @@ static enum unwind by_fp(struct regs *r, unwind_word *word, void *arg)
 	return r->pc ? UNWIND_STEP : UNWIND_END;
 }
 
+uintptr_t weft__unwind_begin(struct unwind_cache *u, const struct regs *r, bool exact)
+{
+	const struct unwind_rule *rule = find(u, exact ? r->pc : r->pc - 1);
+
+	return rule->how == HOW_FP || (rule->cfa_probe && !r->probe) ? 0 : rule->begin;
+}
+
 enum unwind weft__unwind_step(struct unwind_cache *u, struct regs *r, bool exact, unwind_word *word, void *arg)
 {
 	const struct unwind_rule *rule = find(u, exact ? r->pc : r->pc - 1);
@@ -474,14 +485,16 @@ enum unwind weft__unwind_step(struct unwind_cache *u, struct regs *r, bool exact
 
 	if (rule->how == HOW_END)
 		return UNWIND_END;
-	if (rule->how == HOW_FP)
+	if (rule->how == HOW_FP || (rule->cfa_probe && !r->probe))
 		return by_fp(r, word, arg);
-	up.sp = (rule->cfa_fp ? r->fp : r->sp) + (uintptr_t)(intptr_t)rule->cfa;
+	up.sp = (rule->cfa_probe ? r->probe : rule->cfa_fp ? r->fp : r->sp) + (uintptr_t)(intptr_t)rule->cfa;
 	if (up.sp < r->sp || (up.sp == r->sp && !exact))
 		return UNWIND_LOST;
+	if (rule->ra_saved)
+		up.pc_at = up.sp + (uintptr_t)(intptr_t)rule->ra;
 	if (!rule->ra_saved)
 		up.pc = r->lr; /* interrupted before it was saved */
-	else if (!word(arg, up.sp + (uintptr_t)(intptr_t)rule->ra, &up.pc))
+	else if (!word(arg, up.pc_at, &up.pc))
 		return UNWIND_LOST;
 	if (rule->fp_saved && !word(arg, up.sp + (uintptr_t)(intptr_t)rule->fp, &up.fp))
 		return UNWIND_LOST;

@@ -6,7 +6,7 @@
  *
  * A wait lists itself before it unlocks the mutex; so whoever changes something under that mutex afterwards, and signals, finds it.  It has then opened its wait and is not parked
  * yet: it may be claimed while it unlocks, which does not park.  The wait word decides whether it was woken: a signal that has claimed it makes it return 0, whatever
- * deadline and cancel do, and one that has not goes to the next.  Relocking is shielded.
+ * deadline and cancel do, and one that has not goes to the next.  Relocking is shielded; it fails if the mutex is poisoned meanwhile.
  *
  * Model: test/model/cond.cpp.
  */
@@ -51,7 +51,8 @@ int weft_cond_wait_until(weft_cond *c, weft_mutex *m, int64_t deadline)
 	weft_mutex_unlock(m);
 	rc = weft__wait_park(me.worker, me.task, &w, 1, word, deadline);
 	san_acquire(c);
-	weft__mutex_relock(m, me.task);
+	if (unlikely(weft__mutex_relock(m, me.task)))
+		return WEFT_EPOISONED;
 	return rc;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "base/check.h"
 #include "core/runtime.h"
+#include "sync/mutex.h"
 #include "weft/lock.h"
 
 static int hold(struct weft__held *h, int rc, void (*unlock)(void *), void *lock, const char *what)
@@ -16,8 +17,11 @@ static int hold(struct weft__held *h, int rc, void (*unlock)(void *), void *lock
 	return rc;
 }
 
+/* weft_cond_wait may have come back without it, because it is poisoned. */
 static void unlock_mutex(void *m)
 {
+	if (unlikely(weft__mutex_poisoned(m)))
+		return;
 	weft_mutex_unlock(m);
 }
 

@@ -13,6 +13,10 @@
  * a thousand times before the woken task comes to run pays for one wake.  Law: who waits is listed while WAITERS is set, or somebody was woken with LOT_AGAIN
  * and has not tried yet.  (Go: mutexWoken.  A runtime that goes down and leaves such a task behind wakes the next in its place: runtime.c, call_off.)
  *
+ * A task that has failed, and was ended where it stood (core/contain.c), owns its mutexes for ever: LOCKED, and an owner with TASK_FELL. Such a mutex is poisoned. Each counts in its owner's own_held, which
+ * keeps that record, until somebody takes it over (poison.c). Who would wait for one looks at its owner under the bucket's lock; who waits already is told by the end of that task, which comes
+ * there after it has set TASK_FELL: so all are told.
+ *
  * Model: test/model/mutex.pml (the steps), test/model/mutex.cpp (the orders).
  */
 #include "base/check.h"
@@ -41,8 +45,16 @@ static inline ATOMIC(uint32_t) *owner_of(weft_mutex *m)
 
 static inline void set_owner(weft_mutex *m, struct weft_task *t)
 {
-	store_relaxed(owner_of(m), rec_index(t)); /* read by the owner itself, or for reports */
+	store_relaxed(owner_of(m), rec_index(t)); /* read by the owner itself, for reports, or once that has failed */
+	task_holds(t);
 	san_acquire(m);
+}
+
+/* It stays so, if the bucket is locked. */
+static bool poisoned(weft_mutex *m)
+{
+	return (load_relaxed(state_of(m)) & LOCKED) &&
+	       lock_owner_fell(load_relaxed(owner_of(m))); /* else it is looked at again under the bucket's lock */
 }
 
 static inline bool take_free(weft_mutex *m)
@@ -96,6 +108,10 @@ NOINLINE static int lock_slow(weft_mutex *m, struct worker *wk, struct weft_task
 			lock_drop_solo(&b->lock);
 			break;
 		}
+		if (unlikely(poisoned(m))) {
+			lock_drop_solo(&b->lock);
+			return WEFT_EPOISONED;
+		}
 		if (deadline == WEFT_NOW) {
 			lock_drop_solo(&b->lock);
 			return WEFT_EAGAIN;
@@ -115,6 +131,8 @@ NOINLINE static int lock_slow(weft_mutex *m, struct worker *wk, struct weft_task
 			return rc;
 		if (mw.w.status == HANDED)
 			break;
+		if (unlikely(mw.w.status == WEFT_EPOISONED))
+			return WEFT_EPOISONED;
 		again = true;
 	}
 	set_owner(m, t);
@@ -136,15 +154,15 @@ int weft_mutex_lock_until(weft_mutex *m, int64_t deadline)
 	return lock_slow(m, me.worker, me.task, deadline, WAIT_OPEN);
 }
 
-void weft__mutex_relock(weft_mutex *m, struct weft_task *t)
+int weft__mutex_relock(weft_mutex *m, struct weft_task *t)
 {
 	struct worker *wk = weft__worker();
 	uint32_t was = 0;
 
-	if (solo_cas32(state_of(m), &was, LOCKED)) /* as above */
-		set_owner(m, t);
-	else
-		(void)lock_slow(m, wk, t, WEFT_FOREVER, WAIT_SHIELDED); /* which has nothing to fail by */
+	if (!solo_cas32(state_of(m), &was, LOCKED)) /* as above */
+		return lock_slow(m, wk, t, WEFT_FOREVER, WAIT_SHIELDED);
+	set_owner(m, t);
+	return 0;
 }
 
 NOINLINE static int lock_for_ever(weft_mutex *m)
@@ -175,7 +193,7 @@ int weft_mutex_trylock(weft_mutex *m)
 	if (unlikely(rc))
 		return rc;
 	if (!take_free(m))
-		return WEFT_EAGAIN;
+		return unlikely(poisoned(m)) ? WEFT_EPOISONED : WEFT_EAGAIN;
 	set_owner(m, me.task);
 	return 0;
 }
@@ -231,6 +249,7 @@ NOINLINE static void unlock_any(weft_mutex *m)
 			    o ? (unsigned long long)o->id : 0ULL, t ? (unsigned long long)t->id : 0ULL);
 	}
 	store_relaxed(owner_of(m), 0u); /* no record has index 0 */
+	task_holds_not(t);
 	san_release(m);
 	if (!solo_cas32(state_of(m), &was, 0u)) /* pairs with cas_acquire of the next owner */
 		unlock_slow(m, wk);
@@ -245,10 +264,28 @@ void weft_mutex_unlock(weft_mutex *m)
 
 	if (likely(t) && likely(load_relaxed(owner_of(m)) == rec_index(t))) { /* as above: then it is locked */
 		store_relaxed(owner_of(m), 0u);
+		task_holds_not(t);
 		san_release(m);
 		if (unlikely(!solo_cas32(state_of(m), &was, 0u))) /* as above */
 			unlock_slow(m, w);
 		return;
 	}
 	unlock_any(m);
+}
+
+/* --- poisoned: poison.c --- */
+
+bool weft__mutex_poisoned(weft_mutex *m)
+{
+	return poisoned(m);
+}
+
+uint32_t weft__mutex_owner(weft_mutex *m)
+{
+	return load_relaxed(state_of(m)) & LOCKED ? load_relaxed(owner_of(m)) : 0; /* of one that has failed it stays */
+}
+
+void weft__mutex_inherit(weft_mutex *m, struct weft_task *t)
+{
+	set_owner(m, t);
 }

@@ -5,6 +5,7 @@
 #ifndef WEFT_SYNC_MUTEX_H
 #define WEFT_SYNC_MUTEX_H
 
+#include "core/recslab.h"
 #include "core/wait.h"
 #include "weft/lock.h"
 
@@ -16,8 +17,23 @@ static inline bool mutex_mine(weft_mutex *m, struct weft_task *t)
 	return load_relaxed(owner) == rec_index(t); /* only the owner itself can match */
 }
 
-/* Locks m for t, the caller, whatever happens: not ended by cancel, without a deadline. t does not own it. */
-void weft__mutex_relock(weft_mutex *m, struct weft_task *t);
+/* Locks m for t, the caller, whatever happens: not ended by cancel, without a deadline. t does not own it. Returns 0; WEFT_EPOISONED. */
+int weft__mutex_relock(weft_mutex *m, struct weft_task *t);
+
+/* Has its owner failed? If so it stays so until somebody recovers it. */
+bool weft__mutex_poisoned(weft_mutex *m);
+
+/* For poison.c, the bucket being locked: the number of the owner's record, 0: it has none, reliable of one that has failed; m becomes t's, the caller's, in the place of such a one. */
+uint32_t weft__mutex_owner(weft_mutex *m);
+void weft__mutex_inherit(weft_mutex *m, struct weft_task *t);
+
+/* Has the owner of that number failed? */
+static inline bool lock_owner_fell(uint32_t owner)
+{
+	struct weft_task *t = weft__rec_at(owner);
+
+	return t && task_is(t, TASK_FELL);
+}
 
 /* The caller: a task, or a foreign thread's record. NULL: no memory for that. */
 static inline struct weft_task *caller(void)

@@ -8,6 +8,7 @@
  *
  * Without WAITERS locking and unlocking are one read-modify-write each.  While it is set the state changes under the bucket's lock only, and whoever leaves lets in those who are
  * next in line: one writer, or all readers up to the next writer.  They own it when they are woken.  Who comes meanwhile stands behind them, so neither kind starves.
+ * A writer that has failed poisons it, as a mutex (mutex.c). Who has read is not known: of a reader that has failed it stays read for ever.
  * Law: with the bucket unlocked, who is listed is listed while WAITERS is set, and the first cannot get in, or has given up and will let others in.
  */
 #include "base/check.h"
@@ -15,6 +16,7 @@
 #include "core/recslab.h"
 #include "core/runtime.h"
 #include "sync/mutex.h"
+#include "sync/poison.h"
 
 #define WRITER 1u
 #define WAITERS 2u
@@ -25,6 +27,7 @@ _Static_assert(sizeof(weft_rwlock) == 8, "a reader-writer lock is 8 bytes");
 struct rwlock_ask {
 	struct lot_ask ask;
 	bool write;
+	bool poisoned;
 };
 
 static inline ATOMIC(uint32_t) *state_of(weft_rwlock *l)
@@ -40,6 +43,18 @@ static inline ATOMIC(uint32_t) *owner_of(weft_rwlock *l)
 static inline bool writes(weft_rwlock *l, uint32_t state, struct weft_task *t)
 {
 	return (state & WRITER) && t && load_relaxed(owner_of(l)) == rec_index(t); /* only the owner itself can match */
+}
+
+static inline void set_writer(weft_rwlock *l, struct weft_task *t)
+{
+	store_relaxed(owner_of(l), rec_index(t)); /* read by the owner itself, for reports, or once that has failed */
+	task_holds(t);
+}
+
+/* As of a mutex. */
+static bool poisoned(weft_rwlock *l)
+{
+	return (load_relaxed(state_of(l)) & WRITER) && lock_owner_fell(load_relaxed(owner_of(l))); /* as there */
 }
 
 /* What the state becomes when one more gets in, were nobody in line; 0: it cannot. */
@@ -59,7 +74,7 @@ static inline bool get_in(weft_rwlock *l, bool write, struct weft_task *t)
 	while (!(was & WAITERS) && (next = with_one(was, write)) != 0) {
 		if (solo_cas32(state_of(l), &was, next)) { /* pairs with unlock, and let_in */
 			if (write)
-				store_relaxed(owner_of(l), rec_index(t)); /* read by the owner itself, or for reports */
+				set_writer(l, t);
 			return true;
 		}
 	}
@@ -96,6 +111,10 @@ static bool must_wait(struct lot_ask *a, struct lot_bucket *b, struct ready_list
 	uint32_t was = load_relaxed(state_of(l)); /* checked by the compare-and-swap */
 
 	(void)r;
+	if (unlikely(poisoned(l))) {
+		container_of(a, struct rwlock_ask, ask)->poisoned = true;
+		return false;
+	}
 	for (;;) {
 		uint32_t next = first ? with_one(was, write) : 0;
 
@@ -126,8 +145,10 @@ NOINLINE static int lock_slow(weft_rwlock *l, struct self *me, bool write, int64
 	if (writes(l, load_relaxed(state_of(l)), me->task)) /* only then it stays so */
 		return WEFT_EDEADLK;
 	rc = weft__lot_ask(&a.ask, me, write ? REASON_WRLOCK : REASON_RDLOCK, deadline);
+	if (unlikely(a.poisoned))
+		return WEFT_EPOISONED;
 	if (!rc && write)
-		store_relaxed(owner_of(l), rec_index(me->task)); /* as in get_in; where it was let in it is there already */
+		set_writer(l, me->task); /* where it was let in it is there already */
 	return rc;
 }
 
@@ -238,6 +259,7 @@ static void check_writer(weft_rwlock *l, struct weft_task *t, const char *call)
 void weft_rwlock_unlock(weft_rwlock *l)
 {
 	struct worker *wk = weft__worker();
+	struct weft_task *t;
 	uint32_t state = load_relaxed(state_of(l)); /* it is held, by the caller besides others: what we look at stays so */
 
 	if (state >= READER) {
@@ -246,17 +268,21 @@ void weft_rwlock_unlock(weft_rwlock *l)
 	}
 	if (unlikely(!(state & WRITER)))
 		weft__fatal("weft_rwlock_unlock: the reader-writer lock %p is not locked", (void *)l);
-	check_writer(l, caller(), "weft_rwlock_unlock");
+	t = caller();
+	check_writer(l, t, "weft_rwlock_unlock");
 	store_relaxed(owner_of(l), 0u); /* no record has index 0 */
+	task_holds_not(t);
 	leave(l, wk, WRITER, 0);
 }
 
 void weft_rwlock_downgrade(weft_rwlock *l)
 {
 	struct worker *wk = weft__worker();
+	struct weft_task *t = caller();
 
-	check_writer(l, caller(), "weft_rwlock_downgrade");
+	check_writer(l, t, "weft_rwlock_downgrade");
 	store_relaxed(owner_of(l), 0u); /* as in unlock */
+	task_holds_not(t);
 	leave(l, wk, WRITER, READER);
 }
 
@@ -291,7 +317,20 @@ int weft_rwlock_tryupgrade(weft_rwlock *l)
 			break;
 		was = READER;
 	}
-	store_relaxed(owner_of(l), rec_index(me.task)); /* as in get_in */
+	set_writer(l, me.task);
 	san_acquire(l);
 	return 0;
+}
+
+/* --- poisoned: poison.c --- */
+
+uint32_t weft__rwlock_owner(weft_rwlock *l)
+{
+	return load_relaxed(state_of(l)) & WRITER ? load_relaxed(owner_of(l)) : 0; /* as of a mutex */
+}
+
+void weft__rwlock_inherit(weft_rwlock *l, struct weft_task *t)
+{
+	set_writer(l, t);
+	san_acquire(l);
 }
