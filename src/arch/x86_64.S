@@ -15,6 +15,7 @@
 name:
 #define END(name) .size name, . - name
 
+	.weak	weft__contain_returned /* whoever links a part of the library that has no tasks needs none */
 	.hidden	weft__contain_returned
 	.text
 

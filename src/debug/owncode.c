@@ -65,6 +65,11 @@ static struct {
 	uintptr_t lo, hi; /* of the stack, and of what may be lent to it */
 } walk;
 
+/* So that there is such a section also in a program that links nothing else that has one. */
+CALLS_OUT __attribute__((used)) static void nothing(void)
+{
+}
+
 extern HIDDEN const char calls_out_begin[] __asm__("__start_weft_calls_out"), calls_out_end[] __asm__("__stop_weft_calls_out");
 
 /* --- whose code --- */
