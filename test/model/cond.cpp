@@ -59,12 +59,12 @@ static void unlock(weft_mutex *m)
 	early[rl::thread_index()] = false;
 }
 
-static void relock(weft_mutex *m, struct weft_task *t)
+static int relock(weft_mutex *m, struct weft_task *t)
 {
-	if (MUTATED(FALLIBLE))
-		(void)weft_mutex_lock_until(m, WEFT_FOREVER);
-	else
-		weft__mutex_relock(m, t);
+	if (!MUTATED(FALLIBLE))
+		return weft__mutex_relock(m, t);
+	(void)weft_mutex_lock_until(m, WEFT_FOREVER);
+	return 0;
 }
 #define mutex_mine(m, t) mine(m, t)
 #define weft_mutex_unlock(m) unlock(m)
