@@ -257,6 +257,9 @@ static ALWAYS_INLINE void letter_put(struct worker *w, struct letter *l)
 }
 
 /* --- start.c --- */
+/* weft_actor_start_until. fill makes the first state, o->size bytes, from o->state. */
+int weft__actor_start_by(weft_actor_ref *out, const weft_actor_opts *o, void (*fill)(void *state, const void *from), int64_t deadline,
+			 const struct weft_site *site);
 struct actor *weft__actor_attached(void); /* the caller, if it has attached itself; NULL */
 
 /* Locked. on_start has come to rc: tells the starter, if it waits. Returns who is to be made runnable; NULL: nobody. */

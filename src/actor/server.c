@@ -12,7 +12,6 @@
 #include "base/clock.h"
 #include "core/stack.h"
 #include "weft/server.h"
-#include <stdlib.h>
 #include <string.h>
 
 struct server {
@@ -43,19 +42,9 @@ static struct server *server_self(struct actor *a)
 
 /* --- handlers of the actor --- */
 
-/* It has been copied to where it stays. */
-static struct server *settled(void *state)
-{
-	struct server *s = state;
-
-	if (s->vt->size)
-		s->state = s->own;
-	return s;
-}
-
 static int server_start(void *state)
 {
-	struct server *s = settled(state);
+	struct server *s = state;
 	int rc = s->name[0] ? weft_reg_put(s->name, weft_actor_self()) : 0;
 
 	if (rc)
@@ -198,7 +187,7 @@ static bool is_over(const struct server *s, int rc)
 int weft__server_run(void *state)
 {
 	struct actor *a = actor_self(weft__worker());
-	struct server *s = settled(state);
+	struct server *s = state;
 	weft_msg *m;
 	int rc;
 
@@ -243,17 +232,34 @@ int weft_server_timeout(int64_t ns)
 
 /* --- start and stop --- */
 
+/* What a server is started with. */
+struct first {
+	const weft_server_vt *vt;
+	const void *init;
+	const char *name; /* NULL: none */
+};
+
+static void fill(void *state, const void *from)
+{
+	const struct first *f = from;
+	struct server *s = state;
+
+	*s = (struct server){.vt = f->vt, .state = s->own, .timeout = -1};
+	if (f->name)
+		memcpy(s->name, f->name, strlen(f->name));
+	if (!f->vt->size)
+		s->state = (void *)(uintptr_t)f->init;
+	else if (f->init)
+		memcpy(s->own, f->init, f->vt->size);
+	else
+		memset(s->own, 0, f->vt->size);
+}
+
 int weft__server_start_at(weft_actor_ref *out, const weft_server_vt *vt, const void *init, const weft_server_opts *o, int64_t deadline,
 			  const struct weft_site *site)
 {
 	static const weft_server_opts usual;
-	union {
-		struct server s;
-		char room[sizeof(struct server) + FIRST_ON_STACK];
-	} frame;
-	struct server *s = &frame.s;
-	size_t len;
-	int rc;
+	struct first first = {.vt = vt, .init = init};
 
 	if (out)
 		*out = WEFT_NO_ACTOR;
@@ -261,42 +267,23 @@ int weft__server_start_at(weft_actor_ref *out, const weft_server_vt *vt, const v
 		o = &usual;
 	if (!vt || vt->size >= SIZE_LIMIT || (o->name && !*o->name))
 		return WEFT_EINVAL;
-	len = o->name ? strlen(o->name) : 0;
-	if (len > WEFT_NAME_MAX)
+	if (o->name && strlen(o->name) > WEFT_NAME_MAX)
 		return WEFT_ENAMETOOLONG;
-	if (vt->size > FIRST_ON_STACK) {
-		s = malloc(sizeof *s + vt->size);
-		if (!s)
-			return WEFT_ENOMEM;
-	}
-	memset(s, 0, sizeof *s);
-	s->vt = vt;
-	s->timeout = -1;
-	if (len)
-		memcpy(s->name, o->name, len);
-	if (vt->size && init)
-		memcpy(s->own, init, vt->size);
-	else if (vt->size)
-		memset(s->own, 0, vt->size);
-	else
-		s->state = (void *)(uintptr_t)init;
-	rc = weft__actor_start_at(out,
-				  &(weft_actor_opts){.run = weft__server_run,
-						     .on_start = len || vt->init ? server_start : NULL,
-						     .on_stop = vt->terminate ? server_stop : NULL,
-						     .on_error = vt->error ? server_error : NULL,
-						     .dtor = vt->dtor,
-						     .state = s,
-						     .size = sizeof *s + vt->size,
-						     .mailbox = o->mailbox,
-						     .name = o->name,
-						     .ctx = o->ctx,
-						     .trap_exit = o->trap_exit,
-						     .link = o->link},
-				  deadline, site);
-	if (s != &frame.s)
-		free(s);
-	return rc;
+	first.name = o->name;
+	return weft__actor_start_by(out,
+				    &(weft_actor_opts){.run = weft__server_run,
+						       .on_start = o->name || vt->init ? server_start : NULL,
+						       .on_stop = vt->terminate ? server_stop : NULL,
+						       .on_error = vt->error ? server_error : NULL,
+						       .dtor = vt->dtor,
+						       .state = &first,
+						       .size = sizeof(struct server) + vt->size,
+						       .mailbox = o->mailbox,
+						       .name = o->name,
+						       .ctx = o->ctx,
+						       .trap_exit = o->trap_exit,
+						       .link = o->link},
+				    fill, deadline, site);
 }
 
 int(weft_server_start_until)(weft_actor_ref *out, const weft_server_vt *vt, const void *init, const weft_server_opts *o, int64_t deadline)

@@ -732,3 +732,33 @@ TEST_WORKERS(starting)
 {
 	run(start_main, NULL);
 }
+
+static int never(void *data)
+{
+	(void)data;
+	return weft_task_sleep_until(WEFT_FOREVER);
+}
+
+static int start_slow(void *arg)
+{
+	static const weft_fsm_vt slow = {.size = 2000, .states = states, .n = STATES, .timeouts = 10, .init = never};
+
+	(void)arg;
+	return weft_fsm_start(NULL, &slow, NULL, NULL);
+}
+
+static int down_main(void *arg)
+{
+	weft_task *t = start(start_slow, NULL);
+
+	(void)arg;
+	until_reason(t, "actor");
+	weft_task_detach(t);
+	return 0;
+}
+
+/* The runtime goes down while one is started: nothing is left. */
+TEST_WORKERS(down)
+{
+	run(down_main, NULL);
+}

@@ -1336,3 +1336,27 @@ TEST_WORKERS(down)
 		nothing_left();
 	}
 }
+
+static int start_slow(void *arg)
+{
+	static const weft_server_vt slow = {.size = 5000, .init = never};
+
+	(void)arg;
+	return weft_server_start(NULL, &slow, NULL, NULL);
+}
+
+static int down_in_start(void *arg)
+{
+	weft_task *t = start(start_slow, NULL);
+
+	(void)arg;
+	until_reason(t, "actor");
+	weft_task_detach(t);
+	return 0;
+}
+
+/* Nor is anything lost of a start that is under way. */
+TEST_WORKERS(start_and_down)
+{
+	run(down_in_start, NULL);
+}
