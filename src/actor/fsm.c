@@ -258,14 +258,11 @@ static weft_fsm_event timed_out(struct fsm *f)
 
 /* --- the loop --- */
 
-/* An event of the queue; NULL: there is none, or the machine is to end. Others run after so many. */
-static struct letter *next_queued(struct actor *a)
+/* Before an event that is not the mailbox's: others run after so many. False: the machine is to end; why, the next receive says. */
+static bool may_go_on(struct actor *a)
 {
-	struct list_node *n;
 	bool ordered;
 
-	if (likely(list_empty(&a->queue)))
-		return NULL;
 	if (++a->streak > OP_BUDGET) {
 		a->streak = 0;
 		weft_task_yield();
@@ -274,7 +271,15 @@ static struct letter *next_queued(struct actor *a)
 	lock_take_solo(&a->lock, RANK_ACTOR);
 	ordered = a->order != ORDER_NONE;
 	actor_unlock(a);
-	if (ordered)
+	return !ordered && !weft_ctx_check();
+}
+
+/* An event of the queue; NULL: there is none, or the machine is to end. */
+static struct letter *next_queued(struct actor *a)
+{
+	struct list_node *n;
+
+	if (likely(list_empty(&a->queue)) || !may_go_on(a))
 		return NULL;
 	n = list_pop_head(&a->queue);
 	list_push_tail(&a->hand, n);
@@ -313,7 +318,8 @@ static int next_event(struct actor *a, struct fsm *f, weft_fsm_event *e)
 	weft_msg *m;
 	int rc;
 
-	if (unlikely(f->nearest != WEFT_FOREVER && f->nearest <= clock_now())) {
+	f->in_hand.weft__who = NULL; /* what goes wrong from here on is none of its doing */
+	if (unlikely(f->nearest != WEFT_FOREVER && f->nearest <= clock_now()) && may_go_on(a)) {
 		*e = timed_out(f);
 		return 0;
 	}
@@ -384,7 +390,9 @@ int weft__fsm_run(void *state)
 		f->event_due = WEFT_FOREVER;
 		rc = f->vt->states[f->now].on(f->data, &e);
 		put_away(a, rc);
-		if (unlikely(rc == WEFT_FSM_HIBERNATE)) {
+		if (unlikely(rc == WEFT_FSM_POSTPONE)) {
+			f->in_hand.weft__who = NULL; /* it comes again, whatever the state that is entered now does */
+		} else if (unlikely(rc == WEFT_FSM_HIBERNATE)) {
 			change(a, f);
 			if (list_empty(&a->queue))
 				weft__hibernate(a);
