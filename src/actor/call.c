@@ -78,17 +78,26 @@ static ALWAYS_INLINE int refused(const struct actor *a, const struct self *me, b
 	return 0;
 }
 
-/* Locked; with this letter the mailbox reaches its mark. Unlocks, tells, and locks again, if it is still there. */
-NOINLINE static struct actor *tell_above(struct actor *a, weft_actor_ref to)
+static void put_back(void *l)
+{
+	letter_put(weft__worker(), (struct letter *)l);
+}
+
+/* Locked; with this letter the mailbox reaches its mark. Unlocks, tells, and locks again, if it is still there: the caller may be on another worker by then. */
+NOINLINE static struct actor *tell_above(struct actor *a, weft_actor_ref to, struct letter *l)
 {
 	void (*on_high)(weft_actor_ref ref, uint32_t len, void *arg) = a->on_high;
 	void *arg = a->high_arg;
 	uint32_t len = a->len + 1;
+	weft_defer back;
 
 	a->above = true;
 	actor_unlock(a);
-	if (on_high)
+	if (on_high) {
+		weft__defer_push(&back, put_back, l); /* also if it panics, or ends the task */
 		on_high(to, len, arg);
+		weft__defer_drop(&back);
+	}
 	(void)weft__worker(); /* see base/solo.h */
 	return actor_lock(to);
 }
@@ -148,8 +157,11 @@ static ALWAYS_INLINE int call(weft_actor_ref to, uint64_t tag, const void *req, 
 	c.cap = cap;
 
 	a = actor_lock(to);
-	if (unlikely(a && a->high && kind == CALL_USER && a->len + 1 >= a->high && !a->above && (list_empty(&a->recvq) || a->suspended)))
-		a = tell_above(a, to);
+	if (unlikely(a && a->high && kind != CALL_CHANGE && a->len + 1 >= a->high && !a->above &&
+		     (list_empty(&a->recvq) || a->suspended))) {
+		a = tell_above(a, to, l);
+		me.worker = weft__worker();
+	}
 	if (unlikely(!a)) {
 		letter_put(weft__worker(), l);
 		return WEFT_ESRCH;

@@ -7,6 +7,7 @@
 #include "weft/blocking.h"
 #include "weft/server.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -896,6 +897,104 @@ static int full_main(void *arg)
 TEST_WORKERS(full)
 {
 	run(full_main, NULL);
+}
+
+/* What is told at the mark. */
+struct mark {
+	_Atomic int told;
+	_Atomic int here; /* a task wants to go on on another worker than this; 0: none does */
+	weft_event moved;
+	_Atomic bool stop;
+	bool panics, exits;
+};
+
+/* Whom it wakes goes on where it is. */
+static int mover(void *arg)
+{
+	struct mark *k = arg;
+
+	while (!k->stop) {
+		int here = k->here;
+
+		if (here && here != weft_task_worker() && atomic_compare_exchange_strong(&k->here, &here, 0))
+			weft_event_set(&k->moved);
+		let_run();
+	}
+	return 0;
+}
+
+/* As a send may, after its task has run for long: others run meanwhile, and it goes on elsewhere. */
+static void goes_elsewhere(weft_actor_ref ref, uint32_t len, void *arg)
+{
+	struct mark *k = arg;
+
+	(void)ref;
+	T_EQ(len, 1);
+	if (tap_workers() > 1) {
+		k->here = weft_task_worker();
+		T_EQ(weft_event_wait(&k->moved), 0);
+		weft_event_reset(&k->moved);
+	}
+	k->told++;
+	if (k->panics)
+		weft_task_panic("at the mark");
+	if (k->exits)
+		weft_task_exit(5);
+}
+
+static int large_call(void *arg)
+{
+	static const char large[2000];
+	weft_actor_ref ref = *(weft_actor_ref *)arg;
+
+	return weft_server_call(ref, BACK, large, sizeof large, NULL, 0);
+}
+
+static int mark_main(void *arg)
+{
+	struct mark k = {.told = 0};
+	weft_mailbox_opts box = {.cap = 4, .high = 1, .on_high = goes_elsewhere, .arg = &k};
+	struct server s = {.sum = 0};
+	struct caller c;
+	weft_actor_ref ref = begin(&s, &(weft_server_opts){.mailbox = box});
+	int rounds = (int)tap_iters(50);
+	weft_task *t, *busy[4];
+
+	(void)arg;
+	for (int i = 0; i < 4; i++)
+		busy[i] = start(mover, &k);
+	for (int i = 1; i <= rounds; i++) {
+		T_EQ(weft_actor_suspend(ref), 0);
+		c.req = 1;
+		t = call_begin(&c, ref, ADD, WEFT_FOREVER);
+		T_EQ(weft_actor_resume(ref), 0);
+		T_EQ(finish(t), 0);
+		T_EQ(c.rc, sizeof(long));
+		T_EQ(c.reply, i);
+		T_EQ(k.told, i);
+	}
+	for (int how = 0; how < 2; how++) { /* and it may not return */
+		T_EQ(weft_actor_suspend(ref), 0);
+		k.panics = how == 0;
+		k.exits = how == 1;
+		T_EQ(finish(start(large_call, &ref)), how ? 5 : WEFT_EPANIC);
+		T_EQ(k.told, rounds + 1 + how);
+		T_EQ(stats_of(ref).len, 0);
+		T_EQ(weft_actor_send(ref, 1, NULL, 0, 0), 0); /* past the mark, which is told again when it has gone down */
+		T_EQ(weft_actor_resume(ref), 0);
+		until(s.infos == how + 1);
+	}
+	k.stop = true;
+	for (int i = 0; i < 4; i++)
+		T_EQ(finish(busy[i]), 0);
+	T_EQ(weft_actor_stop_wait(ref), 0);
+	return 0;
+}
+
+/* Who is told of the mark is the caller, in the middle of its call. */
+TEST_WORKERS(mark)
+{
+	run(mark_main, NULL);
 }
 
 static int migrator_main(void *arg)
