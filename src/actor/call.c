@@ -117,8 +117,9 @@ NOINLINE static void take_back(struct actor *a, struct call *c, struct letter *l
 		letter_put(w, l);
 }
 
-static ALWAYS_INLINE int call(weft_actor_ref to, uint64_t tag, const void *req, size_t len, void *reply, size_t cap, int64_t deadline,
-			      enum call_kind kind)
+/* head: hlen bytes that come before the request. */
+static ALWAYS_INLINE int call(weft_actor_ref to, uint64_t tag, const void *head, size_t hlen, const void *req, size_t len, void *reply,
+			      size_t cap, int64_t deadline, enum call_kind kind)
 {
 	struct weft_task *ready = NULL;
 	struct actor *a, *self;
@@ -131,7 +132,7 @@ static ALWAYS_INLINE int call(weft_actor_ref to, uint64_t tag, const void *req, 
 
 	if (unlikely((len && !req) || (cap && !reply)))
 		return WEFT_EINVAL;
-	if (unlikely(len >= MSG_MAX - CALL_LONG))
+	if (unlikely(len >= MSG_MAX))
 		return WEFT_EMSGSIZE;
 	rc = self_enter(&me, &deadline);
 	if (unlikely(rc))
@@ -141,18 +142,20 @@ static ALWAYS_INLINE int call(weft_actor_ref to, uint64_t tag, const void *req, 
 		if (rc)
 			return rc; /* what is late already is not asked */
 	}
-	l = call_letter(me.worker, len);
+	l = call_letter(me.worker, hlen + len);
 	if (unlikely(!l))
 		return WEFT_ENOMEM;
 	self = actor_self(me.worker);
 	l->msg.tag = tag;
 	l->msg.from = self ? actor_ref(self) : WEFT_NO_ACTOR;
-	l->msg.kind = kind == CALL_USER ? WEFT_MSG_USER : MSG_CHANGE;
+	l->msg.kind = kind == CALL_USER ? WEFT_MSG_USER : kind == CALL_BUS ? MSG_ASKED : MSG_CHANGE;
 	l->msg.prio = kind == CALL_CHANGE ? WEFT_PRIO_URGENT : WEFT_PRIO_NORMAL;
+	if (hlen)
+		memcpy(l->msg.data, head, hlen);
 	if (likely(len == 8))
-		memcpy(l->msg.data, req, 8);
+		memcpy((char *)l->msg.data + hlen, req, 8);
 	else if (len)
-		memcpy(l->msg.data, req, len);
+		memcpy((char *)l->msg.data + hlen, req, len);
 	c.reply = reply;
 	c.cap = cap;
 
@@ -166,7 +169,7 @@ static ALWAYS_INLINE int call(weft_actor_ref to, uint64_t tag, const void *req, 
 		letter_put(weft__worker(), l);
 		return WEFT_ESRCH;
 	}
-	room = likely(a->len < a->cap) || kind != CALL_USER;
+	room = likely(a->len < a->cap) || kind == CALL_CHANGE;
 	rc = refused(a, &me, room, kind);
 	if (unlikely(rc)) {
 		actor_unlock(a);
@@ -198,7 +201,15 @@ static ALWAYS_INLINE int call(weft_actor_ref to, uint64_t tag, const void *req, 
 
 int weft__call(weft_actor_ref to, uint64_t tag, const void *req, size_t len, void *reply, size_t cap, int64_t deadline, enum call_kind kind)
 {
-	int rc = call(to, tag, req, len, reply, cap, deadline, kind);
+	int rc = call(to, tag, NULL, 0, req, len, reply, cap, deadline, kind);
+
+	NO_JUMP();
+	return rc;
+}
+
+int weft__call_bus(weft_actor_ref to, const void *head, size_t hlen, const void *req, size_t len, void *reply, size_t cap, int64_t deadline)
+{
+	int rc = call(to, 0, head, hlen, req, len, reply, cap, deadline, CALL_BUS);
 
 	NO_JUMP();
 	return rc;

@@ -34,7 +34,7 @@ static ALWAYS_INLINE struct weft_task *taken(struct actor *a, struct letter *l)
 	struct waiter *w;
 	struct list_node *n;
 
-	if (unlikely(l->msg.kind != WEFT_MSG_USER))
+	if (unlikely(!letter_counts(l)))
 		return NULL;
 	a->len--;
 	count(a);
@@ -254,7 +254,7 @@ static ALWAYS_INLINE int receive(weft_msg **m, int64_t deadline)
 		l = a->given;
 	} while (unlikely(!l));
 	a->given = NULL;
-	if (likely(l->msg.kind == WEFT_MSG_USER))
+	if (likely(letter_counts(l)))
 		count(a);
 	hand_over(a, l, m);
 	return 0;
