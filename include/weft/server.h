@@ -19,7 +19,7 @@
  *	rc = weft_server_ask(ref, ADD, &sum, 5L);         // now sum is 5
  *
  * A call is a message whose sender waits for the answer, and stops waiting when the server ends. All of actors (weft/actor.h) is there for servers, too: they are linked, monitored, named, stopped, killed. The
- * other way round any actor can be called; weft_msg_from says which of its messages are calls.
+ * other way round any actor can be called; weft_msg_from says which of its messages are calls. (Supervisors, and actors that stand for adopted tasks, take none: WEFT_ENOTSUP.)
  *
  * Who gives up (deadline, cancel) may have been served all the same: what was not yet received then is not handed to the server any more; else its answer is dropped, whenever it comes. Neither
  * the request nor the answer should own anything: copied they are, but whom a pointer in a call that failed belongs to nobody can say.
@@ -102,8 +102,8 @@ WEFT_API int weft__server_start_at(weft_actor_ref *out, const weft_server_vt *vt
  *   reply  where the answer goes, up to cap bytes; written only if the call succeeds
  *
  * Returns the bytes of the answer; or the negative code that the server has answered with (weft_server_fail). WEFT_ESRCH: it had ended before (or there is none); WEFT_EDOWN: it has ended meanwhile;
- * WEFT_EDEADLK: it is the caller; WEFT_EMSGSIZE: the answer is longer than cap, or the request 1 GiB or more; WEFT_ENOBUFS: its mailbox is full, and does not block; WEFT_ENOTSUP: it takes no calls; WEFT_EINVAL,
- * WEFT_ENOMEM. WEFT_ETIMEDOUT, WEFT_ECANCELED: see above; WEFT_EAGAIN for the deadline WEFT_NOW, and nothing was sent. A thread outside gets WEFT_EDOWN also when the runtime goes down.
+ * WEFT_EDEADLK: it is the caller; WEFT_EMSGSIZE: the answer is longer than cap, or the request 1 GiB or more; WEFT_ENOBUFS: its mailbox is full, and does not block, or it has thrown away what was there (weft_actor_drain);
+ * WEFT_ENOTSUP: it takes no calls; WEFT_EINVAL, WEFT_ENOMEM. WEFT_ETIMEDOUT, WEFT_ECANCELED: see above; WEFT_EAGAIN for the deadline WEFT_NOW, and nothing was sent. A thread outside gets WEFT_EDOWN also when the runtime goes down.
  * Blocks: yes (server call). Threads: any. Order: the call happens before its handler begins; the answer happens before the call returns. Calls are received in the order of
  * messages of normal priority. Memory: none is allocated for a request of up to 56 bytes once some have been freed.
  */

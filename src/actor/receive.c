@@ -9,6 +9,7 @@
 #include "actor/actor.h"
 
 #include "base/check.h"
+#include "weft/server.h"
 
 /* --- lists; locked --- */
 
@@ -341,6 +342,14 @@ static bool is_user(const weft_msg *m, void *arg)
 	return m->kind == WEFT_MSG_USER && m->prio == *(int *)arg;
 }
 
+/* Who waits for an answer to it is told. */
+static void throw_away(struct actor *a, weft_msg *m)
+{
+	(void)weft_server_fail(weft_msg_from(m), WEFT_ENOBUFS);
+	if (a->dtor)
+		a->dtor(m);
+}
+
 int weft_actor_drain(void (*fn)(weft_msg *m, void *arg), void *arg)
 {
 	struct actor *a = actor_self(weft__worker());
@@ -364,8 +373,8 @@ int weft_actor_drain(void (*fn)(weft_msg *m, void *arg), void *arg)
 			done++;
 			if (fn)
 				fn(&l->msg, arg);
-			else if (a->dtor)
-				a->dtor(&l->msg);
+			else
+				throw_away(a, &l->msg);
 			weft_msg_free(&l->msg);
 		}
 	}

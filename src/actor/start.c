@@ -12,6 +12,7 @@
 #include "core/ctx.h"
 #include "core/local.h"
 #include "weft/local.h"
+#include "weft/server.h"
 #include <string.h>
 
 #define SIZE_LIMIT ((size_t)1 << 30)
@@ -341,6 +342,7 @@ static int stand_in(void *state)
 		if (rc == 0)
 			return k[0].status ? k[0].status : ret;
 		if (rc == 1 && !k[1].status) {
+			(void)weft_server_fail(weft_msg_from(m), WEFT_ENOTSUP);
 			weft_msg_free(m);
 			continue;
 		}

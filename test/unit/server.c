@@ -6,6 +6,7 @@
 
 #include "weft/blocking.h"
 #include "weft/server.h"
+#include "weft/supervisor.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -383,10 +384,70 @@ static int actors_main(void *arg)
 	return 0;
 }
 
-/* Any actor can be called. */
+static int until_canceled(void *arg)
+{
+	(void)arg;
+	return weft_task_sleep_until(WEFT_FOREVER);
+}
+
+static int no_answers_main(void *arg)
+{
+	weft_actor_ref ref;
+
+	(void)arg;
+	T_EQ(weft_actor_adopt(&ref, start(until_canceled, NULL)), 0);
+	T_EQ(weft_server_call(ref, 1, NULL, 0, NULL, 0), WEFT_ENOTSUP);
+	T_EQ(weft_actor_stop_wait(ref), 0);
+	T_EQ(weft_sup_start(&ref, &(weft_sup_opts){.n = 0}), 0);
+	T_EQ(weft_server_call(ref, 1, NULL, 0, NULL, 0), WEFT_ENOTSUP);
+	T_EQ(weft_sup_stop(ref), 0);
+	until(rt_left().tasks == 1); /* ours: the adopted one has ended */
+	return 0;
+}
+
+/* Any actor can be called; those that take no calls say so. */
 TEST_WORKERS(any_actor)
 {
 	run(actors_main, NULL);
+	run(no_answers_main, NULL);
+}
+
+static int empties(void *state, weft_msg *m)
+{
+	(void)state;
+	if (m->tag == 1)
+		return weft_actor_drain(NULL, NULL) == 2 ? 0 : -1;
+	return weft_server_reply(weft_msg_from(m), NULL, 0);
+}
+
+static int emptied_main(void *arg)
+{
+	struct server s = {.sum = 0};
+	struct caller c[2] = {{.req = (long)(intptr_t)&s}, {.req = (long)(intptr_t)&s}};
+	weft_task *t[2];
+	weft_actor_ref ref;
+
+	(void)arg;
+	T_EQ(weft_actor_start(&ref, &(weft_actor_opts){.on_msg = empties, .dtor = destroy}), 0);
+	T_EQ(weft_actor_suspend(ref), 0);
+	T_EQ(weft_actor_send(ref, 1, NULL, 0, WEFT_PRIO_URGENT), 0);
+	for (int i = 0; i < 2; i++)
+		t[i] = call_begin(&c[i], ref, 2, WEFT_FOREVER);
+	T_EQ(weft_actor_resume(ref), 0);
+	for (int i = 0; i < 2; i++) {
+		T_EQ(finish(t[i]), 0);
+		T_EQ(c[i].rc, WEFT_ENOBUFS);
+	}
+	T_EQ(weft_server_call(ref, 2, NULL, 0, NULL, 0), 0);
+	T_EQ(s.destroyed, 2);
+	T_EQ(weft_actor_stop_wait(ref), 0);
+	return 0;
+}
+
+/* Calls that an actor throws away with the rest of its mail fail. */
+TEST_WORKERS(emptied)
+{
+	run(emptied_main, NULL);
 }
 
 /* --- answers that come later, late, or not --- */
