@@ -18,7 +18,7 @@ struct server {
 	const weft_server_vt *vt;
 	void *state;       /* handlers' first argument: own, or what was given */
 	weft_from in_hand; /* the call that is being handled; its caller may have given up */
-	int64_t timeout;   /* as weft_server_timeout has said, from the end of the handler on; negative: none */
+	int64_t timeout;   /* as weft_server_timeout has said, from the end of the handler on; negative: none; or STILL */
 	int64_t due;       /* when that is over; WEFT_FOREVER: none */
 	char name[WEFT_NAME_MAX + 1];
 	char own[] __attribute__((aligned(16)));
@@ -32,7 +32,7 @@ struct change {
 };
 
 #define SIZE_LIMIT ((size_t)1 << 29)
-#define FIRST_ON_STACK 512 /* a first state up to this is put together in the starter's frame */
+#define STILL INT64_MAX /* timeout: what has come since was nothing to the user, and `due` stays */
 
 /* The calling server; NULL: it is none. */
 static struct server *server_self(struct actor *a)
@@ -81,11 +81,19 @@ static void behave(struct actor *a, const weft_server_vt *vt)
 
 /* --- migration --- */
 
+/* A state that was not finished. */
+static void forget(void *l)
+{
+	list_remove(&((struct letter *)l)->link);
+	letter_put(weft__worker(), l);
+}
+
 static int convert(struct actor *a, struct server *s, const struct change *c)
 {
 	size_t size = c->to->size;
 	struct letter *l, *old = a->state_letter;
 	struct server *fresh;
+	weft_defer unless;
 	int rc;
 
 	if (!c->conv || !size || !s->vt->size) {
@@ -102,13 +110,15 @@ static int convert(struct actor *a, struct server *s, const struct change *c)
 	fresh->vt = c->to;
 	fresh->state = fresh->own;
 	memset(fresh->own, 0, size);
-	list_append(&a->hand, &l->link); /* where it is found if conv does not return */
+	list_append(&a->hand, &l->link);      /* where it is found if the runtime goes down meanwhile */
+	weft__defer_push(&unless, forget, l); /* also if conv panics, or ends the task */
 	rc = c->conv(s->state, fresh->state, c->arg);
-	list_remove(&l->link);
 	if (rc < 0) {
-		letter_put(weft__worker(), l);
+		weft__defer_end(&unless);
 		return rc;
 	}
+	weft__defer_drop(&unless);
+	list_remove(&l->link);
 	a->state_letter = l;
 	a->state_data = fresh;
 	letter_put(weft__worker(), old);
@@ -134,6 +144,13 @@ static void migrate(struct actor *a, weft_msg *m)
 
 /* --- the loop --- */
 
+/* What has come is nothing to the user: the time that he has said goes on. */
+static void goes_on(struct server *s)
+{
+	if (s->timeout > 0)
+		s->timeout = STILL;
+}
+
 /* Nobody wants it. */
 static int drop(struct server *s, weft_msg *m)
 {
@@ -148,9 +165,12 @@ static ALWAYS_INLINE int handle(struct actor *a, struct server *s, weft_msg *m)
 
 	if (likely(flags & LETTER_CALL)) {
 		s->in_hand = weft_msg_from(m);
-		if (unlikely(!weft_server_waiting(s->in_hand)))
+		if (unlikely(!weft_server_waiting(s->in_hand))) {
+			goes_on(s);
 			return drop(s, m);
+		}
 		if (unlikely(m->kind == MSG_CHANGE)) {
+			goes_on(s);
 			migrate(a, m);
 			return 0;
 		}
@@ -178,6 +198,16 @@ NOINLINE void weft__hibernate(struct actor *a)
 		weft__stack_trim_below(weft_task_self()->stack, __builtin_frame_address(0));
 }
 
+/* Until when it waits. */
+static ALWAYS_INLINE int64_t due(const struct server *s)
+{
+	if (likely(s->timeout < 0))
+		return WEFT_FOREVER;
+	if (s->timeout == STILL)
+		return s->due;
+	return s->timeout ? clock_add(clock_now(), s->timeout) : WEFT_NOW;
+}
+
 /* The time that weft_server_timeout has said is over: not the context's. */
 static bool is_over(const struct server *s, int rc)
 {
@@ -193,7 +223,7 @@ int weft__server_run(void *state)
 
 	s->in_hand = (weft_from){WEFT_NO_ACTOR, NULL, 0};
 	for (;;) {
-		s->due = likely(s->timeout < 0) ? WEFT_FOREVER : s->timeout == 0 ? WEFT_NOW : clock_add(clock_now(), s->timeout);
+		s->due = due(s);
 		rc = weft_actor_recv_until(&m, s->due);
 		if (unlikely(rc)) {
 			if (!is_over(s, rc))
@@ -226,7 +256,7 @@ int weft_server_timeout(int64_t ns)
 
 	if (!s)
 		return WEFT_EINVAL;
-	s->timeout = ns < 0 ? -1 : ns;
+	s->timeout = ns < 0 ? -1 : ns == STILL ? ns - 1 : ns;
 	return 0;
 }
 

@@ -38,6 +38,7 @@ struct server {
 	bool goes_on;      /* error says so */
 	bool at_last;      /* terminate answers what was kept */
 	bool over;         /* terminate has run */
+	weft_task *task;   /* the server's; borrowed */
 	uint64_t last_tag; /* of info or cast */
 	uintptr_t deepest; /* where DEEP has been */
 };
@@ -47,6 +48,7 @@ static int init(void *state)
 	struct server *s = *(struct server **)state;
 
 	s->inits++;
+	s->task = weft_task_self();
 	return s->sum < 0 ? (int)s->sum : 0;
 }
 
@@ -829,6 +831,13 @@ static int fails_main(void *arg)
 	T_EQ(weft_server_call(ref, PANIC, NULL, 0, NULL, 0), WEFT_EDOWN);
 	watch_end(&w, WEFT_END_PANIC, WEFT_EPANIC);
 	T_EQ(s.end.kind, WEFT_END_PANIC);
+
+	s = (struct server){.goes_on = true}; /* a result that has no meaning */
+	ref = begin(&s, NULL);
+	watch_begin(&w, ref);
+	T_EQ(weft_server_ask(ref, BREAK, &sum, 7L), WEFT_EDOWN);
+	watch_end(&w, WEFT_END_NORMAL, 0);
+	T_EQ(s.errors, 0);
 	return 0;
 }
 
@@ -1142,10 +1151,59 @@ static int timeout_main(void *arg)
 	return 0;
 }
 
-/* It is told when nothing has come for as long as it has said. */
+/* A call that is given up while it waits in the mailbox; a migration to the same. */
+static void disturb(weft_actor_ref ref, struct server *s, bool migrate)
+{
+	uint64_t had = stats_of(ref).received;
+	struct caller c;
+	weft_task *t;
+
+	if (migrate) {
+		T_EQ(weft_server_migrate(ref, &vt, NULL, NULL), 0);
+	} else {
+		T_EQ(weft_actor_suspend(ref), 0);
+		t = call_begin(&c, ref, ADD, WEFT_FOREVER);
+		weft_task_cancel(t);
+		T_EQ(finish(t), 0);
+		T_EQ(c.rc, WEFT_ECANCELED);
+		T_EQ(weft_actor_resume(ref), 0);
+		until(stats_of(ref).received == had + 1);
+	}
+	until_reason(s->task, "mailbox");
+}
+
+static int goes_on_main(void *arg)
+{
+	struct server s = {.sum = 0};
+	weft_actor_ref ref = begin(&s, NULL);
+	long v;
+
+	(void)arg;
+	time_fake();
+	for (int i = 0; i < 2; i++) {
+		T_EQ(weft_server_ask(ref, TIMEOUT, &v, (long)(10 * WEFT_SEC)), 0);
+		until_reason(s.task, "mailbox");
+		time_move(6 * WEFT_SEC);
+		disturb(ref, &s, i);
+		T_EQ(s.timeouts, i);
+		time_move(5 * WEFT_SEC); /* eleven in all */
+		until(s.timeouts == i + 1);
+	}
+	T_EQ(weft_server_ask(ref, TIMEOUT, &v, (long)INT64_MAX), 0); /* never */
+	disturb(ref, &s, false);
+	time_move(WEFT_SEC);
+	T_EQ(add(ref, 0, &v), sizeof v);
+	T_EQ(s.timeouts, 2);
+	T_EQ(weft_actor_stop_wait(ref), 0);
+	time_real();
+	return 0;
+}
+
+/* It is told when nothing has come for as long as it has said, whatever has come that is nothing to it. */
 TEST_WORKERS(idle)
 {
 	run(timeout_main, NULL);
+	run(goes_on_main, NULL);
 }
 
 static bool resident(uintptr_t at)
@@ -1254,8 +1312,11 @@ static int migrate_main(void *arg)
 	T_EQ(weft_server_migrate_until(ref, &better, to_better, &two, WEFT_NOW), WEFT_EAGAIN);
 	T_EQ(add(ref, 1, &v), sizeof v);
 	T_EQ(v, 101);
-	T_EQ(weft_actor_stop_wait(ref), 0);
+	s.goes_on = false;
+	T_EQ(weft_server_migrate(ref, &better, to_better, &panics), WEFT_EDOWN);
+	(void)weft_actor_wait(ref, NULL);
 	T_OK(s.over);
+	T_EQ(s.end.kind, WEFT_END_PANIC);
 	return 0;
 }
 
