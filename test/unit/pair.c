@@ -241,6 +241,7 @@ static int now_main(void *arg)
 		t[i] = start(pesters, &p);
 	for (long i = tap_iters(200); i > 0; i--) {
 		writes(&x, a, text, WEFT_FOREVER);
+		until_reason(x.task, "condition"); /* it has been at the pair: not for the lock, which the pesters take */
 		for (size_t k = 0; k < strlen(text); k++) {
 			T_EQ(weft_io_read_until(b, &c, 1, WEFT_NOW), 1);
 			T_EQ(c, text[k]);
