@@ -392,6 +392,48 @@ static int until_canceled(void *arg)
 	return weft_task_sleep_until(WEFT_FOREVER);
 }
 
+/* A supervisor whose child takes its time to start. */
+struct slow {
+	weft_actor_ref sup;
+	weft_event begins, go_on;
+};
+
+static int starts_slowly(weft_actor_ref *out, void *arg)
+{
+	struct slow *s = arg;
+
+	(void)out;
+	weft_event_set(&s->begins);
+	T_EQ(weft_event_wait(&s->go_on), 0);
+	return WEFT_CHILD_IGNORE;
+}
+
+static int adds(void *arg)
+{
+	struct slow *s = arg;
+
+	return weft_sup_child_add(s->sup, &(weft_child_spec){.id = "slow", .start = starts_slowly, .arg = s}, NULL);
+}
+
+/* A call is in its mailbox when it begins to stop. */
+static void call_what_stops(void)
+{
+	struct slow s = {.sup = WEFT_NO_ACTOR};
+	weft_task *adder, *caller;
+	struct caller c = {.req = 0};
+
+	T_EQ(weft_sup_start(&s.sup, &(weft_sup_opts){.n = 0}), 0);
+	adder = start(adds, &s);
+	T_EQ(weft_event_wait(&s.begins), 0);
+	caller = call_begin(&c, s.sup, 1, WEFT_FOREVER);
+	T_EQ(weft_actor_stop(s.sup, (weft_end){WEFT_END_SHUTDOWN, 0}), 0);
+	weft_event_set(&s.go_on);
+	T_EQ(finish(caller), 0);
+	T_EQ(c.rc, WEFT_ENOTSUP);
+	T_EQ(finish(adder), 0);
+	(void)weft_actor_wait(s.sup, NULL);
+}
+
 static int no_answers_main(void *arg)
 {
 	weft_actor_ref ref;
@@ -403,6 +445,7 @@ static int no_answers_main(void *arg)
 	T_EQ(weft_sup_start(&ref, &(weft_sup_opts){.n = 0}), 0);
 	T_EQ(weft_server_call(ref, 1, NULL, 0, NULL, 0), WEFT_ENOTSUP);
 	T_EQ(weft_sup_stop(ref), 0);
+	call_what_stops();
 	until(rt_left().tasks == 1); /* ours: the adopted one has ended */
 	return 0;
 }
