@@ -7,10 +7,10 @@
 static struct record told = RECORD;
 static struct part pa, pb, pc;
 
-#define CHILD(name, part, ...)                                                \
-	(weft_child_spec)                                                     \
-	{                                                                     \
-		.id = (name), .start = start_part, .arg = (part), __VA_ARGS__ \
+#define CHILD(name, part, ...)                                                                          \
+	(weft_child_spec)                                                                               \
+	{                                                                                               \
+		.id = (name), .start = start_part, .arg = (part), .shutdown = WEFT_FOREVER, __VA_ARGS__ \
 	}
 
 static weft_actor_ref sup_of(weft_sup_opts o)
@@ -19,6 +19,8 @@ static weft_actor_ref sup_of(weft_sup_opts o)
 
 	o.on_event = on_event;
 	o.event_arg = &told;
+	if (!o.within)
+		o.within = 3600 * WEFT_SEC; /* no stall takes a restart out of it */
 	T_EQ(weft_sup_start(&sup, &o), 0);
 	return sup;
 }

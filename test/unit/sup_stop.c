@@ -15,6 +15,8 @@ static weft_actor_ref sup_of(weft_sup_opts o)
 
 	o.on_event = on_event;
 	o.event_arg = &told;
+	if (!o.within)
+		o.within = 3600 * WEFT_SEC; /* no stall takes a restart out of it */
 	T_EQ(weft_sup_start(&sup, &o), 0);
 	return sup;
 }
@@ -377,7 +379,7 @@ static void counted_freed(void *arg)
 }
 
 static const weft_child_spec counted = {
-	.start = start_counted, .size = sizeof(struct part *), .dtor = counted_freed, .restart = WEFT_TRANSIENT};
+	.start = start_counted, .size = sizeof(struct part *), .dtor = counted_freed, .restart = WEFT_TRANSIENT, .shutdown = WEFT_FOREVER};
 
 static int dynamic_main(void *arg)
 {
@@ -504,7 +506,8 @@ TEST_WORKERS(dynamic_stops_together)
 static int crowd_main(void *arg)
 {
 	long n = tap_iters(3000);
-	const weft_child_spec kind = {.start = start_counted, .size = sizeof(struct part *), .dtor = counted_freed};
+	const weft_child_spec kind = {
+		.start = start_counted, .size = sizeof(struct part *), .dtor = counted_freed, .shutdown = WEFT_FOREVER};
 	struct part *p = &pb;
 	weft_actor_ref sup, *ref = calloc((size_t)n, sizeof *ref);
 
