@@ -89,7 +89,8 @@ enum weft_auto_shutdown {
 	WEFT_SHUTDOWN_ALL_SIGNIFICANT, /* when the last of them has */
 };
 
-/* How long to wait before a child is started again: min, then mult times as long each time, up to max; from the start again when it has been up for longer than max. */
+/* How long to wait before a child is started again: min, then mult times as long each time, up to max; from the start again when it has been up for longer than max. A group (WEFT_ONE_FOR_ALL, WEFT_REST_FOR_ONE) waits for the longest
+ * wait of those in it that have failed. */
 typedef struct weft_sup_backoff {
 	int64_t min;   /* ns; 0: none is waited for, as in OTP */
 	int64_t max;   /* ns; 0: 64 times min */

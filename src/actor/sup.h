@@ -40,7 +40,7 @@ struct child {
 	int64_t due;        /* in the heap: when it is to be started. While it is being stopped: until when that may take */
 	uint64_t restarts;
 	uint32_t place; /* in the heap, from 1; 0: it is not */
-	uint32_t tries; /* in a row, for the backoff */
+	double wait;    /* before its last start, without jitter, ns; 0: none, or it has been up for long since */
 	uint8_t state;  /* enum weft_child_state */
 	bool sup;       /* UP: it is a supervisor */
 	bool killed;    /* while it is being stopped */

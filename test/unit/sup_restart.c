@@ -577,6 +577,57 @@ TEST_WORKERS(backoff_group)
 	run(backoff_group_main, NULL);
 }
 
+static int backoff_longest_main(void *arg)
+{
+	weft_child_spec c[] = {CHILD("a", &pa, .on_fail = WEFT_FAIL_RESUME), CHILD("b", &pb), CHILD("c", &pc)};
+	weft_actor_ref sup;
+
+	(void)arg;
+	time_fake();
+	sup = three((weft_sup_opts){.strategy = WEFT_ONE_FOR_ALL, .max_restarts = 100, .backoff = {.min = WEFT_SEC}});
+	T_EQ(tell(find(sup, "a"), FAIL, -1), 0);
+	expect(&told, "-a:code:-1 =c =b ~a:1000ms ");
+	time_move(WEFT_SEC);
+	expect(&told, "*a *b *c ");
+	T_EQ(tell(find(sup, "a"), FAIL, -1), 0);
+	expect(&told, "-a:code:-1 =c =b ~a:2000ms ");
+	T_EQ(weft_sup_child_add(sup, &CHILD("d", &pc), NULL), 0);
+	T_EQ(tell(find(sup, "d"), FAIL, -1), 0);
+	expect(&told, "+d -d:code:-1 ~d:2000ms "); /* its own is shorter */
+	time_move(WEFT_SEC);
+	for (int i = 0; i < 2; i++) /* by the second time it has looked at the clock */
+		T_EQ(health(sup).waiting, 4);
+	time_move(WEFT_SEC);
+	expect(&told, "*a *b *c *d ");
+	over(sup);
+
+	sup = sup_of(
+		(weft_sup_opts){.strategy = WEFT_REST_FOR_ONE, .children = c, .n = 3, .max_restarts = 100, .backoff = {.min = WEFT_SEC}});
+	expect(&told, "+a +b +c ");
+	T_EQ(tell(find(sup, "a"), FAIL, -1), 0);
+	expect(&told, "-a:code:-1 ~a:1000ms ");
+	time_move(WEFT_SEC);
+	expect(&told, "*a ");
+	T_EQ(tell(find(sup, "a"), FAIL, -1), 0);
+	expect(&told, "-a:code:-1 ~a:2000ms ");
+	T_EQ(tell(find(sup, "b"), FAIL, -1), 0);
+	expect(&told, "-b:code:-1 =c ~b:1000ms ");
+	time_move(WEFT_SEC);
+	expect(&told, "*b *c "); /* a is in front of them, and waits by itself */
+	T_EQ(health(sup).waiting, 1);
+	time_move(WEFT_SEC);
+	expect(&told, "*a ");
+	over(sup);
+	time_real();
+	return 0;
+}
+
+/* Nobody is started before its own wait is over because others are. */
+TEST_WORKERS(backoff_longest)
+{
+	run(backoff_longest_main, NULL);
+}
+
 static _Atomic int64_t least, most;
 static _Atomic int jittered;
 
