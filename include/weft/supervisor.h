@@ -16,7 +16,8 @@
  * of Erlang/OTP; where it is otherwise, that is said.
  *
  * A supervisor is an actor: its reference can be linked to, monitored, named, waited for. It traps exits. It ends, and stops its children first, when it is told to stop, when its context is cancelled, when it gets an exit
- * signal of whoever has started it, when its children fail too often, and when a significant child has ended. It calls start functions on its own task: while one blocks, it does nothing else.
+ * signal of whoever has started it, when its children fail too often, and when a significant child has ended. It calls start functions on its own task: while one blocks, it does nothing else. An exit signal that a child
+ * has sent it (weft_actor_signal) is not that child's end, and is dropped.
  *
  * A child's context is below its supervisor's: who cancels that one cancels all of the tree. An end is normal if its kind is WEFT_END_NORMAL or WEFT_END_SHUTDOWN; all others are abnormal: a code, a panic, a kill, an exit
  * signal, a context.

@@ -235,6 +235,7 @@ static int handle(struct sup *s, weft_msg *m)
 {
 	weft_down down;
 	struct child *c;
+	bool signal;
 
 	if (m->kind == WEFT_MSG_USER && m->tag == SUP_CALL && m->len == sizeof(struct sup_call *)) {
 		struct sup_call *call = *(struct sup_call **)m->data;
@@ -247,8 +248,9 @@ static int handle(struct sup *s, weft_msg *m)
 		return 0;
 	}
 	down = *weft_msg_down(m);
+	signal = m->weft__flags & LETTER_SIGNAL;
 	weft_msg_free(m);
-	c = weft__child_by_ref(s, down.ref);
+	c = signal ? NULL : weft__child_by_ref(s, down.ref);
 	if (c)
 		return weft__sup_ended(s, c, down.end);
 	return weft_actor_same(down.ref, s->parent) ? weft__sup_end(s, down.end) : 0;
@@ -299,7 +301,8 @@ static void hear_ends(struct sup *s)
 	weft_msg *m;
 
 	while (!weft_actor_recv_until(&m, WEFT_NOW)) {
-		struct child *c = m->kind == WEFT_MSG_EXIT ? weft__child_by_ref(s, m->from) : NULL;
+		bool end = m->kind == WEFT_MSG_EXIT && !(m->weft__flags & LETTER_SIGNAL);
+		struct child *c = end ? weft__child_by_ref(s, m->from) : NULL;
 
 		if (c) {
 			weft_end e = weft_msg_down(m)->end;

@@ -310,7 +310,7 @@ static bool never(const weft_msg *m, void *arg)
 {
 	struct starting_child *st = arg;
 
-	if (m->kind == WEFT_MSG_EXIT && weft_actor_same(m->from, st->ref))
+	if (m->kind == WEFT_MSG_EXIT && !(m->weft__flags & LETTER_SIGNAL) && weft_actor_same(m->from, st->ref))
 		st->c = NULL;
 	return false;
 }
@@ -319,11 +319,14 @@ static bool never(const weft_msg *m, void *arg)
 static bool tied(struct actor *a, weft_actor_ref ref)
 {
 	struct actor *other = actor_at(ref), *fewer;
-	bool found = false;
+	bool found = false, its;
 
+	if (other == a)
+		return false; /* one that was there before us */
 	lock_two(a, other);
+	its = actor_is(other, ref) || (other->gen == ref.weft__gen + 1 && other->state == CELL_GONE);
 	fewer = actor_is(other, ref) && other->nrelations < a->nrelations ? other : a;
-	for (struct list_node *n = list_first(&fewer->relations); n && !found; n = list_after(&fewer->relations, n)) {
+	for (struct list_node *n = list_first(&fewer->relations); its && n && !found; n = list_after(&fewer->relations, n)) {
 		struct side *side = container_of(n, struct side, link);
 
 		found = other_side(side)->actor == (fewer == a ? other : a) && letter_of_side(side)->msg.kind == WEFT_MSG_EXIT;

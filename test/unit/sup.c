@@ -530,6 +530,60 @@ TEST_WORKERS(odd_messages)
 	run(odd_messages_main, NULL);
 }
 
+static weft_actor_ref its_sup;
+
+enum { SIGNAL = 100, SIGNAL_AND_STOP };
+static _Atomic int signals;
+
+static int signals_when_told(void *state, weft_msg *m)
+{
+	bool stops = m->tag == SIGNAL_AND_STOP;
+
+	(void)state;
+	T_EQ(weft_actor_signal(its_sup, (weft_end){WEFT_END_CODE, 1}), 0);
+	signals++;
+	return stops ? WEFT_ACTOR_STOP : 0;
+}
+
+static int start_signaling(weft_actor_ref *out, void *arg)
+{
+	return weft_actor_start(out, &(weft_actor_opts){.on_msg = signals_when_told, .state = arg, .link = true});
+}
+
+static int signals_main(void *arg)
+{
+	const weft_child_spec c = {.id = "a", .start = start_signaling, .restart = WEFT_TRANSIENT, .shutdown = WEFT_FOREVER};
+	weft_actor_ref a;
+
+	(void)arg;
+	signals = 0;
+	its_sup = sup_of((weft_sup_opts){.children = &c, .n = 1});
+	a = find(its_sup, "a");
+	T_EQ(tell(a, SIGNAL, 0), 0);
+	until(signals == 1);
+	T_OK(weft_actor_same(find(its_sup, "a"), a));
+	T_EQ(health(its_sup).up, 1);
+	expect(&told, "+a ");
+	T_EQ(weft_actor_suspend(its_sup), 0);
+	T_EQ(tell(a, SIGNAL_AND_STOP, 0), 0);
+	until(!weft_actor_alive(a) && stats_of(its_sup).relations == 0);
+	T_EQ(weft_actor_resume(its_sup), 0);
+	expect(&told, "-a:normal "); /* not as the signal said: it would be started again */
+	T_EQ(weft_sup_child_restart(its_sup, "a", &a), 0);
+	T_EQ(weft_actor_suspend(its_sup), 0);
+	T_EQ(tell(a, SIGNAL, 0), 0);
+	until(signals == 3);
+	T_EQ(weft_sup_stop(its_sup), 0);
+	expect(&told, "*a =a ");
+	return 0;
+}
+
+/* An exit signal that a child sends is not its end. */
+TEST_WORKERS(signals_of_children)
+{
+	run(signals_main, NULL);
+}
+
 /* --- its end --- */
 
 static weft_actor_ref of_parent;

@@ -366,6 +366,87 @@ TEST_WORKERS(not_linked)
 	run(unlinked_main, NULL);
 }
 
+/* Of actors that have ended. */
+enum { DEAD = 8 };
+static weft_actor_ref dead[DEAD];
+static _Atomic bool found;
+
+static int start_stale(weft_actor_ref *out, void *arg)
+{
+	weft_actor_ref me = weft_actor_self();
+
+	for (int i = 0; i < DEAD && !found; i++) {
+		if (dead[i].weft__at == me.weft__at) {
+			*out = dead[i];
+			found = true;
+			return 0;
+		}
+	}
+	return start_part(out, arg);
+}
+
+static weft_actor_ref other;
+
+/* One that has ended, where another is now that is linked to us. */
+static int start_stale_linked(weft_actor_ref *out, void *arg)
+{
+	weft_actor_ref ref;
+
+	if (found)
+		return start_part(out, arg);
+	for (;;) {
+		T_EQ(start_alone(&ref, arg), 0);
+		T_EQ(weft_actor_stop_wait(ref), 0);
+		let_run();
+		T_EQ(start_part(&other, arg), 0);
+		if (other.weft__at == ref.weft__at)
+			break;
+		T_EQ(weft_actor_stop_wait(other), 0);
+	}
+	found = true;
+	*out = ref;
+	return 0;
+}
+
+static int stale_main(void *arg)
+{
+	weft_child_spec c = {.id = "a", .start = start_stale, .arg = &pa, .shutdown = WEFT_FOREVER};
+	weft_actor_ref sup;
+
+	(void)arg;
+	found = false;
+	for (;;) {
+		for (int i = 0; i < DEAD; i++)
+			T_EQ(start_alone(&dead[i], &pa), 0);
+		for (int i = 0; i < DEAD; i++)
+			T_EQ(weft_actor_stop_wait(dead[i]), 0);
+		sup = sup_of((weft_sup_opts){.children = &c, .n = 1});
+		if (found)
+			break;
+		T_EQ(weft_sup_stop(sup), 0);
+		forget(&told);
+	}
+	expect(&told, "+a -a:normal *a ");
+	T_EQ(weft_sup_stop(sup), 0);
+	forget(&told);
+
+	found = false;
+	c.start = start_stale_linked;
+	sup = sup_of((weft_sup_opts){.children = &c, .n = 1});
+	expect(&told, "+a -a:normal *a ");
+	T_OK(weft_actor_alive(other));
+	T_EQ(weft_sup_stop(sup), 0);
+	until(!weft_actor_alive(other)); /* by its link */
+	forget(&told);
+	return 0;
+}
+
+/* What a start function returns may have ended long ago, and another be where it was: one of the supervisor's, or the supervisor. */
+TEST_WORKERS(started_long_ago)
+{
+	run(stale_main, NULL);
+}
+
 /* --- many of one kind --- */
 
 static int start_counted(weft_actor_ref *out, void *arg)
