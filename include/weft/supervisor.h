@@ -66,7 +66,9 @@ typedef struct weft_child_spec {
 		sup; /* a supervisor with these options; they must stay as long as this supervisor does. Each that is started with them is done with its children's arguments at its end: dtor */
 	void *arg;   /* not of a dynamic supervisor, whose children come with one each */
 	size_t size; /* bytes of arg to be copied; a task gets a copy of them at each start. 0: arg is passed on as it is */
-	void (*dtor)(void *arg); /* called once when the supervisor has no more use for arg; it must not block. NULL: nothing is */
+	/* Called once when the supervisor has no more use for arg: on its task; on that of the last of its children that it has abandoned; in the caller of a start that fails; when main has returned, on the thread that
+	 * called weft_run. It must not block; a panic of it is told on standard error. NULL: nothing is called */
+	void (*dtor)(void *arg);
 	enum weft_restart restart;
 	enum weft_on_fail on_fail;
 	/* How long it may take to end when it is told to (an exit signal, WEFT_END_SHUTDOWN, which cancels it unless it traps those), ns; then it is killed. WEFT_SHUTDOWN_KILL: at once; WEFT_FOREVER: as long

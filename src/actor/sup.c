@@ -85,6 +85,8 @@ static void sup_free(void *value)
 {
 	struct sup *s = value;
 
+	if (s->call)
+		weft__sup_refuse(s->call, WEFT_EALREADY); /* the runtime has gone down in a start function */
 	drop_children(&s->children);
 	drop_children(&s->kept);
 	if (s->model)
@@ -145,8 +147,8 @@ static void set_defaults(struct sup *s)
 static void drop_args(const weft_sup_opts *o, size_t i)
 {
 	for (; i < o->n; i++) {
-		if (o->children[i].dtor && o->strategy != WEFT_DYNAMIC)
-			o->children[i].dtor(o->children[i].arg);
+		if (o->strategy != WEFT_DYNAMIC)
+			weft__child_drop_arg(&o->children[i], o->children[i].arg);
 	}
 }
 
@@ -206,7 +208,7 @@ static struct sup *sup_make(const weft_sup_opts *o, int *rc)
 static int on_start(void *state)
 {
 	struct sup *s = state;
-	struct list_node *n;
+	struct list_node *n, *next;
 	int rc;
 
 	s->self = actor_self(weft__worker());
@@ -214,12 +216,17 @@ static int on_start(void *state)
 	rng_seed(&s->rng, weft__rt->seed, (uint64_t)s->since);
 	if (sup_dynamic(s))
 		return 0;
-	for (n = list_first(&s->children); n; n = list_after(&s->children, n)) {
-		rc = weft__child_start(s, child_of(n));
+	for (n = list_first(&s->children); n; n = next) {
+		struct child *c = child_of(n);
+
+		next = list_after(&s->children, n);
+		rc = weft__child_start(s, c);
 		if (rc) {
 			weft__child_stop_all(s);
 			return rc;
 		}
+		if (c->state == WEFT_CHILD_DOWN && c->spec->restart == WEFT_TEMPORARY)
+			weft__child_leave(s, c); /* its start has ignored it */
 	}
 	return 0;
 }

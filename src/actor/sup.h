@@ -44,7 +44,6 @@ struct child {
 	uint8_t state;  /* enum weft_child_state */
 	bool sup;       /* UP: it is a supervisor */
 	bool killed;    /* while it is being stopped */
-	bool borrowed;  /* arg is the asker's */
 	bool lingers;   /* one of it was abandoned, and may still use arg */
 	/* then, if they are its own: the specification, a copy of its argument, its id */
 	char more[] __attribute__((aligned(16)));
@@ -103,9 +102,11 @@ void weft__sup_tell(struct sup *s, enum weft_sup_event_kind kind, const struct c
 /* --- sup_child.c --- */
 int weft__child_check(const weft_child_spec *c, bool dynamic, enum weft_auto_shutdown a); /* 0, WEFT_EINVAL, WEFT_ENAMETOOLONG */
 struct child *weft__child_new(const weft_child_spec *c, bool with_arg); /* NULL: no memory; the argument has not been taken then */
-struct child *weft__child_like(size_t size, void *arg); /* the same; of a dynamic supervisor, which says of whose kind it is */
+struct child *weft__child_like(size_t size, void *arg);            /* the same; of a dynamic supervisor, which says of whose kind it is */
+void weft__child_drop_arg(const weft_child_spec *spec, void *arg); /* its dtor, and it survives its panic */
 void weft__child_free(struct child *c, bool with_arg);
 int weft__child_enter(struct sup *s, struct child *c);  /* behind all others. 0, WEFT_ENOMEM */
+void weft__child_out(struct sup *s, struct child *c);   /* of all lists */
 void weft__child_leave(struct sup *s, struct child *c); /* is gone: freed, or kept */
 struct child *weft__child_by_ref(struct sup *s, weft_actor_ref ref);
 struct child *weft__child_by_id(struct sup *s, const char *id);

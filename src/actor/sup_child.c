@@ -6,6 +6,7 @@
  */
 #include "actor/sup.h"
 
+#include "base/check.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,10 +72,27 @@ struct child *weft__child_like(size_t size, void *arg)
 	return c;
 }
 
+static int call_dtor(void *spec)
+{
+	const weft_child_spec *c = spec;
+
+	c->dtor(c->arg);
+	return 0;
+}
+
+void weft__child_drop_arg(const weft_child_spec *spec, void *arg)
+{
+	weft_child_spec c = {.dtor = spec->dtor, .arg = arg};
+	weft_panic p;
+
+	if (c.dtor && weft_task_try(call_dtor, &c, &p) == WEFT_EPANIC)
+		weft__log("dtor of a child's argument panicked: %s (%s:%d)", p.message, p.file, p.line);
+}
+
 void weft__child_free(struct child *c, bool with_arg)
 {
-	if (with_arg && c->spec->dtor && !c->borrowed)
-		c->spec->dtor(c->arg);
+	if (with_arg)
+		weft__child_drop_arg(c->spec, c->arg);
 	free(c);
 }
 
@@ -203,13 +221,18 @@ int weft__child_enter(struct sup *s, struct child *c)
 	return 0;
 }
 
-void weft__child_leave(struct sup *s, struct child *c)
+void weft__child_out(struct sup *s, struct child *c)
 {
 	weft__child_unwait(s, c, WEFT_CHILD_DOWN);
 	if (!sup_dynamic(s))
 		table_del(s, BY_ID, c);
 	list_remove(&c->in_order);
 	s->n--;
+}
+
+void weft__child_leave(struct sup *s, struct child *c)
+{
+	weft__child_out(s, c);
 	if (c->lingers)
 		list_push_tail(&s->kept, &c->in_order);
 	else

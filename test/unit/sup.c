@@ -207,6 +207,27 @@ TEST_WORKERS(bad_options)
 	run(options_main, NULL);
 }
 
+static int ignored_main(void *arg)
+{
+	const weft_child_spec c[] = {
+		{.id = "i", .start = ignores}, {.id = "j", .start = ignores, .restart = WEFT_TEMPORARY}, CHILD("a", &pa)};
+	weft_actor_ref sup = sup_of((weft_sup_opts){.children = c, .n = 3}), ref;
+
+	(void)arg;
+	T_OK(weft_actor_same(find(sup, "i"), WEFT_NO_ACTOR));
+	T_EQ(weft_sup_child_find(sup, "j", &ref), WEFT_ENOENT);
+	T_EQ(health(sup).children, 2);
+	T_EQ(weft_sup_stop(sup), 0);
+	expect(&told, "+a =a ");
+	return 0;
+}
+
+/* Children whose start ignores them stay, to be started later; but nothing would ever start a temporary one. */
+TEST_WORKERS(ignored)
+{
+	run(ignored_main, NULL);
+}
+
 /* --- at run time --- */
 
 static int changes_main(void *arg)
@@ -387,6 +408,37 @@ TEST_WORKERS(arguments)
 	run(args_main, NULL);
 }
 
+static void panics_freed(void *arg)
+{
+	part_freed(arg);
+	weft_task_panic("as asked");
+}
+
+static int freed_panics_main(void *arg)
+{
+	const weft_child_spec spec = CHILD("a", &pa, .dtor = panics_freed);
+	weft_actor_ref sup = sup_of((weft_sup_opts){.children = &spec, .n = 1});
+
+	(void)arg;
+	pa.freed = 0;
+	T_EQ(weft_sup_child_stop(sup, "a"), 0);
+	T_EQ(weft_sup_child_del(sup, "a"), 0);
+	T_EQ(pa.freed, 1);
+	T_EQ(weft_sup_child_add(sup, &spec, NULL), 0);
+	T_EQ(weft_sup_stop(sup), 0);
+	T_EQ(pa.freed, 2);
+	T_EQ(weft_sup_start(&sup, &(weft_sup_opts){.children = (weft_child_spec[]){spec, spec}, .n = 2, .within = -1}), WEFT_EINVAL);
+	T_EQ(pa.freed, 4);
+	forget(&told);
+	return 0;
+}
+
+/* A dtor that panics is told, and harms nobody else. */
+TEST_WORKERS(dtor_panics)
+{
+	run(freed_panics_main, NULL);
+}
+
 /* --- calls that come to nothing --- */
 
 static int asks(void *arg)
@@ -447,7 +499,7 @@ static int adds_slowly(void *arg)
 
 static int begun_main(void *arg)
 {
-	weft_actor_ref sup = sup_of((weft_sup_opts){.children = NULL});
+	weft_actor_ref sup = sup_of((weft_sup_opts){.children = NULL}), ref;
 	weft_task *t;
 
 	(void)arg;
@@ -462,10 +514,27 @@ static int begun_main(void *arg)
 	T_OK(weft_actor_alive(find(sup, "s"))); /* it has gone on with it */
 	T_EQ(weft_sup_stop(sup), 0);
 	T_EQ(pb.freed, 1);
+
+	sup = sup_of((weft_sup_opts){.children = NULL});
+	weft_event_reset(&at_it);
+	weft_event_reset(&go_on);
+	pb.freed = 0;
+	pb.refuse = -8;
+	t = start(adds_slowly, &sup);
+	T_EQ(weft_event_wait(&at_it), 0);
+	T_EQ(weft_task_cancel(t), 0);
+	T_EQ(finish(t), WEFT_EALREADY);
+	weft_event_set(&go_on);
+	until(pb.freed == 1); /* it comes to nothing, but the argument was the supervisor's */
+	T_EQ(weft_sup_child_find(sup, "s", &ref), WEFT_ENOENT);
+	pb.refuse = 0;
+	T_EQ(weft_sup_stop(sup), 0);
+	T_EQ(pb.freed, 1);
 	forget(&told);
 	return 0;
 }
 
+/* What was begun goes on, and is the supervisor's, though nobody waits for it. */
 TEST_WORKERS(call_begun)
 {
 	run(begun_main, NULL);
@@ -851,6 +920,46 @@ static int threads_main(void *arg)
 TEST_WORKERS(threads)
 {
 	run(threads_main, NULL);
+}
+
+static weft_actor_ref with_a_start;
+
+static void *adds_outside(void *arg)
+{
+	int *rc = arg;
+
+	*rc = weft_sup_child_add(with_a_start, &(weft_child_spec){.id = "s", .start = waits_or_not, .arg = &pb, .dtor = part_freed}, NULL);
+	return NULL;
+}
+
+struct outsider {
+	pthread_t thread;
+	int rc;
+};
+
+static int leaves_in_a_start(void *arg)
+{
+	struct outsider *o = arg;
+
+	weft_event_reset(&at_it);
+	weft_event_reset(&go_on);
+	with_a_start = sup_of((weft_sup_opts){.children = NULL});
+	T_EQ(pthread_create(&o->thread, NULL, adds_outside, &o->rc), 0);
+	T_EQ(weft_event_wait(&at_it), 0);
+	return 0;
+}
+
+/* The runtime goes down in a start function that a thread outside waits for: it is told. */
+TEST_WORKERS(down_in_a_start)
+{
+	struct outsider o = {.rc = 0};
+
+	pb.freed = 0;
+	T_EQ(weft_run(leaves_in_a_start, &o, &(weft_opts){.workers = tap_workers()}), 0);
+	T_EQ(pthread_join(o.thread, NULL), 0);
+	nothing_left();
+	T_EQ(o.rc, WEFT_EALREADY);
+	T_EQ(pb.freed, 1);
 }
 
 static void down(void)
