@@ -13,7 +13,7 @@
  *	weft_sup_stop(sup);
  *
  * Children are started in their order, one after the other: the next when the start of the one before has returned. They are stopped in the reverse order. What a supervisor promises, and its words, are those
- * of Erlang/OTP; where it is otherwise, that is said.
+ * of Erlang/OTP; where it is otherwise, that is said. One that gives up ends with WEFT_EINTENSITY, abnormally (in OTP normally, by `shutdown`): so a transient one is started again by its own.
  *
  * A supervisor is an actor: its reference can be linked to, monitored, named, waited for. It traps exits. It ends, and stops its children first, when it is told to stop, when its context is cancelled, when it gets an exit
  * signal of whoever has started it, when its children fail too often, and when a significant child has ended. It calls start functions on its own task: while one blocks, it does nothing else. An exit signal that a child
@@ -163,16 +163,22 @@ struct weft_sup_opts {
 WEFT_API int weft_sup_start(weft_actor_ref *out, const weft_sup_opts *o);
 WEFT_API int weft_sup_start_until(weft_actor_ref *out, const weft_sup_opts *o, int64_t deadline);
 
-/* weft_sup_stop - tell it to end, and wait until it and its children have. Returns, and past the deadline does, as weft_actor_stop_wait; its end is WEFT_END_SHUTDOWN. Blocks: yes (actor). Threads: any. */
+/* weft_sup_stop - tell it to end, and wait until it and its children have.
+ *
+ * Returns, and past the deadline does, as weft_actor_stop_wait. WEFT_EDEADLK: the caller is it, or runs under its context, as its children do: it is told, and not waited for. (A child whose context is another one calls
+ * weft_actor_stop instead.) Its end is WEFT_END_SHUTDOWN, unless it has come to another just then: one that gives up ends with WEFT_EINTENSITY.
+ * Blocks: yes (actor). Threads: any.
+ */
 WEFT_API int weft_sup_stop(weft_actor_ref sup);
 WEFT_API int weft_sup_stop_until(weft_actor_ref sup, int64_t deadline);
 
 /* --- children, at run time ---
  *
- * These ask the supervisor, and wait for its answer. All of them return, besides what they say: WEFT_ESRCH: it has ended, or ends before it answers; WEFT_EINVAL: it is no supervisor, or an argument makes no sense; WEFT_EDEADLK:
- * the caller is the supervisor itself, as in a start function; WEFT_ENOMEM. WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN: nothing was done; WEFT_EALREADY: the deadline has passed, or the caller was cancelled, when the supervisor
- * was at it: it goes on with it, unless that has ended it. (A start function that returns WEFT_EALREADY is told as WEFT_EBUSY.)
- * Block: yes (event). Threads: any. What a start function waits for, as an actor's on_start, must not ask the supervisor that has called it: neither would go on.
+ * These ask the supervisor, and wait for its answer. All of them return, besides what they say: WEFT_ESRCH: it has ended, or ends before it answers; WEFT_EINVAL: it is no supervisor, or an argument makes no sense; WEFT_EDEADLK: the
+ * caller is the supervisor itself, as in a start function; WEFT_ENOMEM. WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN: nothing was done (or it is what a start function has returned); WEFT_EALREADY: the deadline has passed, or the
+ * caller was cancelled, when the supervisor was at it: it goes on with it, unless that has ended it. (A start function that returns WEFT_EALREADY is told as WEFT_EBUSY.)
+ * Block: yes (event). Threads: any. What a start function waits for, as an actor's on_start, must not ask the supervisor that has called it: neither would go on. Nor may what a child does to end, its on_stop, or whatever it does
+ * after an exit signal that it traps, ask the one that stops it, but with a deadline: it is waited for. (One that ends itself says so: WEFT_ESRCH.)
  */
 
 /* weft_sup_child_add - one more child, started now, behind all others.
@@ -206,7 +212,7 @@ WEFT_API int weft_sup_child_stop_ref_until(weft_actor_ref sup, weft_actor_ref ch
 WEFT_API int weft_sup_child_restart(weft_actor_ref sup, const char *id, weft_actor_ref *out);
 WEFT_API int weft_sup_child_restart_until(weft_actor_ref sup, const char *id, weft_actor_ref *out, int64_t deadline);
 
-/* weft_sup_child_del - drop the specification of a child that is not running; one that waits to be started again does not wait any more. Returns 0; WEFT_EBUSY: it is running; WEFT_ENOENT, WEFT_ENOTSUP as above. */
+/* weft_sup_child_del - drop the specification of a child that is not running; one that waits to be started again does not wait any more (in OTP that is an error). Returns 0; WEFT_EBUSY: it is running; WEFT_ENOENT, WEFT_ENOTSUP as above. */
 WEFT_API int weft_sup_child_del(weft_actor_ref sup, const char *id);
 WEFT_API int weft_sup_child_del_until(weft_actor_ref sup, const char *id, int64_t deadline);
 

@@ -104,7 +104,8 @@ static int add(struct sup *s, struct sup_call *q)
 
 static int stop(struct sup *s, struct child *c)
 {
-	weft__child_stop(s, c, WEFT_CHILD_DOWN);
+	if (weft__child_stop(s, c, WEFT_CHILD_DOWN))
+		return WEFT_ESRCH; /* it is to end itself, and stops it then */
 	if (sup_dynamic(s) || c->spec->restart == WEFT_TEMPORARY)
 		weft__child_leave(s, c);
 	return 0;
@@ -245,16 +246,49 @@ static int leave(struct sup_call *q, int rc)
 	return 1;
 }
 
+/* Puts it into the mailbox, where there is always room: of a supervisor that will look into it once more, and answer. */
+static int post(weft_actor_ref sup, struct sup_call *q, int64_t deadline)
+{
+	struct weft_task *ready = NULL;
+	struct letter *l;
+	struct actor *a;
+	struct self me;
+	int rc = self_enter(&me, &deadline);
+
+	if (rc)
+		return rc;
+	l = letter_get(me.worker, sizeof q);
+	if (!l)
+		return WEFT_ENOMEM;
+	l->msg.tag = SUP_CALL;
+	l->msg.from = weft_actor_self();
+	l->msg.kind = WEFT_MSG_USER;
+	l->msg.prio = WEFT_PRIO_NORMAL;
+	memcpy(l->bytes, &q, sizeof q);
+	rc = weft__sup_lock(sup, &a);
+	if (!rc) {
+		if (((struct sup *)a->state_data)->ending)
+			rc = WEFT_ESRCH; /* we may be one of those it waits for */
+		else
+			ready = weft__mail_put(a, l);
+		actor_unlock(a);
+	}
+	if (rc)
+		letter_put(me.worker, l);
+	else if (ready)
+		weft__ready(me.worker, ready);
+	return rc;
+}
+
 /* Asks, and waits. Returns the answer, or why there is none; the asker's reference is still its own: answers are read under it, with *answered. */
 static int ask(weft_actor_ref sup, struct sup_call *q, int64_t deadline, bool *answered)
 {
-	int rc = weft__sup_check(sup);
+	bool itself = sup.weft__at && weft_actor_same(sup, weft_actor_self());
+	int rc = itself ? weft__sup_check(sup) : post(sup, q, deadline);
 
 	*answered = false;
-	if (!rc && weft_actor_same(sup, weft_actor_self()))
+	if (itself && !rc)
 		rc = WEFT_EDEADLK;
-	if (!rc)
-		rc = weft_actor_send_until(sup, SUP_CALL, &q, sizeof q, WEFT_PRIO_NORMAL, deadline);
 	if (rc) {
 		unref(q); /* the message's */
 		return rc;

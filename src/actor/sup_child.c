@@ -449,7 +449,7 @@ void weft__child_gone(struct sup *s, struct child *c)
 	table_del(s, BY_REF, c);
 	s->up--;
 	s->sups -= c->sup;
-	c->sup = false;
+	c->sup = c->told = false;
 	c->ref = WEFT_NO_ACTOR;
 	c->state = WEFT_CHILD_DOWN;
 }
@@ -469,6 +469,9 @@ static void begin_stop(struct sup *s, struct child *c)
 	const weft_end e = {WEFT_END_SHUTDOWN, 0};
 	int64_t within = c->spec->shutdown;
 
+	if (c->told)
+		return; /* before its supervisor was to end: its time runs already */
+	c->told = true;
 	if (!within)
 		within = c->sup ? WEFT_FOREVER : WEFT_SHUTDOWN_DEFAULT;
 	c->killed = false;
@@ -483,7 +486,19 @@ static void begin_stop(struct sup *s, struct child *c)
 		kill_it(s, c);
 }
 
-/* Until its time. Returns 0: it has ended; WEFT_ETIMEDOUT: not yet, and it is killed now, or was before; WEFT_ECANCELED: we cannot wait. */
+/* The supervisor has been cancelled, and will stop all that are up in on_stop, where it can wait. */
+static bool on_stop_will(struct sup *s)
+{
+	bool killed;
+
+	(void)weft__worker(); /* see base/solo.h */
+	lock_take_solo(&s->self->lock, RANK_ACTOR);
+	killed = s->self->order == ORDER_KILL;
+	actor_unlock(s->self);
+	return !killed && !s->ending;
+}
+
+/* Until its time. Returns 0: it has ended; WEFT_ETIMEDOUT: not yet, and it is killed now, or was before; WEFT_ECANCELED: we cannot wait, and it is killed; WEFT_EAGAIN: nor can we, but later. */
 static int await_stop(struct sup *s, struct child *c)
 {
 	int rc = weft_actor_wait_until(c->ref, &c->end, c->due);
@@ -494,6 +509,8 @@ static int await_stop(struct sup *s, struct child *c)
 		return 0;
 	if (rc == WEFT_ETIMEDOUT && weft_ctx_check())
 		rc = WEFT_ECANCELED;
+	if (rc == WEFT_ECANCELED && on_stop_will(s))
+		return WEFT_EAGAIN;
 	if (!c->killed)
 		kill_it(s, c);
 	return rc;
@@ -514,7 +531,7 @@ static void end_stop(struct sup *s, struct child *c, int rc)
 	weft__sup_tell(s, rc ? WEFT_SUP_ABANDONED : WEFT_SUP_STOPPED, c, c->end, 0);
 }
 
-void weft__child_stop(struct sup *s, struct child *c, uint8_t then)
+int weft__child_stop(struct sup *s, struct child *c, uint8_t then)
 {
 	if (c->state == WEFT_CHILD_UP) {
 		bool was_killed;
@@ -525,9 +542,14 @@ void weft__child_stop(struct sup *s, struct child *c, uint8_t then)
 		rc = await_stop(s, c);
 		if (rc == WEFT_ETIMEDOUT && !was_killed)
 			rc = await_stop(s, c);
+		if (rc == WEFT_EAGAIN) {
+			rc = weft_ctx_check();
+			return rc ? rc : WEFT_ECANCELED;
+		}
 		end_stop(s, c, rc);
 	}
 	weft__child_unwait(s, c, then);
+	return 0;
 }
 
 /* All at once, and each has its time from now on. */
@@ -567,7 +589,7 @@ void weft__child_stop_all(struct sup *s)
 		return;
 	}
 	while ((n = list_empty(&s->children) ? NULL : s->children.head.prev) != NULL) {
-		weft__child_stop(s, child_of(n), WEFT_CHILD_DOWN);
+		(void)weft__child_stop(s, child_of(n), WEFT_CHILD_DOWN); /* 0, now that it ends */
 		weft__child_leave(s, child_of(n));
 	}
 }

@@ -97,21 +97,24 @@ static int again(struct sup *s, struct child *c)
 
 /* --- a group --- */
 
-/* All from `from` on (NULL: all) are stopped, in reverse, and wait. */
-static void stop_group(struct sup *s, struct child *from)
+/* All from `from` on (NULL: all) are stopped, in reverse, and wait. Returns as weft__child_stop. */
+static int stop_group(struct sup *s, struct child *from)
 {
 	struct list_node *n, *before;
 
 	for (n = s->children.head.prev; n != &s->children.head; n = before) {
 		struct child *c = child_of(n);
+		int rc = weft__child_stop(s, c, WEFT_CHILD_WAITING);
 
+		if (rc)
+			return rc;
 		before = n->prev;
-		weft__child_stop(s, c, WEFT_CHILD_WAITING);
 		if (c->spec->restart == WEFT_TEMPORARY)
 			weft__child_leave(s, c);
 		if (c == from)
-			return;
+			break;
 	}
+	return 0;
 }
 
 static int start_group(struct sup *s);
@@ -120,9 +123,11 @@ static int start_group(struct sup *s);
 static int group_again(struct sup *s, struct child *c, bool from_loop)
 {
 	bool others = s->group_due != WEFT_FOREVER && s->waiting > s->nheap; /* wait for that already */
+	int rc = stop_group(s, s->o.strategy == WEFT_REST_FOR_ONE ? c : NULL);
 	int64_t wait, due;
 
-	stop_group(s, s->o.strategy == WEFT_REST_FOR_ONE ? c : NULL);
+	if (rc)
+		return rc;
 	wait = wait_of(s, c);
 	due = weft_in(wait);
 	if (others && s->group_due > due) { /* all have waited for as long as they were to */

@@ -580,6 +580,88 @@ TEST_WORKERS(asks_itself)
 	run(itself_main, NULL);
 }
 
+static weft_actor_ref its_sup;
+static _Atomic int answer;
+
+static void asks_at_its_end(void *state, weft_end e)
+{
+	weft_sup_stat st;
+
+	(void)state;
+	(void)e;
+	answer = weft_sup_health(its_sup, &st);
+}
+
+static int start_asking(weft_actor_ref *out, void *arg)
+{
+	return weft_actor_start(out, &(weft_actor_opts){.on_msg = part_on_msg, .on_stop = asks_at_its_end, .state = arg, .link = true});
+}
+
+static int asks_when_told(void *arg)
+{
+	weft_sup_stat st;
+	weft_msg *m;
+	bool told_to;
+
+	(void)arg;
+	T_EQ(weft_actor_trap(true), 0);
+	T_EQ(weft_actor_recv(&m), 0);
+	weft_msg_free(m);
+	answer = weft_sup_health(its_sup, &st);
+	T_EQ(weft_actor_recv(&m), 0);
+	told_to = m->kind == WEFT_MSG_EXIT;
+	weft_msg_free(m);
+	return told_to ? 0 : -1;
+}
+
+static int start_and_say(weft_actor_ref *out, void *arg)
+{
+	its_sup = weft_actor_self();
+	return start_asking(out, arg);
+}
+
+static int asks_at_end_main(void *arg)
+{
+	weft_actor_ref t;
+
+	(void)arg;
+	answer = 0;
+	its_sup = sup_of((weft_sup_opts){
+		.children = &(weft_child_spec){.id = "a", .start = start_asking, .arg = &pa, .shutdown = WEFT_FOREVER}, .n = 1});
+	T_EQ(weft_sup_stop(its_sup), 0);
+	T_EQ(answer, WEFT_ESRCH);
+	expect(&told, "+a =a ");
+
+	answer = 0;
+	its_sup = sup_of(
+		(weft_sup_opts){.children = &(weft_child_spec){.id = "t", .task = asks_when_told, .shutdown = WEFT_FOREVER}, .n = 1});
+	t = find(its_sup, "t");
+	T_EQ(weft_actor_suspend(its_sup), 0);
+	T_EQ(tell(t, STAY, 0), 0);
+	until(stats_of(its_sup).len == 1);
+	T_EQ(weft_sup_stop(its_sup), 0);
+	T_EQ(answer, WEFT_ESRCH);
+	expect(&told, "+t =t:normal ");
+
+	answer = 0; /* one whose start fails */
+	T_EQ(weft_sup_start(NULL,
+			    &(weft_sup_opts){.children = (weft_child_spec[]){{.id = "s", .start = start_and_say, .shutdown = WEFT_FOREVER},
+									     {.id = "p", .start = panics}},
+					     .n = 2,
+					     .on_event = on_event,
+					     .event_arg = &told}),
+	     WEFT_EPANIC);
+	T_EQ(answer, WEFT_ESRCH);
+	expect(&told, "+s !p:-5004 =s ");
+	return 0;
+}
+
+/* Children that ask a supervisor which ends are told so: it waits for them. */
+TEST_WORKERS(asked_at_its_end)
+{
+	run(asks_at_end_main, NULL);
+}
+
 static int odd_messages_main(void *arg)
 {
 	weft_actor_ref sup = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1});
@@ -598,8 +680,6 @@ TEST_WORKERS(odd_messages)
 {
 	run(odd_messages_main, NULL);
 }
-
-static weft_actor_ref its_sup;
 
 enum { SIGNAL = 100, SIGNAL_AND_STOP };
 static _Atomic int signals;
@@ -724,6 +804,46 @@ static int ends_main(void *arg)
 TEST_WORKERS(ends)
 {
 	run(ends_main, NULL);
+}
+
+static int stops_its_sup(void *state, weft_msg *m)
+{
+	(void)state;
+	(void)m;
+	answer = weft_sup_stop(its_sup);
+	return 0;
+}
+
+static int start_stopping(weft_actor_ref *out, void *arg)
+{
+	return weft_actor_start(out, &(weft_actor_opts){.on_msg = stops_its_sup, .state = arg, .link = true});
+}
+
+static int from_below_main(void *arg)
+{
+	const weft_child_spec leaf = {.id = "leaf", .start = start_stopping, .shutdown = WEFT_FOREVER};
+	const weft_sup_opts low = {.children = &leaf, .n = 1};
+	const weft_child_spec c[] = {CHILD("a", &pa), {.id = "low", .sup = &low}, CHILD("b", &pb)};
+	struct watcher w;
+
+	(void)arg;
+	pa.stops = pb.stops = 0;
+	answer = 0;
+	its_sup = sup_of((weft_sup_opts){.children = c, .n = 3});
+	watch_begin(&w, its_sup);
+	T_EQ(tell(find(find(its_sup, "low"), "leaf"), STOP, 0), 0);
+	watch_end(&w, WEFT_END_SHUTDOWN, 0);
+	T_EQ(answer, WEFT_EDEADLK);
+	expect(&told, "+a +low +b =b =low =a ");
+	T_EQ(pa.stops, 1); /* not just killed */
+	T_EQ(pb.stops, 1);
+	return 0;
+}
+
+/* Who runs below it may tell it to end, and does not wait for it: all are stopped as ever. */
+TEST_WORKERS(stopped_from_below)
+{
+	run(from_below_main, NULL);
 }
 
 static int waits_or_not(weft_actor_ref *out, void *arg)
