@@ -33,7 +33,10 @@ static int order_main(void *arg)
 {
 	const weft_child_spec leaf = CHILD("leaf", &pc);
 	const weft_sup_opts low = {.strategy = WEFT_ONE_FOR_ALL, .children = &leaf, .n = 1, .on_event = on_event, .event_arg = &told};
-	const weft_child_spec c[] = {CHILD("a", &pa), {.id = "low", .sup = &low}, {.id = "t", .task = until_canceled}, CHILD("b", &pb)};
+	const weft_child_spec c[] = {CHILD("a", &pa),
+				     {.id = "low", .sup = &low},
+				     {.id = "t", .task = until_canceled, .shutdown = WEFT_FOREVER},
+				     CHILD("b", &pb)};
 	weft_actor_ref sup;
 	struct watcher w;
 
@@ -351,7 +354,7 @@ static void copy_freed(void *arg)
 static int args_main(void *arg)
 {
 	struct part *p = &pa;
-	weft_child_spec spec = {.id = "a", .task = uses_copy, .arg = &p, .size = sizeof p, .dtor = copy_freed};
+	weft_child_spec spec = {.id = "a", .task = uses_copy, .arg = &p, .size = sizeof p, .dtor = copy_freed, .shutdown = WEFT_FOREVER};
 	weft_actor_ref sup;
 	int rc;
 

@@ -293,7 +293,8 @@ static int trap_main(void *arg)
 
 	(void)arg;
 	pa.starts = 0;
-	sup = sup_of((weft_sup_opts){.children = &(weft_child_spec){.id = "a", .task = traps, .arg = &p, .size = sizeof p}, .n = 1});
+	sup = sup_of((weft_sup_opts){
+		.children = &(weft_child_spec){.id = "a", .task = traps, .arg = &p, .size = sizeof p, .shutdown = WEFT_FOREVER}, .n = 1});
 	until(pa.starts == 1);
 	T_EQ(weft_sup_stop(sup), 0);
 	expect(&told, "+a =a:normal ");
@@ -709,7 +710,7 @@ TEST_WORKERS(dynamic_crowd)
 
 static int dynamic_ends_main(void *arg)
 {
-	const weft_child_spec kind = {.task = until_canceled, .restart = WEFT_TEMPORARY, .significant = true};
+	const weft_child_spec kind = {.task = until_canceled, .restart = WEFT_TEMPORARY, .significant = true, .shutdown = WEFT_FOREVER};
 	weft_actor_ref sup, ref;
 	weft_ctx *ctx;
 	struct watcher w;
