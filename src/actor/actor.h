@@ -56,6 +56,7 @@ _Static_assert(sizeof(struct letter) == 64, "a pooled message is two cache lines
 #define LETTER_LONG 8      /* LETTER_CALL: it has more than fits a pooled one (call.c) */
 #define LETTER_CAST 16     /* weft_server_cast */
 #define LETTER_INTERNAL 32 /* an event that a state machine has put in */
+#define LETTER_SIGNAL 64   /* weft_actor_signal: it does not tell of an end */
 
 /* msg.kind, besides what users know. Those with a 3 are counted as no mail. */
 #define MSG_CHANGE 3 /* LETTER_CALL, to a server itself, not to its user; or no message at all (server.c, bus.c) */
