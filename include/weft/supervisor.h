@@ -13,10 +13,11 @@
  *	weft_sup_stop(sup);
  *
  * Children are started in their order, one after the other: the next when the start of the one before has returned. They are stopped in the reverse order. What a supervisor promises, and its words, are those
- * of Erlang/OTP; where it is otherwise, that is said.
+ * of Erlang/OTP; where it is otherwise, that is said. One that gives up ends with WEFT_EINTENSITY, abnormally (in OTP normally, by `shutdown`): so a transient one is started again by its own.
  *
  * A supervisor is an actor: its reference can be linked to, monitored, named, waited for. It traps exits. It ends, and stops its children first, when it is told to stop, when its context is cancelled, when it gets an exit
- * signal of whoever has started it, when its children fail too often, and when a significant child has ended. It calls start functions on its own task: while one blocks, it does nothing else.
+ * signal of whoever has started it, when its children fail too often, and when a significant child has ended. It calls start functions on its own task: while one blocks, it does nothing else. An exit signal that a child
+ * has sent it (weft_actor_signal) is not that child's end, and is dropped.
  *
  * A child's context is below its supervisor's: who cancels that one cancels all of the tree. An end is normal if its kind is WEFT_END_NORMAL or WEFT_END_SHUTDOWN; all others are abnormal: a code, a panic, a kill, an exit
  * signal, a context.
@@ -65,7 +66,9 @@ typedef struct weft_child_spec {
 		sup; /* a supervisor with these options; they must stay as long as this supervisor does. Each that is started with them is done with its children's arguments at its end: dtor */
 	void *arg;   /* not of a dynamic supervisor, whose children come with one each */
 	size_t size; /* bytes of arg to be copied; a task gets a copy of them at each start. 0: arg is passed on as it is */
-	void (*dtor)(void *arg); /* called once when the supervisor has no more use for arg; it must not block. NULL: nothing is */
+	/* Called once when the supervisor has no more use for arg: on its task; on that of the last of its children that it has abandoned; in the caller of a start that fails; when main has returned, on the thread that
+	 * called weft_run. It must not block; a panic of it is told on standard error. NULL: nothing is called */
+	void (*dtor)(void *arg);
 	enum weft_restart restart;
 	enum weft_on_fail on_fail;
 	/* How long it may take to end when it is told to (an exit signal, WEFT_END_SHUTDOWN, which cancels it unless it traps those), ns; then it is killed. WEFT_SHUTDOWN_KILL: at once; WEFT_FOREVER: as long
@@ -90,7 +93,8 @@ enum weft_auto_shutdown {
 	WEFT_SHUTDOWN_ALL_SIGNIFICANT, /* when the last of them has */
 };
 
-/* How long to wait before a child is started again: min, then mult times as long each time, up to max; from the start again when it has been up for longer than max. */
+/* How long to wait before a child is started again: min, then mult times as long each time, up to max; from the start again when it has been up for longer than max. A group (WEFT_ONE_FOR_ALL, WEFT_REST_FOR_ONE) waits for the longest
+ * wait of those in it that have failed. */
 typedef struct weft_sup_backoff {
 	int64_t min;   /* ns; 0: none is waited for, as in OTP */
 	int64_t max;   /* ns; 0: 64 times min */
@@ -160,16 +164,22 @@ struct weft_sup_opts {
 WEFT_API int weft_sup_start(weft_actor_ref *out, const weft_sup_opts *o);
 WEFT_API int weft_sup_start_until(weft_actor_ref *out, const weft_sup_opts *o, int64_t deadline);
 
-/* weft_sup_stop - tell it to end, and wait until it and its children have. Returns, and past the deadline does, as weft_actor_stop_wait; its end is WEFT_END_SHUTDOWN. Blocks: yes (actor). Threads: any. */
+/* weft_sup_stop - tell it to end, and wait until it and its children have.
+ *
+ * Returns, and past the deadline does, as weft_actor_stop_wait. WEFT_EDEADLK: the caller is it, or runs under its context, as its children do: it is told, and not waited for. (A child whose context is another one calls
+ * weft_actor_stop instead.) Its end is WEFT_END_SHUTDOWN, unless it has come to another just then: one that gives up ends with WEFT_EINTENSITY.
+ * Blocks: yes (actor). Threads: any.
+ */
 WEFT_API int weft_sup_stop(weft_actor_ref sup);
 WEFT_API int weft_sup_stop_until(weft_actor_ref sup, int64_t deadline);
 
 /* --- children, at run time ---
  *
- * These ask the supervisor, and wait for its answer. All of them return, besides what they say: WEFT_ESRCH: it has ended, or ends before it answers; WEFT_EINVAL: it is no supervisor, or an argument makes no sense; WEFT_EDEADLK:
- * the caller is the supervisor itself, as in a start function; WEFT_ENOMEM. WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN: nothing was done; WEFT_EALREADY: the deadline has passed, or the caller was cancelled, when the supervisor
- * was at it: it goes on with it, unless that has ended it. (A start function that returns WEFT_EALREADY is told as WEFT_EBUSY.)
- * Block: yes (event). Threads: any. What a start function waits for, as an actor's on_start, must not ask the supervisor that has called it: neither would go on.
+ * These ask the supervisor, and wait for its answer. All of them return, besides what they say: WEFT_ESRCH: it has ended, or ends before it answers; WEFT_EINVAL: it is no supervisor, or an argument makes no sense; WEFT_EDEADLK: the
+ * caller is the supervisor itself, as in a start function; WEFT_ENOMEM. WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN: nothing was done (or it is what a start function has returned); WEFT_EALREADY: the deadline has passed, or the
+ * caller was cancelled, when the supervisor was at it: it goes on with it, unless that has ended it. (A start function that returns WEFT_EALREADY is told as WEFT_EBUSY.)
+ * Block: yes (event). Threads: any. What a start function waits for, as an actor's on_start, must not ask the supervisor that has called it: neither would go on. Nor may what a child does to end, its on_stop, or whatever it does
+ * after an exit signal that it traps, ask the one that stops it, but with a deadline: it is waited for. (One that ends itself says so: WEFT_ESRCH.)
  */
 
 /* weft_sup_child_add - one more child, started now, behind all others.
@@ -203,7 +213,7 @@ WEFT_API int weft_sup_child_stop_ref_until(weft_actor_ref sup, weft_actor_ref ch
 WEFT_API int weft_sup_child_restart(weft_actor_ref sup, const char *id, weft_actor_ref *out);
 WEFT_API int weft_sup_child_restart_until(weft_actor_ref sup, const char *id, weft_actor_ref *out, int64_t deadline);
 
-/* weft_sup_child_del - drop the specification of a child that is not running; one that waits to be started again does not wait any more. Returns 0; WEFT_EBUSY: it is running; WEFT_ENOENT, WEFT_ENOTSUP as above. */
+/* weft_sup_child_del - drop the specification of a child that is not running; one that waits to be started again does not wait any more (in OTP that is an error). Returns 0; WEFT_EBUSY: it is running; WEFT_ENOENT, WEFT_ENOTSUP as above. */
 WEFT_API int weft_sup_child_del(weft_actor_ref sup, const char *id);
 WEFT_API int weft_sup_child_del_until(weft_actor_ref sup, const char *id, int64_t deadline);
 

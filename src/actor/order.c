@@ -109,6 +109,7 @@ int weft_actor_signal(weft_actor_ref ref, weft_end end)
 	l = letter_get(w, sizeof(weft_down));
 	if (!l)
 		return WEFT_ENOMEM;
+	l->msg.weft__flags |= LETTER_SIGNAL;
 	a = actor_lock(ref);
 	if (!a) {
 		letter_put(w, l);

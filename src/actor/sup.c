@@ -12,6 +12,8 @@
 #include "actor/sup.h"
 
 #include "base/check.h"
+#include "core/ctx.h"
+#include "weft/server.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +87,8 @@ static void sup_free(void *value)
 {
 	struct sup *s = value;
 
+	if (s->call)
+		weft__sup_refuse(s->call, WEFT_EALREADY); /* the runtime has gone down in a start function */
 	drop_children(&s->children);
 	drop_children(&s->kept);
 	if (s->model)
@@ -145,8 +149,8 @@ static void set_defaults(struct sup *s)
 static void drop_args(const weft_sup_opts *o, size_t i)
 {
 	for (; i < o->n; i++) {
-		if (o->children[i].dtor && o->strategy != WEFT_DYNAMIC)
-			o->children[i].dtor(o->children[i].arg);
+		if (o->strategy != WEFT_DYNAMIC)
+			weft__child_drop_arg(&o->children[i], o->children[i].arg);
 	}
 }
 
@@ -202,24 +206,76 @@ static struct sup *sup_make(const weft_sup_opts *o, int *rc)
 
 /* --- its actor --- */
 
+/* Nobody is going to answer. */
+static void unheard(weft_msg *m)
+{
+	if (m->kind == WEFT_MSG_USER && m->tag == SUP_CALL && m->len == sizeof(struct sup_call *))
+		weft__sup_refuse(*(struct sup_call **)m->data, WEFT_ESRCH);
+}
+
+static bool any(const weft_msg *m, void *arg)
+{
+	(void)m;
+	(void)arg;
+	return true;
+}
+
+/* From here on nobody asks it any more, and who has is told so: it may be one that is to be waited for. Ends that came before ours are those children's own. */
+static void hear_out(struct sup *s)
+{
+	struct letter *l;
+
+	(void)weft__worker(); /* see base/solo.h */
+	lock_take_solo(&s->self->lock, RANK_ACTOR);
+	s->ending = true;
+	actor_unlock(s->self);
+	while ((l = weft__mail_pick(s->self, any, NULL)) != NULL) {
+		bool end = l->msg.kind == WEFT_MSG_EXIT && !(l->msg.weft__flags & LETTER_SIGNAL);
+		struct child *c = end ? weft__child_by_ref(s, l->msg.from) : NULL;
+		weft_end e = end ? weft_msg_down(&l->msg)->end : (weft_end){0, 0};
+
+		unheard(&l->msg);
+		(void)weft_server_fail(weft_msg_from(&l->msg), WEFT_ENOTSUP);
+		letter_put(weft__worker(), l);
+		if (c) {
+			enum weft_sup_event_kind kind = c->told ? WEFT_SUP_STOPPED : WEFT_SUP_EXITED;
+
+			weft__child_gone(s, c);
+			weft__sup_tell(s, kind, c, e, 0);
+		}
+	}
+}
+
+static void stop_all(struct sup *s)
+{
+	hear_out(s);
+	weft__child_stop_all(s);
+}
+
 /* In its own task for the first time. */
 static int on_start(void *state)
 {
 	struct sup *s = state;
-	struct list_node *n;
+	struct list_node *n, *next;
 	int rc;
 
 	s->self = actor_self(weft__worker());
+	s->ref = actor_ref(s->self);
 	s->since = weft_now();
 	rng_seed(&s->rng, weft__rt->seed, (uint64_t)s->since);
 	if (sup_dynamic(s))
 		return 0;
-	for (n = list_first(&s->children); n; n = list_after(&s->children, n)) {
-		rc = weft__child_start(s, child_of(n));
+	for (n = list_first(&s->children); n; n = next) {
+		struct child *c = child_of(n);
+
+		next = list_after(&s->children, n);
+		rc = weft__child_start(s, c);
 		if (rc) {
-			weft__child_stop_all(s);
+			stop_all(s);
 			return rc;
 		}
+		if (c->state == WEFT_CHILD_DOWN && c->spec->restart == WEFT_TEMPORARY)
+			weft__child_leave(s, c); /* its start has ignored it */
 	}
 	return 0;
 }
@@ -235,6 +291,7 @@ static int handle(struct sup *s, weft_msg *m)
 {
 	weft_down down;
 	struct child *c;
+	bool signal;
 
 	if (m->kind == WEFT_MSG_USER && m->tag == SUP_CALL && m->len == sizeof(struct sup_call *)) {
 		struct sup_call *call = *(struct sup_call **)m->data;
@@ -243,12 +300,14 @@ static int handle(struct sup *s, weft_msg *m)
 		return weft__sup_serve(s, call);
 	}
 	if (m->kind != WEFT_MSG_EXIT) {
+		(void)weft_server_fail(weft_msg_from(m), WEFT_ENOTSUP);
 		weft_msg_free(m);
 		return 0;
 	}
 	down = *weft_msg_down(m);
+	signal = m->weft__flags & LETTER_SIGNAL;
 	weft_msg_free(m);
-	c = weft__child_by_ref(s, down.ref);
+	c = signal ? NULL : weft__child_by_ref(s, down.ref);
 	if (c)
 		return weft__sup_ended(s, c, down.end);
 	return weft_actor_same(down.ref, s->parent) ? weft__sup_end(s, down.end) : 0;
@@ -270,6 +329,8 @@ static int serve(struct sup *s)
 			rc = handle(s, m);
 		else if ((rc == WEFT_EAGAIN && late) || (rc == WEFT_ETIMEDOUT && !weft_ctx_check()))
 			rc = 0;
+		if (!rc && due != WEFT_FOREVER)
+			rc = weft_ctx_check(); /* nothing is started any more then */
 		if (!rc && due != WEFT_FOREVER)
 			rc = weft__sup_retry(s);
 	} while (!rc);
@@ -293,42 +354,14 @@ static int run(void *state)
 	return serve(s);
 }
 
-/* Ends that came before ours are those children's own. */
-static void hear_ends(struct sup *s)
-{
-	weft_msg *m;
-
-	while (!weft_actor_recv_until(&m, WEFT_NOW)) {
-		struct child *c = m->kind == WEFT_MSG_EXIT ? weft__child_by_ref(s, m->from) : NULL;
-
-		if (c) {
-			weft_end e = weft_msg_down(m)->end;
-
-			weft__child_gone(s, c);
-			weft__sup_tell(s, WEFT_SUP_EXITED, c, e, 0);
-		} else if (m->kind == WEFT_MSG_USER && m->tag == SUP_CALL && m->len == sizeof(struct sup_call *)) {
-			weft__sup_refuse(*(struct sup_call **)m->data, WEFT_ESRCH);
-		}
-		weft_msg_free(m);
-	}
-}
-
 static void on_stop(void *state, weft_end e)
 {
 	(void)e;
-	hear_ends(state);
-	weft__child_stop_all(state);
+	stop_all(state);
 }
 
-/* Nobody is going to answer. */
-static void unheard(weft_msg *m)
-{
-	if (m->tag == SUP_CALL && m->len == sizeof(struct sup_call *))
-		weft__sup_refuse(*(struct sup_call **)m->data, WEFT_ESRCH);
-}
-
-/* Locks it. Returns 0, WEFT_ESRCH, WEFT_EINVAL: then nothing is locked. Its struct sup is there as long as it is locked. */
-static int lock_sup(weft_actor_ref ref, struct actor **a)
+/* Its struct sup is there as long as it is locked. */
+int weft__sup_lock(weft_actor_ref ref, struct actor **a)
 {
 	(void)weft__worker(); /* see base/solo.h */
 	*a = actor_lock(ref);
@@ -343,7 +376,7 @@ static int lock_sup(weft_actor_ref ref, struct actor **a)
 int weft__sup_check(weft_actor_ref ref)
 {
 	struct actor *a;
-	int rc = lock_sup(ref, &a);
+	int rc = weft__sup_lock(ref, &a);
 
 	if (!rc)
 		actor_unlock(a);
@@ -354,7 +387,7 @@ int weft__sup_model(weft_actor_ref ref, size_t *size)
 {
 	struct actor *a;
 	struct sup *s;
-	int rc = lock_sup(ref, &a);
+	int rc = weft__sup_lock(ref, &a);
 
 	if (rc)
 		return rc;
@@ -416,12 +449,24 @@ int weft_sup_start(weft_actor_ref *out, const weft_sup_opts *o)
 	return rc;
 }
 
+/* Is the caller below it: one of its children, a task of theirs? */
+static bool below(weft_actor_ref sup)
+{
+	for (weft_ctx *c = weft_ctx_self(); c; c = c->parent) {
+		if (c->key == &sup_key && weft_actor_same(((struct sup *)c->value)->ref, sup))
+			return true;
+	}
+	return false;
+}
+
 int weft_sup_stop_until(weft_actor_ref sup, int64_t deadline)
 {
 	int rc = weft_actor_stop(sup, (weft_end){WEFT_END_SHUTDOWN, 0});
 
 	if (rc == WEFT_ESRCH)
 		return rc;
+	if (below(sup))
+		return WEFT_EDEADLK; /* it waits for us, and we would be cancelled, and kill it */
 	rc = weft_actor_wait_until(sup, NULL, deadline);
 	if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED || rc == WEFT_EAGAIN)
 		(void)weft_actor_kill(sup);

@@ -9,7 +9,7 @@
  *           UP        it has a reference, under which it is found when its end is told
  *
  * To stop a child, its end is waited for by weft_actor_wait, not in the mailbox: so nothing is received out of its turn, and it works in a supervisor that has been told to end. The message that comes all the same names a
- * reference that nobody has any more.
+ * reference that nobody has any more. If the supervisor itself is cancelled meanwhile, the child stays UP, told, and on_stop goes on waiting, where only a kill ends that.
  *
  * Memory: struct sup is the value of a context of which the actor's own, and so those of all its children, are below; it is freed when the last of them is gone, however the supervisor has ended. What a child that was
  * abandoned may still use is kept as long.
@@ -39,12 +39,12 @@ struct child {
 	int64_t since;      /* when it was last started; 0: never */
 	int64_t due;        /* in the heap: when it is to be started. While it is being stopped: until when that may take */
 	uint64_t restarts;
+	double wait;    /* before its last start, without jitter, ns; 0: none, or it has been up for long since */
 	uint32_t place; /* in the heap, from 1; 0: it is not */
-	uint32_t tries; /* in a row, for the backoff */
 	uint8_t state;  /* enum weft_child_state */
 	bool sup;       /* UP: it is a supervisor */
-	bool killed;    /* while it is being stopped */
-	bool borrowed;  /* arg is the asker's */
+	bool told;      /* UP: to end */
+	bool killed;    /* the same, and killed */
 	bool lingers;   /* one of it was abandoned, and may still use arg */
 	/* then, if they are its own: the specification, a copy of its argument, its id */
 	char more[] __attribute__((aligned(16)));
@@ -70,6 +70,8 @@ struct sup {
 	char name[32];
 	weft_actor_ref parent; /* who has started it */
 	struct actor *self;
+	weft_actor_ref ref; /* the same; from its start on */
+	bool ending;        /* all are being stopped; written under its lock, for those who ask */
 	int64_t since;
 	int64_t group_due; /* WEFT_FOREVER: none waits for that */
 	int64_t *times;    /* of the last restarts, as many as may be, a ring; NULL: they are not counted */
@@ -95,23 +97,27 @@ static inline bool sup_grouped(const struct sup *s)
 }
 
 /* --- sup.c --- */
-int weft__sup_check(weft_actor_ref ref);               /* 0: it is a supervisor; WEFT_EINVAL, WEFT_ESRCH */
-int weft__sup_model(weft_actor_ref ref, size_t *size); /* the same, and of its children's arguments; WEFT_ENOTSUP: it is not dynamic */
-int weft__sup_end(struct sup *s, weft_end e);          /* to be returned to the loop */
+int weft__sup_lock(weft_actor_ref ref, struct actor **a); /* 0: it is a supervisor, and locked; WEFT_EINVAL, WEFT_ESRCH */
+int weft__sup_check(weft_actor_ref ref);                  /* the same, and nothing is locked */
+int weft__sup_model(weft_actor_ref ref, size_t *size);    /* the same, and of its children's arguments; WEFT_ENOTSUP: it is not dynamic */
+int weft__sup_end(struct sup *s, weft_end e);             /* to be returned to the loop */
 void weft__sup_tell(struct sup *s, enum weft_sup_event_kind kind, const struct child *c, weft_end e, int64_t delay);
 
 /* --- sup_child.c --- */
 int weft__child_check(const weft_child_spec *c, bool dynamic, enum weft_auto_shutdown a); /* 0, WEFT_EINVAL, WEFT_ENAMETOOLONG */
 struct child *weft__child_new(const weft_child_spec *c, bool with_arg); /* NULL: no memory; the argument has not been taken then */
-struct child *weft__child_like(size_t size, void *arg); /* the same; of a dynamic supervisor, which says of whose kind it is */
+struct child *weft__child_like(size_t size, void *arg);            /* the same; of a dynamic supervisor, which says of whose kind it is */
+void weft__child_drop_arg(const weft_child_spec *spec, void *arg); /* its dtor, and it survives its panic */
 void weft__child_free(struct child *c, bool with_arg);
 int weft__child_enter(struct sup *s, struct child *c);  /* behind all others. 0, WEFT_ENOMEM */
+void weft__child_out(struct sup *s, struct child *c);   /* of all lists */
 void weft__child_leave(struct sup *s, struct child *c); /* is gone: freed, or kept */
 struct child *weft__child_by_ref(struct sup *s, weft_actor_ref ref);
 struct child *weft__child_by_id(struct sup *s, const char *id);
-int weft__child_start(struct sup *s, struct child *c);               /* 0; what start has returned */
-void weft__child_gone(struct sup *s, struct child *c);               /* it has ended: UP to DOWN */
-void weft__child_stop(struct sup *s, struct child *c, uint8_t then); /* and waits for that; to DOWN or WAITING */
+int weft__child_start(struct sup *s, struct child *c); /* 0; what start has returned */
+void weft__child_gone(struct sup *s, struct child *c); /* it has ended: UP to DOWN */
+/* And waits for that; to DOWN or WAITING. Returns 0; WEFT_ECANCELED, WEFT_ETIMEDOUT: the supervisor is to end itself, with that: it is UP, has been told, and is waited for then. */
+int weft__child_stop(struct sup *s, struct child *c, uint8_t then);
 void weft__child_stop_all(struct sup *s);
 void weft__child_wait(struct sup *s, struct child *c, int64_t due); /* to be started: into the heap */
 void weft__child_unwait(struct sup *s, struct child *c, uint8_t then);

@@ -4,10 +4,10 @@
  *
  * A call is on the heap, with two references: the asker's, and that of the message that names it; so either may go first.
  *
- *   SENT -> TAKEN   the supervisor is at it           one compare-and-swap decides; the loser of LEFT waits no longer all the same, but says so (WEFT_EALREADY)
- *        -> LEFT    the asker has given up: nothing is done
- *
- *   TAKEN, SENT -> ANSWERED   what it has to say is written; then it sets the event
+ *   SENT  -> TAKEN   the supervisor is at it                              one compare-and-swap decides
+ *         -> LEFT    the asker has given up: nothing is done
+ *   TAKEN -> GONE    the asker has given up, and is told so (WEFT_EALREADY): the argument is the supervisor's, whatever comes of it
+ *   any   -> ANSWERED   what it has to say is written; then it sets the event
  */
 #include "actor/sup.h"
 #include "weft/sync.h"
@@ -17,7 +17,7 @@
 
 const char weft__sup_calls;
 
-enum { SENT, TAKEN, LEFT, ANSWERED };
+enum { SENT, TAKEN, LEFT, GONE, ANSWERED };
 
 enum op { OP_ADD, OP_STOP, OP_STOP_REF, OP_RESTART, OP_DEL, OP_FIND, OP_LIST, OP_HEALTH };
 
@@ -29,7 +29,7 @@ struct sup_call {
 	int rc;             /* the answer, as the rest: valid once done is set */
 	weft_actor_ref ref; /* asked about; answered */
 	struct child *
-		child; /* to be added; NULL: taken over. Until then its argument is the asker's. Without a specification: of a dynamic supervisor */
+		child; /* to be added, its argument the asker's, unless GONE; NULL: taken over. Without a specification: of a dynamic supervisor */
 	weft_child_info *out; /* the call's own */
 	int n;
 	weft_sup_stat stat;
@@ -49,8 +49,14 @@ static void unref(struct sup_call *c)
 /* The last look at it of who has it in hand; an asker who has left does not read it. */
 static void answer(struct sup_call *c, int rc)
 {
+	uint32_t was;
+
 	c->rc = rc;
-	(void)swap_acq_rel(&c->state, ANSWERED); /* pairs with load_acquire in ask, and the compare-and-swap in leave */
+	was = swap_acq_rel(&c->state, ANSWERED); /* pairs with load_acquire in ask, and the compare-and-swaps in leave */
+	if (was == GONE && c->child) {
+		weft__child_free(c->child, true);
+		c->child = NULL;
+	}
 	weft_event_set(&c->done);
 	unref(c);
 }
@@ -87,15 +93,19 @@ static int add(struct sup *s, struct sup_call *q)
 	q->child = NULL;
 	rc = weft__child_start(s, c);
 	q->ref = c->ref;
-	c->borrowed = rc != 0; /* its argument is the asker's again */
-	if (rc || (c->state == WEFT_CHILD_DOWN && (sup_dynamic(s) || c->spec->restart == WEFT_TEMPORARY)))
+	if (rc) {
+		weft__child_out(s, c);
+		q->child = c; /* its argument is the asker's again: see answer */
+	} else if (c->state == WEFT_CHILD_DOWN && (sup_dynamic(s) || c->spec->restart == WEFT_TEMPORARY)) {
 		weft__child_leave(s, c);
+	}
 	return rc;
 }
 
 static int stop(struct sup *s, struct child *c)
 {
-	weft__child_stop(s, c, WEFT_CHILD_DOWN);
+	if (weft__child_stop(s, c, WEFT_CHILD_DOWN))
+		return WEFT_ESRCH; /* it is to end itself, and stops it then */
 	if (sup_dynamic(s) || c->spec->restart == WEFT_TEMPORARY)
 		weft__child_leave(s, c);
 	return 0;
@@ -227,23 +237,58 @@ static struct sup_call *call_new(enum op op, const char *id)
 /* Gives up. Returns what the asker is told, if it does; 1: too late, it is done. */
 static int leave(struct sup_call *q, int rc)
 {
-	uint32_t sent = SENT;
+	uint32_t was = SENT;
 
-	if (cas_acq_rel(&q->state, &sent, LEFT)) /* against the supervisor's */
+	if (cas_acq_rel(&q->state, &was, LEFT)) /* against the supervisor's */
 		return rc;
-	return sent == ANSWERED ? 1 : WEFT_EALREADY;
+	if (was == TAKEN && cas_acq_rel(&q->state, &was, GONE)) /* against its answer */
+		return WEFT_EALREADY;
+	return 1;
+}
+
+/* Puts it into the mailbox, where there is always room: of a supervisor that will look into it once more, and answer. */
+static int post(weft_actor_ref sup, struct sup_call *q, int64_t deadline)
+{
+	struct weft_task *ready = NULL;
+	struct letter *l;
+	struct actor *a;
+	struct self me;
+	int rc = self_enter(&me, &deadline);
+
+	if (rc)
+		return rc;
+	l = letter_get(me.worker, sizeof q);
+	if (!l)
+		return WEFT_ENOMEM;
+	l->msg.tag = SUP_CALL;
+	l->msg.from = weft_actor_self();
+	l->msg.kind = WEFT_MSG_USER;
+	l->msg.prio = WEFT_PRIO_NORMAL;
+	memcpy(l->bytes, &q, sizeof q);
+	rc = weft__sup_lock(sup, &a);
+	if (!rc) {
+		if (((struct sup *)a->state_data)->ending)
+			rc = WEFT_ESRCH; /* we may be one of those it waits for */
+		else
+			ready = weft__mail_put(a, l);
+		actor_unlock(a);
+	}
+	if (rc)
+		letter_put(me.worker, l);
+	else if (ready)
+		weft__ready(me.worker, ready);
+	return rc;
 }
 
 /* Asks, and waits. Returns the answer, or why there is none; the asker's reference is still its own: answers are read under it, with *answered. */
 static int ask(weft_actor_ref sup, struct sup_call *q, int64_t deadline, bool *answered)
 {
-	int rc = weft__sup_check(sup);
+	bool itself = sup.weft__at && weft_actor_same(sup, weft_actor_self());
+	int rc = itself ? weft__sup_check(sup) : post(sup, q, deadline);
 
 	*answered = false;
-	if (!rc && weft_actor_same(sup, weft_actor_self()))
+	if (itself && !rc)
 		rc = WEFT_EDEADLK;
-	if (!rc)
-		rc = weft_actor_send_until(sup, SUP_CALL, &q, sizeof q, WEFT_PRIO_NORMAL, deadline);
 	if (rc) {
 		unref(q); /* the message's */
 		return rc;

@@ -6,6 +6,7 @@
  */
 #include "actor/sup.h"
 
+#include "base/check.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,10 +72,27 @@ struct child *weft__child_like(size_t size, void *arg)
 	return c;
 }
 
+static int call_dtor(void *spec)
+{
+	const weft_child_spec *c = spec;
+
+	c->dtor(c->arg);
+	return 0;
+}
+
+void weft__child_drop_arg(const weft_child_spec *spec, void *arg)
+{
+	weft_child_spec c = {.dtor = spec->dtor, .arg = arg};
+	weft_panic p;
+
+	if (c.dtor && weft_task_try(call_dtor, &c, &p) == WEFT_EPANIC)
+		weft__log("dtor of a child's argument panicked: %s (%s:%d)", p.message, p.file, p.line);
+}
+
 void weft__child_free(struct child *c, bool with_arg)
 {
-	if (with_arg && c->spec->dtor && !c->borrowed)
-		c->spec->dtor(c->arg);
+	if (with_arg)
+		weft__child_drop_arg(c->spec, c->arg);
 	free(c);
 }
 
@@ -203,13 +221,18 @@ int weft__child_enter(struct sup *s, struct child *c)
 	return 0;
 }
 
-void weft__child_leave(struct sup *s, struct child *c)
+void weft__child_out(struct sup *s, struct child *c)
 {
 	weft__child_unwait(s, c, WEFT_CHILD_DOWN);
 	if (!sup_dynamic(s))
 		table_del(s, BY_ID, c);
 	list_remove(&c->in_order);
 	s->n--;
+}
+
+void weft__child_leave(struct sup *s, struct child *c)
+{
+	weft__child_out(s, c);
 	if (c->lingers)
 		list_push_tail(&s->kept, &c->in_order);
 	else
@@ -315,7 +338,7 @@ static bool never(const weft_msg *m, void *arg)
 {
 	struct starting_child *st = arg;
 
-	if (m->kind == WEFT_MSG_EXIT && weft_actor_same(m->from, st->ref))
+	if (m->kind == WEFT_MSG_EXIT && !(m->weft__flags & LETTER_SIGNAL) && weft_actor_same(m->from, st->ref))
 		st->c = NULL;
 	return false;
 }
@@ -324,11 +347,14 @@ static bool never(const weft_msg *m, void *arg)
 static bool tied(struct actor *a, weft_actor_ref ref)
 {
 	struct actor *other = actor_at(ref), *fewer;
-	bool found = false;
+	bool found = false, its;
 
+	if (other == a)
+		return false; /* one that was there before us */
 	lock_two(a, other);
+	its = actor_is(other, ref) || (other->gen == ref.weft__gen + 1 && other->state == CELL_GONE);
 	fewer = actor_is(other, ref) && other->nrelations < a->nrelations ? other : a;
-	for (struct list_node *n = list_first(&fewer->relations); n && !found; n = list_after(&fewer->relations, n)) {
+	for (struct list_node *n = list_first(&fewer->relations); its && n && !found; n = list_after(&fewer->relations, n)) {
 		struct side *side = container_of(n, struct side, link);
 
 		found = other_side(side)->actor == (fewer == a ? other : a) && letter_of_side(side)->msg.kind == WEFT_MSG_EXIT;
@@ -428,7 +454,7 @@ void weft__child_gone(struct sup *s, struct child *c)
 	table_del(s, BY_REF, c);
 	s->up--;
 	s->sups -= c->sup;
-	c->sup = false;
+	c->sup = c->told = false;
 	c->ref = WEFT_NO_ACTOR;
 	c->state = WEFT_CHILD_DOWN;
 }
@@ -448,6 +474,9 @@ static void begin_stop(struct sup *s, struct child *c)
 	const weft_end e = {WEFT_END_SHUTDOWN, 0};
 	int64_t within = c->spec->shutdown;
 
+	if (c->told)
+		return; /* before its supervisor was to end: its time runs already */
+	c->told = true;
 	if (!within)
 		within = c->sup ? WEFT_FOREVER : WEFT_SHUTDOWN_DEFAULT;
 	c->killed = false;
@@ -462,7 +491,19 @@ static void begin_stop(struct sup *s, struct child *c)
 		kill_it(s, c);
 }
 
-/* Until its time. Returns 0: it has ended; WEFT_ETIMEDOUT: not yet, and it is killed now, or was before; WEFT_ECANCELED: we cannot wait. */
+/* The supervisor has been cancelled, and will stop all that are up in on_stop, where it can wait. */
+static bool on_stop_will(struct sup *s)
+{
+	bool killed;
+
+	(void)weft__worker(); /* see base/solo.h */
+	lock_take_solo(&s->self->lock, RANK_ACTOR);
+	killed = s->self->order == ORDER_KILL;
+	actor_unlock(s->self);
+	return !killed && !s->ending;
+}
+
+/* Until its time. Returns 0: it has ended; WEFT_ETIMEDOUT: not yet, and it is killed now, or was before; WEFT_ECANCELED: we cannot wait, and it is killed; WEFT_EAGAIN: nor can we, but later. */
 static int await_stop(struct sup *s, struct child *c)
 {
 	int rc = weft_actor_wait_until(c->ref, &c->end, c->due);
@@ -473,6 +514,8 @@ static int await_stop(struct sup *s, struct child *c)
 		return 0;
 	if (rc == WEFT_ETIMEDOUT && weft_ctx_check())
 		rc = WEFT_ECANCELED;
+	if (rc == WEFT_ECANCELED && on_stop_will(s))
+		return WEFT_EAGAIN;
 	if (!c->killed)
 		kill_it(s, c);
 	return rc;
@@ -493,7 +536,7 @@ static void end_stop(struct sup *s, struct child *c, int rc)
 	weft__sup_tell(s, rc ? WEFT_SUP_ABANDONED : WEFT_SUP_STOPPED, c, c->end, 0);
 }
 
-void weft__child_stop(struct sup *s, struct child *c, uint8_t then)
+int weft__child_stop(struct sup *s, struct child *c, uint8_t then)
 {
 	if (c->state == WEFT_CHILD_UP) {
 		bool was_killed;
@@ -504,9 +547,14 @@ void weft__child_stop(struct sup *s, struct child *c, uint8_t then)
 		rc = await_stop(s, c);
 		if (rc == WEFT_ETIMEDOUT && !was_killed)
 			rc = await_stop(s, c);
+		if (rc == WEFT_EAGAIN) {
+			rc = weft_ctx_check();
+			return rc ? rc : WEFT_ECANCELED;
+		}
 		end_stop(s, c, rc);
 	}
 	weft__child_unwait(s, c, then);
+	return 0;
 }
 
 /* All at once, and each has its time from now on. */
@@ -546,7 +594,7 @@ void weft__child_stop_all(struct sup *s)
 		return;
 	}
 	while ((n = list_empty(&s->children) ? NULL : s->children.head.prev) != NULL) {
-		weft__child_stop(s, child_of(n), WEFT_CHILD_DOWN);
+		(void)weft__child_stop(s, child_of(n), WEFT_CHILD_DOWN); /* 0, now that it ends */
 		weft__child_leave(s, child_of(n));
 	}
 }

@@ -47,16 +47,13 @@ static int count(struct sup *s, struct child *c)
 static int64_t wait_of(struct sup *s, struct child *c)
 {
 	const weft_sup_backoff *b = &s->o.backoff;
-	double ns = (double)b->min;
+	double ns = c->wait > 0 ? c->wait * b->mult : (double)b->min;
 
 	if (!b->min)
 		return 0;
-	for (uint32_t i = 0; i < c->tries && ns < (double)b->max; i++)
-		ns *= b->mult;
-	if (c->tries < UINT32_MAX)
-		c->tries++;
 	if (ns > (double)b->max)
 		ns = (double)b->max;
+	c->wait = ns;
 	if (b->jitter > 0)
 		ns -= ns * b->jitter * ((double)(rng_next(&s->rng) >> 11) / 0x1p53);
 	return ns < 1 ? 1 : ns >= 0x1p62 ? INT64_MAX / 2 : (int64_t)ns;
@@ -100,21 +97,24 @@ static int again(struct sup *s, struct child *c)
 
 /* --- a group --- */
 
-/* All from `from` on (NULL: all) are stopped, in reverse, and wait. */
-static void stop_group(struct sup *s, struct child *from)
+/* All from `from` on (NULL: all) are stopped, in reverse, and wait. Returns as weft__child_stop. */
+static int stop_group(struct sup *s, struct child *from)
 {
 	struct list_node *n, *before;
 
 	for (n = s->children.head.prev; n != &s->children.head; n = before) {
 		struct child *c = child_of(n);
+		int rc = weft__child_stop(s, c, WEFT_CHILD_WAITING);
 
+		if (rc)
+			return rc;
 		before = n->prev;
-		weft__child_stop(s, c, WEFT_CHILD_WAITING);
 		if (c->spec->restart == WEFT_TEMPORARY)
 			weft__child_leave(s, c);
 		if (c == from)
-			return;
+			break;
 	}
+	return 0;
 }
 
 static int start_group(struct sup *s);
@@ -122,11 +122,19 @@ static int start_group(struct sup *s);
 /* c has ended, or could not be started. */
 static int group_again(struct sup *s, struct child *c, bool from_loop)
 {
-	int64_t wait;
+	bool others = s->group_due != WEFT_FOREVER && s->waiting > s->nheap; /* wait for that already */
+	int rc = stop_group(s, s->o.strategy == WEFT_REST_FOR_ONE ? c : NULL);
+	int64_t wait, due;
 
-	stop_group(s, s->o.strategy == WEFT_REST_FOR_ONE ? c : NULL);
+	if (rc)
+		return rc;
 	wait = wait_of(s, c);
-	s->group_due = weft_in(wait);
+	due = weft_in(wait);
+	if (others && s->group_due > due) { /* all have waited for as long as they were to */
+		wait += s->group_due - due;
+		due = s->group_due;
+	}
+	s->group_due = due;
 	if (wait)
 		weft__sup_tell(s, WEFT_SUP_WAITING, c, (weft_end){0, 0}, wait);
 	return wait || from_loop ? 0 : start_group(s);
@@ -142,7 +150,7 @@ static int start_group(struct sup *s)
 	for (n = list_first(&s->children); n; n = list_after(&s->children, n)) {
 		struct child *c = child_of(n);
 
-		if (c->state != WEFT_CHILD_WAITING || !weft__child_start(s, c))
+		if (c->state != WEFT_CHILD_WAITING || c->place /* waits by itself */ || !weft__child_start(s, c))
 			continue;
 		rc = count(s, c);
 		return rc ? rc : group_again(s, c, true);
@@ -190,7 +198,7 @@ int weft__sup_ended(struct sup *s, struct child *c, weft_end e)
 	weft__child_gone(s, c);
 	weft__sup_tell(s, WEFT_SUP_EXITED, c, e, 0);
 	if (s->o.backoff.min && weft_now() - c->since > s->o.backoff.max)
-		c->tries = 0;
+		c->wait = 0;
 	if (failed && c->spec->on_fail == WEFT_FAIL_ESCALATE)
 		return weft__sup_end(s, e);
 	if (c->spec->restart == WEFT_TEMPORARY || (c->spec->restart == WEFT_TRANSIENT && !failed) ||

@@ -9,10 +9,10 @@
 static struct record told = RECORD;
 static struct part pa, pb, pc;
 
-#define CHILD(name, part, ...)                                                \
-	(weft_child_spec)                                                     \
-	{                                                                     \
-		.id = (name), .start = start_part, .arg = (part), __VA_ARGS__ \
+#define CHILD(name, part, ...)                                                                          \
+	(weft_child_spec)                                                                               \
+	{                                                                                               \
+		.id = (name), .start = start_part, .arg = (part), .shutdown = WEFT_FOREVER, __VA_ARGS__ \
 	}
 
 static weft_actor_ref sup_of(weft_sup_opts o)
@@ -21,6 +21,8 @@ static weft_actor_ref sup_of(weft_sup_opts o)
 
 	o.on_event = on_event;
 	o.event_arg = &told;
+	if (!o.within)
+		o.within = 3600 * WEFT_SEC; /* no stall takes a restart out of it */
 	T_EQ(weft_sup_start(&sup, &o), 0);
 	return sup;
 }
@@ -31,7 +33,10 @@ static int order_main(void *arg)
 {
 	const weft_child_spec leaf = CHILD("leaf", &pc);
 	const weft_sup_opts low = {.strategy = WEFT_ONE_FOR_ALL, .children = &leaf, .n = 1, .on_event = on_event, .event_arg = &told};
-	const weft_child_spec c[] = {CHILD("a", &pa), {.id = "low", .sup = &low}, {.id = "t", .task = until_canceled}, CHILD("b", &pb)};
+	const weft_child_spec c[] = {CHILD("a", &pa),
+				     {.id = "low", .sup = &low},
+				     {.id = "t", .task = until_canceled, .shutdown = WEFT_FOREVER},
+				     CHILD("b", &pb)};
 	weft_actor_ref sup;
 	struct watcher w;
 
@@ -205,6 +210,27 @@ TEST_WORKERS(bad_options)
 	run(options_main, NULL);
 }
 
+static int ignored_main(void *arg)
+{
+	const weft_child_spec c[] = {
+		{.id = "i", .start = ignores}, {.id = "j", .start = ignores, .restart = WEFT_TEMPORARY}, CHILD("a", &pa)};
+	weft_actor_ref sup = sup_of((weft_sup_opts){.children = c, .n = 3}), ref;
+
+	(void)arg;
+	T_OK(weft_actor_same(find(sup, "i"), WEFT_NO_ACTOR));
+	T_EQ(weft_sup_child_find(sup, "j", &ref), WEFT_ENOENT);
+	T_EQ(health(sup).children, 2);
+	T_EQ(weft_sup_stop(sup), 0);
+	expect(&told, "+a =a ");
+	return 0;
+}
+
+/* Children whose start ignores them stay, to be started later; but nothing would ever start a temporary one. */
+TEST_WORKERS(ignored)
+{
+	run(ignored_main, NULL);
+}
+
 /* --- at run time --- */
 
 static int changes_main(void *arg)
@@ -328,7 +354,7 @@ static void copy_freed(void *arg)
 static int args_main(void *arg)
 {
 	struct part *p = &pa;
-	weft_child_spec spec = {.id = "a", .task = uses_copy, .arg = &p, .size = sizeof p, .dtor = copy_freed};
+	weft_child_spec spec = {.id = "a", .task = uses_copy, .arg = &p, .size = sizeof p, .dtor = copy_freed, .shutdown = WEFT_FOREVER};
 	weft_actor_ref sup;
 	int rc;
 
@@ -383,6 +409,37 @@ static int args_main(void *arg)
 TEST_WORKERS(arguments)
 {
 	run(args_main, NULL);
+}
+
+static void panics_freed(void *arg)
+{
+	part_freed(arg);
+	weft_task_panic("as asked");
+}
+
+static int freed_panics_main(void *arg)
+{
+	const weft_child_spec spec = CHILD("a", &pa, .dtor = panics_freed);
+	weft_actor_ref sup = sup_of((weft_sup_opts){.children = &spec, .n = 1});
+
+	(void)arg;
+	pa.freed = 0;
+	T_EQ(weft_sup_child_stop(sup, "a"), 0);
+	T_EQ(weft_sup_child_del(sup, "a"), 0);
+	T_EQ(pa.freed, 1);
+	T_EQ(weft_sup_child_add(sup, &spec, NULL), 0);
+	T_EQ(weft_sup_stop(sup), 0);
+	T_EQ(pa.freed, 2);
+	T_EQ(weft_sup_start(&sup, &(weft_sup_opts){.children = (weft_child_spec[]){spec, spec}, .n = 2, .within = -1}), WEFT_EINVAL);
+	T_EQ(pa.freed, 4);
+	forget(&told);
+	return 0;
+}
+
+/* A dtor that panics is told, and harms nobody else. */
+TEST_WORKERS(dtor_panics)
+{
+	run(freed_panics_main, NULL);
 }
 
 /* --- calls that come to nothing --- */
@@ -445,7 +502,7 @@ static int adds_slowly(void *arg)
 
 static int begun_main(void *arg)
 {
-	weft_actor_ref sup = sup_of((weft_sup_opts){.children = NULL});
+	weft_actor_ref sup = sup_of((weft_sup_opts){.children = NULL}), ref;
 	weft_task *t;
 
 	(void)arg;
@@ -460,10 +517,27 @@ static int begun_main(void *arg)
 	T_OK(weft_actor_alive(find(sup, "s"))); /* it has gone on with it */
 	T_EQ(weft_sup_stop(sup), 0);
 	T_EQ(pb.freed, 1);
+
+	sup = sup_of((weft_sup_opts){.children = NULL});
+	weft_event_reset(&at_it);
+	weft_event_reset(&go_on);
+	pb.freed = 0;
+	pb.refuse = -8;
+	t = start(adds_slowly, &sup);
+	T_EQ(weft_event_wait(&at_it), 0);
+	T_EQ(weft_task_cancel(t), 0);
+	T_EQ(finish(t), WEFT_EALREADY);
+	weft_event_set(&go_on);
+	until(pb.freed == 1); /* it comes to nothing, but the argument was the supervisor's */
+	T_EQ(weft_sup_child_find(sup, "s", &ref), WEFT_ENOENT);
+	pb.refuse = 0;
+	T_EQ(weft_sup_stop(sup), 0);
+	T_EQ(pb.freed, 1);
 	forget(&told);
 	return 0;
 }
 
+/* What was begun goes on, and is the supervisor's, though nobody waits for it. */
 TEST_WORKERS(call_begun)
 {
 	run(begun_main, NULL);
@@ -509,6 +583,88 @@ TEST_WORKERS(asks_itself)
 	run(itself_main, NULL);
 }
 
+static weft_actor_ref its_sup;
+static _Atomic int answer;
+
+static void asks_at_its_end(void *state, weft_end e)
+{
+	weft_sup_stat st;
+
+	(void)state;
+	(void)e;
+	answer = weft_sup_health(its_sup, &st);
+}
+
+static int start_asking(weft_actor_ref *out, void *arg)
+{
+	return weft_actor_start(out, &(weft_actor_opts){.on_msg = part_on_msg, .on_stop = asks_at_its_end, .state = arg, .link = true});
+}
+
+static int asks_when_told(void *arg)
+{
+	weft_sup_stat st;
+	weft_msg *m;
+	bool told_to;
+
+	(void)arg;
+	T_EQ(weft_actor_trap(true), 0);
+	T_EQ(weft_actor_recv(&m), 0);
+	weft_msg_free(m);
+	answer = weft_sup_health(its_sup, &st);
+	T_EQ(weft_actor_recv(&m), 0);
+	told_to = m->kind == WEFT_MSG_EXIT;
+	weft_msg_free(m);
+	return told_to ? 0 : -1;
+}
+
+static int start_and_say(weft_actor_ref *out, void *arg)
+{
+	its_sup = weft_actor_self();
+	return start_asking(out, arg);
+}
+
+static int asks_at_end_main(void *arg)
+{
+	weft_actor_ref t;
+
+	(void)arg;
+	answer = 0;
+	its_sup = sup_of((weft_sup_opts){
+		.children = &(weft_child_spec){.id = "a", .start = start_asking, .arg = &pa, .shutdown = WEFT_FOREVER}, .n = 1});
+	T_EQ(weft_sup_stop(its_sup), 0);
+	T_EQ(answer, WEFT_ESRCH);
+	expect(&told, "+a =a ");
+
+	answer = 0;
+	its_sup = sup_of(
+		(weft_sup_opts){.children = &(weft_child_spec){.id = "t", .task = asks_when_told, .shutdown = WEFT_FOREVER}, .n = 1});
+	t = find(its_sup, "t");
+	T_EQ(weft_actor_suspend(its_sup), 0);
+	T_EQ(tell(t, STAY, 0), 0);
+	until(stats_of(its_sup).len == 1);
+	T_EQ(weft_sup_stop(its_sup), 0);
+	T_EQ(answer, WEFT_ESRCH);
+	expect(&told, "+t =t:normal ");
+
+	answer = 0; /* one whose start fails */
+	T_EQ(weft_sup_start(NULL,
+			    &(weft_sup_opts){.children = (weft_child_spec[]){{.id = "s", .start = start_and_say, .shutdown = WEFT_FOREVER},
+									     {.id = "p", .start = panics}},
+					     .n = 2,
+					     .on_event = on_event,
+					     .event_arg = &told}),
+	     WEFT_EPANIC);
+	T_EQ(answer, WEFT_ESRCH);
+	expect(&told, "+s !p:-5004 =s ");
+	return 0;
+}
+
+/* Children that ask a supervisor which ends are told so: it waits for them. */
+TEST_WORKERS(asked_at_its_end)
+{
+	run(asks_at_end_main, NULL);
+}
+
 static int odd_messages_main(void *arg)
 {
 	weft_actor_ref sup = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1});
@@ -526,6 +682,58 @@ static int odd_messages_main(void *arg)
 TEST_WORKERS(odd_messages)
 {
 	run(odd_messages_main, NULL);
+}
+
+enum { SIGNAL = 100, SIGNAL_AND_STOP };
+static _Atomic int signals;
+
+static int signals_when_told(void *state, weft_msg *m)
+{
+	bool stops = m->tag == SIGNAL_AND_STOP;
+
+	(void)state;
+	T_EQ(weft_actor_signal(its_sup, (weft_end){WEFT_END_CODE, 1}), 0);
+	signals++;
+	return stops ? WEFT_ACTOR_STOP : 0;
+}
+
+static int start_signaling(weft_actor_ref *out, void *arg)
+{
+	return weft_actor_start(out, &(weft_actor_opts){.on_msg = signals_when_told, .state = arg, .link = true});
+}
+
+static int signals_main(void *arg)
+{
+	const weft_child_spec c = {.id = "a", .start = start_signaling, .restart = WEFT_TRANSIENT, .shutdown = WEFT_FOREVER};
+	weft_actor_ref a;
+
+	(void)arg;
+	signals = 0;
+	its_sup = sup_of((weft_sup_opts){.children = &c, .n = 1});
+	a = find(its_sup, "a");
+	T_EQ(tell(a, SIGNAL, 0), 0);
+	until(signals == 1);
+	T_OK(weft_actor_same(find(its_sup, "a"), a));
+	T_EQ(health(its_sup).up, 1);
+	expect(&told, "+a ");
+	T_EQ(weft_actor_suspend(its_sup), 0);
+	T_EQ(tell(a, SIGNAL_AND_STOP, 0), 0);
+	until(!weft_actor_alive(a) && stats_of(its_sup).relations == 0);
+	T_EQ(weft_actor_resume(its_sup), 0);
+	expect(&told, "-a:normal "); /* not as the signal said: it would be started again */
+	T_EQ(weft_sup_child_restart(its_sup, "a", &a), 0);
+	T_EQ(weft_actor_suspend(its_sup), 0);
+	T_EQ(tell(a, SIGNAL, 0), 0);
+	until(signals == 3);
+	T_EQ(weft_sup_stop(its_sup), 0);
+	expect(&told, "*a =a ");
+	return 0;
+}
+
+/* An exit signal that a child sends is not its end. */
+TEST_WORKERS(signals_of_children)
+{
+	run(signals_main, NULL);
 }
 
 /* --- its end --- */
@@ -599,6 +807,46 @@ static int ends_main(void *arg)
 TEST_WORKERS(ends)
 {
 	run(ends_main, NULL);
+}
+
+static int stops_its_sup(void *state, weft_msg *m)
+{
+	(void)state;
+	(void)m;
+	answer = weft_sup_stop(its_sup);
+	return 0;
+}
+
+static int start_stopping(weft_actor_ref *out, void *arg)
+{
+	return weft_actor_start(out, &(weft_actor_opts){.on_msg = stops_its_sup, .state = arg, .link = true});
+}
+
+static int from_below_main(void *arg)
+{
+	const weft_child_spec leaf = {.id = "leaf", .start = start_stopping, .shutdown = WEFT_FOREVER};
+	const weft_sup_opts low = {.children = &leaf, .n = 1};
+	const weft_child_spec c[] = {CHILD("a", &pa), {.id = "low", .sup = &low}, CHILD("b", &pb)};
+	struct watcher w;
+
+	(void)arg;
+	pa.stops = pb.stops = 0;
+	answer = 0;
+	its_sup = sup_of((weft_sup_opts){.children = c, .n = 3});
+	watch_begin(&w, its_sup);
+	T_EQ(tell(find(find(its_sup, "low"), "leaf"), STOP, 0), 0);
+	watch_end(&w, WEFT_END_SHUTDOWN, 0);
+	T_EQ(answer, WEFT_EDEADLK);
+	expect(&told, "+a +low +b =b =low =a ");
+	T_EQ(pa.stops, 1); /* not just killed */
+	T_EQ(pb.stops, 1);
+	return 0;
+}
+
+/* Who runs below it may tell it to end, and does not wait for it: all are stopped as ever. */
+TEST_WORKERS(stopped_from_below)
+{
+	run(from_below_main, NULL);
 }
 
 static int waits_or_not(weft_actor_ref *out, void *arg)
@@ -740,7 +988,7 @@ static int abandons_main(void *arg)
 	weft_actor_ref sup;
 
 	(void)arg;
-	T_EQ(weft_sup_start(&sup, &(weft_sup_opts){.children = c, .n = 2, .backoff = {.min = WEFT_SEC}}), 0);
+	T_EQ(weft_sup_start(&sup, &(weft_sup_opts){.children = c, .n = 2, .backoff = {.min = 3600 * WEFT_SEC}}), 0);
 	T_EQ(tell(find(sup, "a"), FAIL, -1), 0);
 	until(health(sup).waiting == 1);
 	return 0;
@@ -797,6 +1045,46 @@ TEST_WORKERS(threads)
 	run(threads_main, NULL);
 }
 
+static weft_actor_ref with_a_start;
+
+static void *adds_outside(void *arg)
+{
+	int *rc = arg;
+
+	*rc = weft_sup_child_add(with_a_start, &(weft_child_spec){.id = "s", .start = waits_or_not, .arg = &pb, .dtor = part_freed}, NULL);
+	return NULL;
+}
+
+struct outsider {
+	pthread_t thread;
+	int rc;
+};
+
+static int leaves_in_a_start(void *arg)
+{
+	struct outsider *o = arg;
+
+	weft_event_reset(&at_it);
+	weft_event_reset(&go_on);
+	with_a_start = sup_of((weft_sup_opts){.children = NULL});
+	T_EQ(pthread_create(&o->thread, NULL, adds_outside, &o->rc), 0);
+	T_EQ(weft_event_wait(&at_it), 0);
+	return 0;
+}
+
+/* The runtime goes down in a start function that a thread outside waits for: it is told. */
+TEST_WORKERS(down_in_a_start)
+{
+	struct outsider o = {.rc = 0};
+
+	pb.freed = 0;
+	T_EQ(weft_run(leaves_in_a_start, &o, &(weft_opts){.workers = tap_workers()}), 0);
+	T_EQ(pthread_join(o.thread, NULL), 0);
+	nothing_left();
+	T_EQ(o.rc, WEFT_EALREADY);
+	T_EQ(pb.freed, 1);
+}
+
 static void down(void)
 {
 	weft_actor_ref sup;
@@ -845,7 +1133,7 @@ static int tree_main(void *arg)
 	T_EQ(strncmp(cut, text, sizeof cut - 1), 0);
 	T_EQ(weft_sup_tree(top, NULL, 0, WEFT_SUP_TREE_NO_TIMES), n);
 	T_GT(weft_sup_tree(top, text, sizeof text, 0), n);
-	T_STR_HAS(text, "  a: up, for 0.");
+	T_STR_HAS(text, "  a: up, for ");
 	T_EQ(weft_actor_suspend(top), 0);
 	T_EQ(weft_sup_tree_until(top, text, sizeof text, 0, WEFT_NOW), WEFT_EAGAIN);
 	T_EQ(weft_sup_stop(top), 0);

@@ -7,10 +7,10 @@
 static struct record told = RECORD;
 static struct part pa, pb, pc;
 
-#define CHILD(name, part, ...)                                                \
-	(weft_child_spec)                                                     \
-	{                                                                     \
-		.id = (name), .start = start_part, .arg = (part), __VA_ARGS__ \
+#define CHILD(name, part, ...)                                                                          \
+	(weft_child_spec)                                                                               \
+	{                                                                                               \
+		.id = (name), .start = start_part, .arg = (part), .shutdown = WEFT_FOREVER, __VA_ARGS__ \
 	}
 
 static weft_actor_ref sup_of(weft_sup_opts o)
@@ -19,6 +19,8 @@ static weft_actor_ref sup_of(weft_sup_opts o)
 
 	o.on_event = on_event;
 	o.event_arg = &told;
+	if (!o.within)
+		o.within = 3600 * WEFT_SEC; /* no stall takes a restart out of it */
 	T_EQ(weft_sup_start(&sup, &o), 0);
 	return sup;
 }
@@ -573,6 +575,57 @@ static int backoff_group_main(void *arg)
 TEST_WORKERS(backoff_group)
 {
 	run(backoff_group_main, NULL);
+}
+
+static int backoff_longest_main(void *arg)
+{
+	weft_child_spec c[] = {CHILD("a", &pa, .on_fail = WEFT_FAIL_RESUME), CHILD("b", &pb), CHILD("c", &pc)};
+	weft_actor_ref sup;
+
+	(void)arg;
+	time_fake();
+	sup = three((weft_sup_opts){.strategy = WEFT_ONE_FOR_ALL, .max_restarts = 100, .backoff = {.min = WEFT_SEC}});
+	T_EQ(tell(find(sup, "a"), FAIL, -1), 0);
+	expect(&told, "-a:code:-1 =c =b ~a:1000ms ");
+	time_move(WEFT_SEC);
+	expect(&told, "*a *b *c ");
+	T_EQ(tell(find(sup, "a"), FAIL, -1), 0);
+	expect(&told, "-a:code:-1 =c =b ~a:2000ms ");
+	T_EQ(weft_sup_child_add(sup, &CHILD("d", &pc), NULL), 0);
+	T_EQ(tell(find(sup, "d"), FAIL, -1), 0);
+	expect(&told, "+d -d:code:-1 ~d:2000ms "); /* its own is shorter */
+	time_move(WEFT_SEC);
+	for (int i = 0; i < 2; i++) /* by the second time it has looked at the clock */
+		T_EQ(health(sup).waiting, 4);
+	time_move(WEFT_SEC);
+	expect(&told, "*a *b *c *d ");
+	over(sup);
+
+	sup = sup_of(
+		(weft_sup_opts){.strategy = WEFT_REST_FOR_ONE, .children = c, .n = 3, .max_restarts = 100, .backoff = {.min = WEFT_SEC}});
+	expect(&told, "+a +b +c ");
+	T_EQ(tell(find(sup, "a"), FAIL, -1), 0);
+	expect(&told, "-a:code:-1 ~a:1000ms ");
+	time_move(WEFT_SEC);
+	expect(&told, "*a ");
+	T_EQ(tell(find(sup, "a"), FAIL, -1), 0);
+	expect(&told, "-a:code:-1 ~a:2000ms ");
+	T_EQ(tell(find(sup, "b"), FAIL, -1), 0);
+	expect(&told, "-b:code:-1 =c ~b:1000ms ");
+	time_move(WEFT_SEC);
+	expect(&told, "*b *c "); /* a is in front of them, and waits by itself */
+	T_EQ(health(sup).waiting, 1);
+	time_move(WEFT_SEC);
+	expect(&told, "*a ");
+	over(sup);
+	time_real();
+	return 0;
+}
+
+/* Nobody is started before its own wait is over because others are. */
+TEST_WORKERS(backoff_longest)
+{
+	run(backoff_longest_main, NULL);
 }
 
 static _Atomic int64_t least, most;

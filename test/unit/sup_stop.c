@@ -15,6 +15,8 @@ static weft_actor_ref sup_of(weft_sup_opts o)
 
 	o.on_event = on_event;
 	o.event_arg = &told;
+	if (!o.within)
+		o.within = 3600 * WEFT_SEC; /* no stall takes a restart out of it */
 	T_EQ(weft_sup_start(&sup, &o), 0);
 	return sup;
 }
@@ -291,7 +293,8 @@ static int trap_main(void *arg)
 
 	(void)arg;
 	pa.starts = 0;
-	sup = sup_of((weft_sup_opts){.children = &(weft_child_spec){.id = "a", .task = traps, .arg = &p, .size = sizeof p}, .n = 1});
+	sup = sup_of((weft_sup_opts){
+		.children = &(weft_child_spec){.id = "a", .task = traps, .arg = &p, .size = sizeof p, .shutdown = WEFT_FOREVER}, .n = 1});
 	until(pa.starts == 1);
 	T_EQ(weft_sup_stop(sup), 0);
 	expect(&told, "+a =a:normal ");
@@ -364,6 +367,157 @@ TEST_WORKERS(not_linked)
 	run(unlinked_main, NULL);
 }
 
+/* Of actors that have ended. */
+enum { DEAD = 8 };
+static weft_actor_ref dead[DEAD];
+static _Atomic bool found;
+
+static int start_stale(weft_actor_ref *out, void *arg)
+{
+	weft_actor_ref me = weft_actor_self();
+
+	for (int i = 0; i < DEAD && !found; i++) {
+		if (dead[i].weft__at == me.weft__at) {
+			*out = dead[i];
+			found = true;
+			return 0;
+		}
+	}
+	return start_part(out, arg);
+}
+
+static weft_actor_ref other;
+
+/* One that has ended, where another is now that is linked to us. */
+static int start_stale_linked(weft_actor_ref *out, void *arg)
+{
+	weft_actor_ref ref;
+
+	if (found)
+		return start_part(out, arg);
+	for (;;) {
+		T_EQ(start_alone(&ref, arg), 0);
+		T_EQ(weft_actor_stop_wait(ref), 0);
+		let_run();
+		T_EQ(start_part(&other, arg), 0);
+		if (other.weft__at == ref.weft__at)
+			break;
+		T_EQ(weft_actor_stop_wait(other), 0);
+	}
+	found = true;
+	*out = ref;
+	return 0;
+}
+
+static int stale_main(void *arg)
+{
+	weft_child_spec c = {.id = "a", .start = start_stale, .arg = &pa, .shutdown = WEFT_FOREVER};
+	weft_actor_ref sup;
+
+	(void)arg;
+	found = false;
+	for (;;) {
+		for (int i = 0; i < DEAD; i++)
+			T_EQ(start_alone(&dead[i], &pa), 0);
+		for (int i = 0; i < DEAD; i++)
+			T_EQ(weft_actor_stop_wait(dead[i]), 0);
+		sup = sup_of((weft_sup_opts){.children = &c, .n = 1});
+		if (found)
+			break;
+		T_EQ(weft_sup_stop(sup), 0);
+		forget(&told);
+	}
+	expect(&told, "+a -a:normal *a ");
+	T_EQ(weft_sup_stop(sup), 0);
+	forget(&told);
+
+	found = false;
+	c.start = start_stale_linked;
+	sup = sup_of((weft_sup_opts){.children = &c, .n = 1});
+	expect(&told, "+a -a:normal *a ");
+	T_OK(weft_actor_alive(other));
+	T_EQ(weft_sup_stop(sup), 0);
+	until(!weft_actor_alive(other)); /* by its link */
+	forget(&told);
+	return 0;
+}
+
+/* What a start function returns may have ended long ago, and another be where it was: one of the supervisor's, or the supervisor. */
+TEST_WORKERS(started_long_ago)
+{
+	run(stale_main, NULL);
+}
+
+/* --- the supervisor ends meanwhile --- */
+
+static int canceled_main(void *arg)
+{
+	struct slow s = {.stops = 0};
+	weft_child_spec c[] = {{.id = "d", .start = start_slow, .arg = &s, .shutdown = WEFT_FOREVER},
+			       {.id = "b", .start = start_part, .arg = &pb, .shutdown = WEFT_FOREVER}};
+	weft_ctx *ctx = weft_ctx_make(NULL);
+	weft_actor_ref sup;
+	struct watcher w;
+	weft_task *t;
+
+	(void)arg;
+	sup = sup_of((weft_sup_opts){.strategy = WEFT_ONE_FOR_ALL, .children = c, .n = 2, .ctx = ctx});
+	watch_begin(&w, sup);
+	T_EQ(weft_actor_kill(find(sup, "b")), 0);
+	T_EQ(weft_event_wait(&s.stopping), 0);
+	T_EQ(weft_ctx_cancel(ctx, 0), 0);
+	until(stats_of(sup).state == WEFT_ACTOR_STOPPING);
+	weft_event_set(&s.may);
+	watch_end(&w, WEFT_END_CANCELED, WEFT_ECANCELED);
+	T_EQ(s.cut, 0);
+	expect(&told, "+d +b -b:killed:-125 =d ");
+	weft_ctx_free(ctx);
+
+	ctx = weft_ctx_make(NULL);
+	weft_event_reset(&s.stopping);
+	weft_event_reset(&s.may);
+	sup = sup_of((weft_sup_opts){.children = c, .n = 1, .ctx = ctx});
+	watch_begin(&w, sup);
+	t = start(child_stopper, &sup);
+	T_EQ(weft_event_wait(&s.stopping), 0);
+	T_EQ(weft_ctx_cancel(ctx, 0), 0);
+	T_EQ(finish(t), WEFT_ESRCH);
+	until(stats_of(sup).state == WEFT_ACTOR_STOPPING);
+	weft_event_set(&s.may);
+	watch_end(&w, WEFT_END_CANCELED, WEFT_ECANCELED);
+	T_EQ(s.cut, 0);
+	T_EQ(s.stops, 2);
+	expect(&told, "+d =d ");
+	weft_ctx_free(ctx);
+
+	time_fake();
+	ctx = weft_ctx_make(NULL);
+	weft_event_reset(&s.stopping);
+	weft_event_reset(&s.may);
+	c[0].shutdown = 2 * WEFT_SEC;
+	sup = sup_of((weft_sup_opts){.children = c, .n = 1, .ctx = ctx, .patience = WEFT_FOREVER});
+	watch_begin(&w, sup);
+	t = start(child_stopper, &sup);
+	T_EQ(weft_event_wait(&s.stopping), 0);
+	time_move(WEFT_SEC);
+	T_EQ(weft_ctx_cancel(ctx, 0), 0);
+	T_EQ(finish(t), WEFT_ESRCH);
+	T_EQ(s.cut, 0);
+	time_move(WEFT_SEC); /* since it was told; not since its supervisor was */
+	watch_end(&w, WEFT_END_CANCELED, WEFT_ECANCELED);
+	T_EQ(s.cut, 1);
+	expect(&told, "+d =d:killed ");
+	weft_ctx_free(ctx);
+	time_real();
+	return 0;
+}
+
+/* Cancelled while it stops a child, for a restart or because it is asked to, it goes on with that in its own end: the child has its time. */
+TEST_WORKERS(canceled_while_it_stops)
+{
+	run(canceled_main, NULL);
+}
+
 /* --- many of one kind --- */
 
 static int start_counted(weft_actor_ref *out, void *arg)
@@ -377,7 +531,7 @@ static void counted_freed(void *arg)
 }
 
 static const weft_child_spec counted = {
-	.start = start_counted, .size = sizeof(struct part *), .dtor = counted_freed, .restart = WEFT_TRANSIENT};
+	.start = start_counted, .size = sizeof(struct part *), .dtor = counted_freed, .restart = WEFT_TRANSIENT, .shutdown = WEFT_FOREVER};
 
 static int dynamic_main(void *arg)
 {
@@ -501,23 +655,41 @@ TEST_WORKERS(dynamic_stops_together)
 	run(together_main, NULL);
 }
 
+static _Atomic long again, again_all;
+static weft_event all_again;
+
+static void count_again(const weft_sup_event *e, void *arg)
+{
+	(void)arg;
+	if (e->kind == WEFT_SUP_RESTARTED && ++again == again_all)
+		weft_event_set(&all_again);
+}
+
 static int crowd_main(void *arg)
 {
 	long n = tap_iters(3000);
-	const weft_child_spec kind = {.start = start_counted, .size = sizeof(struct part *), .dtor = counted_freed};
+	const weft_child_spec kind = {
+		.start = start_counted, .size = sizeof(struct part *), .dtor = counted_freed, .shutdown = WEFT_FOREVER};
 	struct part *p = &pb;
 	weft_actor_ref sup, *ref = calloc((size_t)n, sizeof *ref);
 
 	(void)arg;
-	pb.starts = pb.stops = pb.freed = 0;
-	T_EQ(weft_sup_start(&sup,
-			    &(weft_sup_opts){.strategy = WEFT_DYNAMIC, .children = &kind, .n = 1, .max_restarts = WEFT_SUP_UNLIMITED}),
+	pb.starts = pb.stops = pb.freed = again = 0;
+	again_all = (n + 1) / 2;
+	weft_event_reset(&all_again);
+	T_EQ(weft_sup_start(&sup, &(weft_sup_opts){.strategy = WEFT_DYNAMIC,
+						   .children = &kind,
+						   .n = 1,
+						   .max_restarts = WEFT_SUP_UNLIMITED,
+						   .on_event = count_again}),
 	     0);
 	for (long i = 0; i < n; i++)
 		T_EQ(weft_sup_child_start(sup, &p, &ref[i]), 0);
 	for (long i = 0; i < n; i += 2)
 		T_EQ(tell(ref[i], FAIL, -1), 0);
-	until(health(sup).restarts == (uint64_t)((n + 1) / 2) && health(sup).up == (uint32_t)n);
+	T_EQ(weft_event_wait(&all_again), 0);
+	T_EQ(health(sup).restarts, again_all);
+	T_EQ(health(sup).up, n);
 	for (long i = 1; i < n; i += 4)
 		T_EQ(weft_sup_child_stop_ref(sup, ref[i]), 0);
 	T_EQ(health(sup).up, n - (n + 2) / 4);
@@ -532,12 +704,13 @@ static int crowd_main(void *arg)
 /* Thousands. */
 TEST_WORKERS(dynamic_crowd)
 {
+	tap_limit(60);
 	run(crowd_main, NULL);
 }
 
 static int dynamic_ends_main(void *arg)
 {
-	const weft_child_spec kind = {.task = until_canceled, .restart = WEFT_TEMPORARY, .significant = true};
+	const weft_child_spec kind = {.task = until_canceled, .restart = WEFT_TEMPORARY, .significant = true, .shutdown = WEFT_FOREVER};
 	weft_actor_ref sup, ref;
 	weft_ctx *ctx;
 	struct watcher w;
