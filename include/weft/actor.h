@@ -35,7 +35,7 @@
  * whoever cannot trust memory after that must not contain. It still ends the process, as without .contain: a fault in a task that the actor has started; in a blocking call or section; in a function of weft's or libc's, or under
  * one that calls back (a stage of a stream, weft_once_do), but for libc's that touch only what they are given (strlen, memcpy, strcmp and their like), qsort and bsearch (a stack that runs full inside a
  * call is lent some of its guard, and the actor ended when that call returns); in the loader, libuv, libcrypto and libssl; in code without call frame information; a signal that somebody has sent; heap
- * corruption that malloc finds; and a second fault while the first is looked at. What weft does not know that the actor holds stays held: a pthread mutex, a spin lock, a read lock, permits, a channel's element in hand; and what waits for it waits for ever. On aarch64 a division by zero is none: it gives 0.
+ * corruption that malloc finds; code made at run time; and a second fault while the first is looked at. What weft does not know that the actor holds stays held: a pthread mutex, a spin lock, a read lock, permits, a channel's element in hand; and what waits for it waits for ever. On aarch64 a division by zero is none: it gives 0.
  *
  * In a blocking call or section (weft/blocking.h), which runs off a task, the caller is no actor but a thread like any other: what it sends is from nobody, what only actors may call is
  * WEFT_EINVAL there, weft_msg_free a fatal error; a send to the actor that is in the section waits for ever if there is no room, and so does a wait for its end.
@@ -174,7 +174,7 @@ typedef struct weft_actor_opts {
  *
  * Returns 0 once on_start has succeeded; what on_start has returned, or WEFT_EPANIC, or the code of its WEFT_END_FAULT, else: then the actor has ended, and *out is WEFT_NO_ACTOR. WEFT_EINVAL: options that
  * make no sense, or .link and the caller is no actor; WEFT_ENOTSUP: .contain, and this process cannot (a sanitizer or Valgrind; weft_opts.no_signals; weft is linked into a program that has
- * no symbol table); WEFT_ENOMEM, WEFT_EAGAIN, WEFT_ESRCH as weft_go; WEFT_ETIMEDOUT, WEFT_ECANCELED, and WEFT_EAGAIN for the deadline WEFT_NOW: of the wait for on_start: then the actor
+ * no symbol table, or was optimised as a whole with it); WEFT_ENOMEM, WEFT_EAGAIN, WEFT_ESRCH as weft_go; WEFT_ETIMEDOUT, WEFT_ECANCELED, and WEFT_EAGAIN for the deadline WEFT_NOW: of the wait for on_start: then the actor
  * is killed.
  * Blocks: while there is an on_start. Threads: any. What it has started under its context, and still runs at its end, is cancelled then.
  */

@@ -45,6 +45,7 @@ WEFT_API int weft_mutex_trylock(weft_mutex *m);
 
 /* weft_mutex_recover - own a mutex that is poisoned, in its dead owner's place, to put right what it guards; unlocked, it is as any other. Initialising one anew does as well, where nobody uses it.
  *
+ * One that is never recovered keeps 256 bytes, the record of the task that owned it: also if it lay in memory of that task's.
  * Returns 0: m is held; WEFT_EINVAL: it is not poisoned, or not any more; WEFT_ENOMEM: a foreign thread got no record. Blocks: no. Threads: any.
  */
 WEFT_API int weft_mutex_recover(weft_mutex *m);
@@ -159,7 +160,7 @@ typedef struct weft_cond {
  *
  * Nobody is woken without a signal.
  * Returns 0: woken. WEFT_EPOISONED: m has been poisoned meanwhile (weft_mutex_lock), and, of all that is returned this alone, is not held. WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN (deadline
- * WEFT_NOW): it took no signal. To lock m again it waits whatever happens, also past its
+ * WEFT_NOW): it took no signal; nor does one that is told WEFT_EPOISONED, who passes it on, so that in the end all who wait are told. To lock m again it waits whatever happens, also past its
  * deadline and when cancelled.
  * Blocks: yes (condition; then mutex). Threads: any.
  */
@@ -181,7 +182,8 @@ WEFT_API void weft_cond_broadcast(weft_cond *c);
  *
  * Locking may fail: the task is cancelled, its context has expired, the lock is poisoned, or a foreign thread has no memory for its record. Then the block is not run, and the one behind else is;
  * without an else what follows cannot tell. The forms _OR leave in rc, an int variable of the caller's, 0 or the code. That the caller holds it already is a fatal error here.
- * break and continue leave the block, not a loop around it. What stands in the parentheses must not leave the function (WEFT_TRY). The block must not unlock it by itself; weft_cond_wait with it may be called there.
+ * break and continue leave the block, not a loop around it. What stands in the parentheses must not leave the function (WEFT_TRY). The block must not unlock it by itself; weft_cond_wait with it may be called there: if that returns WEFT_EPOISONED
+ * the end of the block unlocks it only if the caller has recovered it.
  * Blocks: yes, as the lock. Threads: any.
  */
 #define WEFT_WITH_LOCK(m) WEFT__HOLDING(weft__hold_mutex(&WEFT__JOIN(weft__held_, __LINE__), (m)))

@@ -66,7 +66,7 @@ typedef struct weft_stat {
 	size_t stacks;      /* stacks mapped */
 	size_t stack_bytes; /* bytes they reserve, guards included */
 	uint64_t faults;    /* tasks that have failed and were contained (weft_actor_opts.contain) */
-	size_t quarantined; /* stacks of such, kept from use: the last 64 at most */
+	size_t quarantined; /* stacks of such, kept from use: the last 64, and those of the last second */
 } weft_stat;
 
 /* weft_stats - figures since the runtime came up; sums over workers, each a moment old. Returns 0, or WEFT_ESRCH. */

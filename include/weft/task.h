@@ -133,7 +133,7 @@ WEFT_API void weft_task_exit(int result) __attribute__((noreturn));
 /* weft_task_pin - stay on this worker, and so on this OS thread, until weft_task_unpin: around code that keeps something in thread-local storage, or
  * in the thread, from one blocking call to the next.
  *
- * Pins nest. A pinned task blocks as any other; when it goes on, it waits for its worker, however long that is busy (with a long computation, or in a system call),
+ * Pins nest, up to 65535 deep, else it is a fatal error. A pinned task blocks as any other; when it goes on, it waits for its worker, however long that is busy (with a long computation, or in a system call),
  * though others may be idle. Each of its wake-ups costs some more. Off a task there is nothing to do: a thread stays what it is.
  * weft_task_unpin of a task that is not pinned is a fatal error. A task may end pinned.
  */

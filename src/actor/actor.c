@@ -254,12 +254,12 @@ static void end_for(struct actor *a, uintptr_t code)
 	weft__actor_die(a, (weft_end){WEFT_END_FAULT, (int)code}, started ? 0 : (int)code);
 }
 
-static void told(void *what, int code)
+static void told(struct worker *w, void *what, int code)
 {
 	const uintptr_t words[4] = {(uintptr_t)what, (uintptr_t)code, 0, 0};
-	int rc = weft__go_words((void (*)(void))end_for, words, weft__ctx_root(), NULL, NULL);
+	int rc = weft__go_heir(w, (void (*)(void))end_for, words);
 
-	if (rc) /* WEFT_EAGAIN: somebody was faster to start a task in its place */
+	if (rc) /* its record is kept, by its locks, and there is no memory for one more */
 		weft__fatal("an actor has failed, and nobody can be had to say so: %s", weft_strerror(rc));
 }
 

@@ -66,7 +66,7 @@ struct letter *weft__order_exit(struct actor *a, struct letter *l, weft_actor_re
 
 static inline bool end_is(weft_end e)
 {
-	return e.kind >= WEFT_END_NORMAL && e.kind <= WEFT_END_UNKNOWN;
+	return e.kind >= WEFT_END_NORMAL && e.kind <= WEFT_END_FAULT;
 }
 
 /* Returns 0, WEFT_EALREADY, WEFT_ESRCH. */

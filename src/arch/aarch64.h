@@ -14,6 +14,7 @@
 #define GO_CALL_RC 0 /* offset in struct weft__go_call (weft/go.h) */
 
 #define ARCH_NOP 4 /* bytes of an instruction */
+#define ARCH_TRAP_IS_BEHIND 0
 
 #define ARCH_RED_ZONE 0 /* the ABI has none */
 

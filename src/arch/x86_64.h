@@ -13,7 +13,8 @@
 #define GO_ARGS_SIZE 96
 #define GO_CALL_RC 0 /* offset in struct weft__go_call (weft/go.h) */
 
-#define ARCH_NOP 1 /* bytes of the shortest instruction */
+#define ARCH_NOP 1            /* bytes of the shortest instruction */
+#define ARCH_TRAP_IS_BEHIND 1 /* of a breakpoint the program counter is past the instruction */
 
 #define ARCH_RED_ZONE 128 /* bytes below a parked sp that may hold live locals */
 

@@ -57,11 +57,13 @@
 #define STACK_DEFAULT (192 * 1024) /* usable bytes at least; with guard and skew a slot reserves a little over 256 KiB */
 #define STACK_MIN (16 * 1024)
 #define STACK_MAX (1024 * 1024 * 1024LL)
-#define STACK_SLAB_SLOTS SMALL(64, 4) /* stacks of the default size in one mapping */
-#define STACK_CACHE SMALL(64, 2)      /* hot stacks a worker keeps, last in first out */
-#define STACK_QUARANTINE SMALL(64, 4) /* stacks of tasks that have failed which are kept as they are */
-#define STACK_COLOURS 16              /* stack tops differ by 0 .. COLOURS-1 cache lines */
-#define STACK_TRIM_KEEP (16 * 1024)   /* bytes a stack in the shared pool may keep committed */
+#define STACK_SLAB_SLOTS SMALL(64, 4)                                   /* stacks of the default size in one mapping */
+#define STACK_CACHE SMALL(64, 2)                                        /* hot stacks a worker keeps, last in first out */
+#define STACK_QUARANTINE SMALL(64, 4)                                   /* stacks of tasks that have failed which are kept as they are */
+#define STACK_QUARANTINE_NS (1 * SEC)                                   /* more are for so long */
+#define STACK_QUARANTINE_BYTES (SMALL(256, 32) * (size_t)STACK_DEFAULT) /* but never more than these: they may be wholly committed */
+#define STACK_COLOURS 16                                                /* stack tops differ by 0 .. COLOURS-1 cache lines */
+#define STACK_TRIM_KEEP (16 * 1024)                                     /* bytes a stack in the shared pool may keep committed */
 
 #define DECAY_NS (1 * SEC)         /* unused memory is given back at latest two of these after its last use */
 #define MONITOR_NS (5 * MS)        /* how often the monitor looks while any worker runs */

@@ -11,7 +11,8 @@
  * A stack that is full in a call of weft's or libc's, which may hold what nobody else can put back, is lent most of its guard; the call goes on, and returns to weft__arch_fell in place of its caller
  * (weft__contain_returned). If it never returns (a panic, a longjmp), the task lives on.
  *
- * The handler takes no lock but one of its own, by which one thread walks at a time. What it interrupts holds none of weft's: that is what the walk has found out.
+ * The handler takes no lock but one of its own, by which one thread walks at a time. What it interrupts holds none of weft's: that is what the walk has found out. Who walks may wait for the loader's lock, and who
+ * has that may fail: so nobody waits for a walk for ever.
  *
  * Rejected: unwinding the frames, and running what is deferred there. It would run on the data that has just proved wrong, and above a stack that is full. Jumping out of the handler: the mask would stay, and
  * the alternate stack be taken for one in use.
@@ -24,10 +25,13 @@
 #include "weft/error.h"
 #include <sched.h>
 #include <stdio.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 struct contain_hooks weft__contain_hooks;
+
+int64_t weft__contain_patience = 10 * SEC;
 
 static ATOMIC(bool) walking; /* a handler walks a stack */
 
@@ -58,6 +62,35 @@ static int code_of(int sig, bool full)
 	default:
 		return full ? WEFT_EOVERFLOW : WEFT_EFAULT;
 	}
+}
+
+/* Nothing of weft's: the handler calls it. */
+static int64_t time_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * SEC + now.tv_nsec;
+}
+
+/* False: whoever walks does not come to an end, for it waits for what this thread holds. */
+static bool walk_begin(void)
+{
+	int64_t first = 0;
+
+	while (swap_acquire(&walking, true)) { /* pairs with walk_end */
+		if (!first)
+			first = time_now();
+		else if (time_now() - first > weft__contain_patience)
+			return false;
+		sched_yield();
+	}
+	return true;
+}
+
+static void walk_end(void)
+{
+	store_release(&walking, false); /* pairs with walk_begin */
 }
 
 /* Goes on where w's own stack stopped, handing it w, as a switch does (arch/context.h); floating-point control as the ABI says it is at first. */
@@ -110,6 +143,10 @@ static bool end_later(ucontext_t *u, struct weft_task *t, const struct fall *f, 
 {
 	uintptr_t to = (uintptr_t)weft__arch_fell + ARCH_NOP;
 
+#if defined(__aarch64__)
+	if (!ret_at && u->uc_mcontext.regs[30] >> 48)
+		return false; /* it is signed: what is put there in its place would be taken for a forgery */
+#endif
 	if (!weft__stack_lend(t->stack, f->address))
 		return false;
 	t->stack->lent_at = f->pc;
@@ -137,8 +174,10 @@ bool weft__contain(int sig, const siginfo_t *info, void *context)
 	uintptr_t ret_at;
 	bool full;
 
-	if (!s || load_relaxed(&weft__forked) || !is_own_doing(sig, info) || !weft__contain_hooks.asks ||
-	    !weft__contain_hooks.asks(t, &f.top))
+	if (!s || load_relaxed(&weft__forked) ||
+	    load_relaxed(&w->tid) != (int)gettid()) /* also not in a child of vfork, which has this memory */
+		return false;
+	if (!is_own_doing(sig, info) || !weft__contain_hooks.asks || !weft__contain_hooks.asks(t, &f.top))
 		return false;
 	f.lo = (uintptr_t)s->lo;
 	f.hi = (uintptr_t)s->hi;
@@ -150,10 +189,11 @@ bool weft__contain(int sig, const siginfo_t *info, void *context)
 	f.code = code_of(sig, full);
 	f.has_address = f.code == WEFT_EFAULT && info->si_code != SI_KERNEL;
 	f.address = at;
-	while (swap_acquire(&walking, true)) /* pairs with the release below */
-		sched_yield();
+	f.ret = ARCH_TRAP_IS_BEHIND && sig == SIGTRAP && info->si_code == SI_KERNEL;
+	if (!walk_begin())
+		return false;
 	own = weft__contain_hooks.own(&f, &r, &ret_at);
-	store_release(&walking, false);
+	walk_end();
 	if (own == OWN_LATER)
 		return end_later(context, t, &f, ret_at);
 	if (own != OWN_NOW || holds_something())
@@ -190,23 +230,21 @@ void weft__contain_end(struct worker *w)
 	f->task = NULL;
 	if (f->has_address)
 		snprintf(where, sizeof where, ", address 0x%zx", (size_t)f->address);
-	while (swap_acquire(&walking, true)) /* as above */
-		sched_yield();
-	weft__contain_hooks.name(f->pc, f->ret, at, sizeof at);
-	store_release(&walking, false);
+	if (walk_begin()) {
+		weft__contain_hooks.name(f->pc, f->ret, at, sizeof at);
+		walk_end();
+	} else {
+		snprintf(at, sizeof at, "0x%zx", (size_t)f->pc);
+	}
 	weft__log("task %llu (%s) has failed, and was ended: %s%s, at %s", (unsigned long long)t->id,
 		  weft__task_label(t, label, sizeof label), weft_strerror(f->code), where, at);
 	store_relaxed(&w->stat_faults, load_relaxed(&w->stat_faults) + 1); /* statistics */
 	what = weft__contain_hooks.leaves(t);
 	weft__task_fall(w, t, f->code);
-	weft__contain_hooks.told(what, f->code);
+	weft__contain_hooks.told(w, what, f->code);
 }
 
 /* --- up --- */
-
-static struct lock lock; /* RANK_POOL */
-static bool prepared;    /* under lock; for good */
-static int possible;     /* the same: what preparing has come to */
 
 int weft__contain_up(void)
 {
@@ -218,12 +256,8 @@ int weft__contain_up(void)
 	if (load_acquire(&rt->contains)) /* pairs with the release below */
 		return 0;
 	(void)weft__worker(); /* see base/solo.h */
-	lock_take(&lock, RANK_POOL);
-	if (!prepared)
-		possible = weft__contain_hooks.prepare();
-	prepared = true;
-	rc = possible;
-	lock_drop(&lock);
+	rc = weft__contain_hooks.prepare();
+	(void)weft__worker(); /* as above */
 	if (!rc)
 		rc = weft__overflow_install_more();
 	if (!rc)

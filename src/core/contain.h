@@ -21,7 +21,7 @@ struct fall {
 	uintptr_t lo, hi;  /* its stack */
 	uintptr_t top;     /* in the frame of whoever may end it: all below are its own */
 	uintptr_t pc;      /* where in its code */
-	bool ret;          /* that is a return address */
+	bool ret;          /* that is a return address, or otherwise behind what has failed; before the walk: of the registers' */
 };
 
 enum own_code {
@@ -32,6 +32,9 @@ enum own_code {
 
 /* From here on tasks may be contained. Returns 0; WEFT_ENOTSUP: not here (a sanitizer, no handlers, weft cannot be told from the program). Any thread, with a runtime up. */
 int weft__contain_up(void);
+
+/* Real nanoseconds for which a handler waits for another to come to an end. Tests only change it. */
+extern HIDDEN int64_t weft__contain_patience;
 
 /* The fault handler: may the task that stands on this thread be ended? Then the context has been made one that goes on on the worker's own stack, and true is returned. */
 bool weft__contain(int sig, const siginfo_t *info, void *context);
@@ -44,7 +47,7 @@ void weft__contain_end(struct worker *w);
 struct contain_hooks {
 	bool (*asks)(const struct weft_task *t, uintptr_t *top);
 	void *(*leaves)(struct weft_task *t);
-	void (*told)(void *what, int code);
+	void (*told)(struct worker *w, void *what, int code);
 	int (*prepare)(void); /* debug/owncode.h */
 	enum own_code (*own)(struct fall *f, const struct overflow_regs *r, uintptr_t *ret_at);
 	void (*name)(uintptr_t pc, bool ret, char *buf, size_t n);

@@ -211,8 +211,8 @@ static void pass_on(unsigned which, int sig, siginfo_t *info, void *context)
 		struct sigaction dfl = {.sa_handler = SIG_DFL};
 
 		sigaction(sig, &dfl, NULL); /* a fault happens again on return, in the frame that did it */
-		if (sent)
-			raise(sig); /* pending until the return */
+		if (sent || sig == SIGTRAP) /* the instruction of a trap is done with: it does not happen again */
+			raise(sig);         /* pending until the return */
 		return;
 	}
 	if (prev.sa_flags & SA_RESETHAND)
@@ -239,8 +239,10 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	struct stack *s;
 	bool in_guard;
 
-	if (weft__contain(sig, info, context))
-		return;                                                                             /* to the worker's own stack */
+	if (weft__contain(sig, info, context)) { /* to the worker's own stack, or on with a call */
+		errno = saved_errno;
+		return;
+	}
 	if ((sig == SIGSEGV || sig == SIGBUS) && info->si_code > 0 && info->si_code != SI_KERNEL) { /* else there is no address */
 		s = weft__stack_find(info->si_addr, &in_guard);
 		if (s && in_guard) {

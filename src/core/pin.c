@@ -19,6 +19,8 @@ void weft_task_pin(void)
 	if (!t)
 		return;
 	if (task_is(t, TASK_PINNED)) {
+		if (t->own_pins == UINT16_MAX)
+			weft__fatal("weft_task_pin: task %llu is pinned %u times already", (unsigned long long)t->id, UINT16_MAX);
 		t->own_pins++;
 		return;
 	}

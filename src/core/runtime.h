@@ -185,6 +185,9 @@ void weft__task_init(struct runtime *rt, struct worker *w, struct weft_task *t);
 void weft__task_unreserve(struct runtime *rt, struct worker *w, struct weft_task *t);
 /* weft_go of a function of four words or less, under context c (NULL: the caller's). name: copied; NULL: none. */
 int weft__go_words(void (*fn)(void), const uintptr_t words[4], weft_ctx *c, const char *name, const struct weft_site *site);
+/* A task that fell (weft__task_fall) goes on as fn(words): in its place, so that no limit is asked for, nor a stack at once; without a context or values. On w's own stack, once a fall. Returns 0 or
+ * WEFT_ENOMEM. */
+int weft__go_heir(struct worker *w, void (*fn)(void), const uintptr_t words[4]);
 int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn, void *arg);
 bool weft__task_bind(struct worker *w,
 		     struct weft_task *t); /* first run: stack and first frame; false: it waits for a stack, pick another */

@@ -32,6 +32,7 @@
 
 #include "base/atomic.h"
 #include "base/check.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -197,7 +198,7 @@ void weft__slab_unmap(struct stack_slab *b)
 		lock_drop(&pool->lock);
 		return;
 	}
-	weft__guard_forget((size_t)__builtin_popcountll(b->mprotected));
+	weft__guard_forget((size_t)__builtin_popcountll(load_relaxed(&b->mprotected))); /* nobody has a stack of it */
 	lock_take(&pool->lock, RANK_POOL);
 	pool->stats.slabs--;
 	pool->stats.mapped -= size;
@@ -324,7 +325,8 @@ static int guard(struct stack **s, unsigned n)
 			if (rc == 0) {
 				b->kind = (uint8_t)kind;
 				b->guarded |= bit;
-				b->mprotected |= kind == GUARD_MPROTECT ? bit : 0;
+				if (kind == GUARD_MPROTECT)
+					store_relaxed(&b->mprotected, load_relaxed(&b->mprotected) | bit); /* under the lock */
 				pool->stats.stacks++;
 			}
 		}
@@ -341,8 +343,10 @@ static int guard(struct stack **s, unsigned n)
 	return done ? (int)done : rc;
 }
 
+static bool quarantine_pop(bool all, int64_t now);
+
 /* 1..want stacks into out, the hottest first; or -ENOMEM. */
-static int pool_get(unsigned class, struct stack **out, unsigned want)
+static int try_get(unsigned class, struct stack **out, unsigned want)
 {
 	struct class *k = &pool->classes[class - CLASS_MIN];
 	bool guarded = true;
@@ -354,6 +358,17 @@ static int pool_get(unsigned class, struct stack **out, unsigned want)
 	if (n == 0)
 		n = slab_new(class, out, want, &guarded);
 	return n < 0 || guarded ? n : guard(out, (unsigned)n);
+}
+
+/* The same; those in quarantine are better used early than waited for, of whatever class the oldest is. */
+static int pool_get(unsigned class, struct stack **out, unsigned want)
+{
+	int n;
+
+	do
+		n = try_get(class, out, want);
+	while (unlikely(n < 0) && quarantine_pop(true, 0));
+	return n;
 }
 
 int weft__stack_get(size_t usable, struct stack **out)
@@ -381,15 +396,16 @@ static void unguard(struct stack *s, uint64_t bit)
 	s->lent = false;
 	b->guarded &= ~bit;
 	pool->stats.stacks--;
-	if (b->mprotected & bit)
+	if (load_relaxed(&b->mprotected) & bit) { /* under the lock */
 		weft__guard_forget(1);
-	b->mprotected &= ~bit;
+		store_relaxed(&b->mprotected, load_relaxed(&b->mprotected) & ~bit);
+	}
 }
 
 bool weft__stack_lend(struct stack *s, uintptr_t addr)
 {
 	uintptr_t from = (uintptr_t)s->lo - STACK_LEND;
-	bool by_mprotect = s->slab->mprotected >> s->index & 1; /* ours, and so constant now */
+	bool by_mprotect = load_relaxed(&s->slab->mprotected) >> s->index & 1; /* our bit is constant now */
 
 	if (s->lent || addr < from || from % page_size() ||
 	    weft__guard_remove((void *)from, STACK_LEND, by_mprotect ? GUARD_MPROTECT : GUARD_MADVISE))
@@ -428,38 +444,57 @@ void weft__stack_put(struct stack *s)
 	pool_put(&s, 1);
 }
 
-/* Lock not held. The oldest that is in quarantine, if there are more than `max`. */
-static struct stack *quarantine_over(size_t max)
+static size_t usable(const struct stack *s)
 {
-	struct list_node *n = NULL;
+	return (size_t)(s->hi - s->lo);
+}
+
+/* The oldest that is in quarantine is to leave it: there are too many, and it has been there for a while, or they are too large. Lock held. */
+static bool is_due(int64_t now)
+{
+	const struct stack *s = container_of(list_first(&pool->quarantine), struct stack, link);
+
+	if (pool->stats.quarantined > 1 && pool->quarantine_bytes > STACK_QUARANTINE_BYTES)
+		return true;
+	return pool->stats.quarantined > STACK_QUARANTINE && now - s->since >= STACK_QUARANTINE_NS;
+}
+
+/* Lets the oldest out of quarantine; if not all, only if it is due. Lock not held. False: there is none. */
+static bool quarantine_pop(bool all, int64_t now)
+{
+	struct stack *s = NULL;
 
 	lock_take(&pool->lock, RANK_POOL);
-	if (pool->stats.quarantined > max) {
-		n = list_pop_head(&pool->quarantine);
+	if (pool->stats.quarantined && (all || is_due(now))) {
+		s = container_of(list_pop_head(&pool->quarantine), struct stack, link);
 		pool->stats.quarantined--;
+		pool->quarantine_bytes -= usable(s);
 	}
 	lock_drop(&pool->lock);
-	return n ? container_of(n, struct stack, link) : NULL;
+	if (s)
+		pool_put(&s, 1);
+	return s != NULL;
 }
 
 void weft__stack_quarantine(struct stack *s)
 {
+	int64_t now = clock_now();
+
 	lock_take(&pool->lock, RANK_POOL);
 	s->owner = NULL;
+	s->since = now;
 	list_push_tail(&pool->quarantine, &s->link);
 	pool->stats.quarantined++;
+	pool->quarantine_bytes += usable(s);
 	lock_drop(&pool->lock);
-	s = quarantine_over(STACK_QUARANTINE);
-	if (s)
-		pool_put(&s, 1);
+	while (quarantine_pop(false, now))
+		;
 }
 
 void weft__stack_release(void)
 {
-	struct stack *s;
-
-	while ((s = quarantine_over(0)) != NULL)
-		pool_put(&s, 1);
+	while (quarantine_pop(true, 0))
+		;
 }
 
 bool weft__stack_is_default(const struct stack *s)

@@ -29,10 +29,13 @@ struct stack {
 	struct stack_slab *slab; /* its mapping and size class */
 	struct weft_task *owner; /* task that runs on it, or NULL; written by the worker that binds it; read by the fault handler */
 	struct san_fiber san;    /* that task, as the sanitizers know it; written by the worker that binds it */
-	uint16_t colour;   /* bytes the first frame starts below hi, a multiple of 64: stacks aligned alike collide in one cache set */
-	uint16_t index;    /* which slot of its slab */
-	bool lent;         /* a part of the guard is stack: weft__stack_lend. Its task's */
-	uintptr_t lent_at; /* lent: to come back to this address */
+	uint16_t colour; /* bytes the first frame starts below hi, a multiple of 64: stacks aligned alike collide in one cache set */
+	uint16_t index;  /* which slot of its slab */
+	bool lent;       /* a part of the guard is stack: weft__stack_lend. Its task's */
+	union {
+		uintptr_t lent_at; /* lent: to come back to this address */
+		int64_t since;     /* in quarantine */
+	};
 };
 
 /* A worker's hot stacks of the default class. Owner only. */
@@ -48,7 +51,8 @@ int weft__stack_get(size_t usable, struct stack **out);
 /* Back to its class's shared pool. Any thread, not from the stack itself. */
 void weft__stack_put(struct stack *s);
 
-/* Back, but nobody's for a while: the last STACK_QUARANTINE of those stay as they are, for others may have pointers into them. Any thread, as weft__stack_put. weft__stack_release - ends that of all. */
+/* Back, but nobody's for a while: the last STACK_QUARANTINE of those stay as they are, and all for STACK_QUARANTINE_NS, for others may have pointers into them; but for the last one not more than STACK_QUARANTINE_BYTES, and
+ * none when there is no other to be had. Any thread, as weft__stack_put. weft__stack_release - ends that of all. */
 void weft__stack_quarantine(struct stack *s);
 void weft__stack_release(void);
 

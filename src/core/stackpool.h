@@ -24,18 +24,18 @@ _Static_assert(STACK_CACHE / 2 + 1 <= BATCH, "a refill is one batch");
 
 /* All under the pool's lock but what is constant while the slab is mapped. */
 struct stack_slab {
-	struct list_node link;  /* in a bucket, while it has cold slots */
-	struct list_node sweep; /* in the pool's sweep list: it has dirty slots, or nothing but cold ones */
-	char *base;             /* constant */
-	uint64_t cold;          /* slots that are free, without pages, or with pages that nobody misses (dirty) */
-	uint64_t dirty;         /* those among the cold that may still have pages */
-	uint64_t out;           /* slots in use */
-	uint64_t guarded;       /* slots that have their guard */
-	uint64_t mprotected;    /* those of them that spent budget for it */
-	uint32_t number;        /* of its block; constant */
-	uint8_t class;          /* log2 of the slot size; constant */
-	uint8_t slots;          /* constant */
-	uint8_t kind;           /* enum stack_guard_kind that the next guard is tried with */
+	struct list_node link;       /* in a bucket, while it has cold slots */
+	struct list_node sweep;      /* in the pool's sweep list: it has dirty slots, or nothing but cold ones */
+	char *base;                  /* constant */
+	uint64_t cold;               /* slots that are free, without pages, or with pages that nobody misses (dirty) */
+	uint64_t dirty;              /* those among the cold that may still have pages */
+	uint64_t out;                /* slots in use */
+	uint64_t guarded;            /* slots that have their guard */
+	ATOMIC(uint64_t) mprotected; /* those of them that spent budget for it; its task may look at its bit without the lock */
+	uint32_t number;             /* of its block; constant */
+	uint8_t class;               /* log2 of the slot size; constant */
+	uint8_t slots;               /* constant */
+	uint8_t kind;                /* enum stack_guard_kind that the next guard is tried with */
 	struct stack stack[STACK_SLAB_SLOTS];
 };
 
@@ -53,6 +53,7 @@ struct stack_pool {
 	struct class classes[CLASSES]; /* zeroed lists are empty lists */
 	struct list sweep_list;        /* slabs to look at: pages to drop, or to unmap */
 	struct list quarantine;        /* stacks of tasks that have failed, oldest first; stats.quarantined of them */
+	size_t quarantine_bytes;       /* of those */
 	struct stack_stats stats;
 };
 extern HIDDEN struct stack_pool weft__stack_pool;

@@ -317,6 +317,22 @@ out:
 	return rc;
 }
 
+int weft__go_heir(struct worker *w, void (*fn)(void), const uintptr_t words[4])
+{
+	struct weft_task *t = record_get(w); /* as good as always the fallen one's own */
+
+	if (!t) {
+		live_drop(w->rt);
+		return WEFT_ENOMEM;
+	}
+	task_init(w->rt, w, t, TASK_REGS);
+	t->fn = fn;
+	for (int i = 0; i < 4; i++)
+		t->args.i[i] = words[i];
+	queue(w->rt, w, t);
+	return 0;
+}
+
 static const weft_task_opts no_opts;
 
 static int go_opts(struct runtime *rt, struct worker *w, struct weft_task **out, weft_task_fn *fn, void *arg, const weft_task_opts *o,
@@ -477,7 +493,7 @@ static ALWAYS_INLINE struct weft_task *task_follow(struct worker *w, struct weft
 static inline void own_begin(struct weft_task *t)
 {
 	t->own = (struct task_own){.locals = t->inherited};
-	store_relaxed(&t->own_held, (uint16_t)0); /* own */
+	store_relaxed(&t->own_held, 0u); /* own */
 	t->timer.link.next = NULL;
 	store_relaxed(&t->timer.wheel, NULL); /* not linked: nobody else looks at it */
 	t->timer.kind = TIMER_TASK;
@@ -624,11 +640,14 @@ void weft__task_fall(struct worker *w, struct weft_task *t, int result)
 	t->own.locals = NULL;
 	t->stack = NULL;
 	t->ctx.sp = NULL;
-	task_mark(t, TASK_FELL);           /* before who looks for it takes the lock of a bucket */
-	if (load_relaxed(&t->own_held)) {  /* nobody else's yet */
-		add_relaxed(&t->refs, 1u); /* that of the poisoned locks; we have our own */
+	store_release(&t->flags, (uint8_t)(load_relaxed(&t->flags) |
+					   TASK_FELL)); /* pairs with task_fell; before who looks for it takes the lock of a bucket */
+	if (load_relaxed(&t->own_held)) {               /* nobody else's yet */
+		add_relaxed(&t->refs, 1u);              /* that of the poisoned locks; we have our own */
 		weft__locks_poison(w, t);
 	}
+	if (unlikely(w->rt->max_tasks != SIZE_MAX))
+		add_relaxed(&w->rt->live, 1u); /* as in live_take: its heir's, before its own place is free */
 	task_done(w, t, result);
 	weft__stack_quarantine(s);
 	if (unlikely(injectq_len(&w->rt->stackless) != 0))
@@ -638,7 +657,7 @@ void weft__task_fall(struct worker *w, struct weft_task *t, int result)
 
 void weft__task_mended(struct weft_task *t)
 {
-	if (add_acq_rel(&t->own_held, (uint16_t)-1) == 1) /* the last one sees what the others did */
+	if (add_acq_rel(&t->own_held, (uint32_t)-1) == 1) /* the last one sees what the others did */
 		weft__task_unref(weft__worker(), t);
 }
 

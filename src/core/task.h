@@ -159,10 +159,10 @@ struct weft_task {
 						struct weft_gen *own_gen; /* of a generator: itself (sync/gen.c) */
 						struct actor *own_actor;  /* of an actor, from its start (actor/actor.c) */
 					};
-					ATOMIC(uint16_t)
+					ATOMIC(uint32_t)
 					own_held; /* locks that know it as their owner; the task's. TASK_FELL: that are poisoned, each of which keeps the record */
 					uint16_t own_home; /* TASK_PINNED: id of its worker */
-					uint32_t own_pins; /* TASK_PINNED: how many times */
+					uint16_t own_pins; /* TASK_PINNED: how many times */
 				};
 			};
 			struct timer_node timer; /* one node a task; stays linked after a wake-up (core/wait.c) */
@@ -197,15 +197,21 @@ static inline void task_mark(struct weft_task *t, unsigned flags)
 	store_relaxed(&t->flags, (uint8_t)(load_relaxed(&t->flags) | flags)); /* see task_is */
 }
 
+/* Has it failed? Who finds so sees all that it did before. Of a task that is not kept, by a lock that is poisoned, the answer may be another's at any time. */
+static inline bool task_fell(const struct weft_task *t)
+{
+	return load_acquire(&t->flags) & TASK_FELL; /* pairs with the release in weft__task_fall */
+}
+
 /* A lock knows t, the caller's, as its owner from here on; and no more. For locks that have an owner: all of them, always. Of a foreign thread nobody asks. */
 static ALWAYS_INLINE void task_holds(struct weft_task *t)
 {
-	store_relaxed(&t->own_held, (uint16_t)(load_relaxed(&t->own_held) + 1)); /* own */
+	store_relaxed(&t->own_held, load_relaxed(&t->own_held) + 1); /* own */
 }
 
 static ALWAYS_INLINE void task_holds_not(struct weft_task *t)
 {
-	store_relaxed(&t->own_held, (uint16_t)(load_relaxed(&t->own_held) - 1)); /* own */
+	store_relaxed(&t->own_held, load_relaxed(&t->own_held) - 1); /* own */
 }
 
 static inline void task_set_state(struct weft_task *t, enum weft_task_state s)

@@ -138,5 +138,5 @@ size_t weft_task_stack_left(void)
 	struct weft_task *t = weft_task_self();
 	char *here = __builtin_frame_address(0);
 
-	return t ? (size_t)(here - t->stack->lo) : 0;
+	return t && here > t->stack->lo ? (size_t)(here - t->stack->lo) : 0; /* not: it is lent some */
 }

@@ -7,7 +7,7 @@
 
 #include "core/contain.h"
 
-/* Finds what walks compare with. Before the first; not in a signal handler. Returns 0; WEFT_ENOTSUP: weft's code cannot be told from the program's. */
+/* Finds what walks compare with. Before the first; not in a signal handler; any thread, also several at once. Returns 0; WEFT_ENOTSUP: weft's code cannot be told from the program's; WEFT_ENOMEM. */
 int weft__owncode_prepare(void);
 
 /* Has the code at r been called by nobody but the program's own, all the way up to the frame that holds f->top? For the fault handler, on an alternate stack. Sets f->pc. *ret_at: of OWN_LATER, where on the

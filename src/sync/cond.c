@@ -51,8 +51,12 @@ int weft_cond_wait_until(weft_cond *c, weft_mutex *m, int64_t deadline)
 	weft_mutex_unlock(m);
 	rc = weft__wait_park(me.worker, me.task, &w, 1, word, deadline);
 	san_acquire(c);
-	if (unlikely(weft__mutex_relock(m, me.task)))
+	if (unlikely(weft__mutex_relock(m, me.task))) {
+		weft__hold_lost(me.task, m);
+		if (!rc)
+			weft_cond_signal(c); /* ours, which nobody would act upon: so in the end all who wait are told */
 		return WEFT_EPOISONED;
+	}
 	return rc;
 }
 

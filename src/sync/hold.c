@@ -17,12 +17,33 @@ static int hold(struct weft__held *h, int rc, void (*unlock)(void *), void *lock
 	return rc;
 }
 
-/* weft_cond_wait may have come back without it, because it is poisoned. */
+/* Where weft_cond_wait has come back without it, because it was poisoned: whoever has recovered it since may be the caller, or not. */
+static void unlock_own(void *m)
+{
+	struct weft_task *t = caller();
+
+	if (t && mutex_mine(m, t))
+		weft_mutex_unlock(m);
+}
+
 static void unlock_mutex(void *m)
 {
-	if (unlikely(weft__mutex_poisoned(m)))
+	if (unlikely(!weft__worker())) {
+		unlock_own(m); /* what a foreign thread has lost is not noted */
 		return;
+	}
 	weft_mutex_unlock(m);
+}
+
+/* In a block, or in something deferred above it. */
+void weft__hold_lost(struct weft_task *t, weft_mutex *m)
+{
+	if (task_is(t, TASK_FOREIGN))
+		return;
+	for (weft_defer *d = t->own.defers; d; d = d->weft__next) {
+		if (d->weft__fn == unlock_mutex && d->weft__arg == m)
+			d->weft__fn = unlock_own;
+	}
 }
 
 static void unlock_rmutex(void *m)

@@ -50,11 +50,9 @@ static inline void set_owner(weft_mutex *m, struct weft_task *t)
 	san_acquire(m);
 }
 
-/* It stays so, if the bucket is locked. */
 static bool poisoned(weft_mutex *m)
 {
-	return (load_relaxed(state_of(m)) & LOCKED) &&
-	       lock_owner_fell(load_relaxed(owner_of(m))); /* else it is looked at again under the bucket's lock */
+	return (load_relaxed(state_of(m)) & LOCKED) && lock_fell(owner_of(m)); /* of a lock that is poisoned neither changes */
 }
 
 static inline bool take_free(weft_mutex *m)

@@ -20,10 +20,12 @@ static inline bool mutex_mine(weft_mutex *m, struct weft_task *t)
 /* Locks m for t, the caller, whatever happens: not ended by cancel, without a deadline. t does not own it. Returns 0; WEFT_EPOISONED. */
 int weft__mutex_relock(weft_mutex *m, struct weft_task *t);
 
-/* Has its owner failed? If so it stays so until somebody recovers it. */
-bool weft__mutex_poisoned(weft_mutex *m);
+/* hold.c: t, the caller, has come back without m, which it had locked. */
+void weft__hold_lost(struct weft_task *t, weft_mutex *m);
 
-/* For poison.c, the bucket being locked: the number of the owner's record, 0: it has none, reliable of one that has failed; m becomes t's, the caller's, in the place of such a one. */
+/* For poison.c, the bucket being locked: has its owner failed? Then it stays so. The number of the owner's record, 0: it has none, reliable of one that has failed; m becomes t's, the caller's, in the place
+ * of such a one. */
+bool weft__mutex_poisoned(weft_mutex *m);
 uint32_t weft__mutex_owner(weft_mutex *m);
 void weft__mutex_inherit(weft_mutex *m, struct weft_task *t);
 
@@ -32,7 +34,16 @@ static inline bool lock_owner_fell(uint32_t owner)
 {
 	struct weft_task *t = weft__rec_at(owner);
 
-	return t && task_is(t, TASK_FELL);
+	return t && task_fell(t);
+}
+
+/* Has the owner of a lock failed while it owned it? `at`: where its number is, which an owner clears before it unlocks. If so it stays so until somebody recovers the lock. */
+static inline bool lock_fell(ATOMIC(uint32_t) *at)
+{
+	uint32_t owner = load_relaxed(at); /* looked at again */
+
+	/* It may have unlocked, and failed then, between the two looks: that is seen at the second. Nor is its record a new owner's then. */
+	return lock_owner_fell(owner) && load_acquire(at) == owner && lock_owner_fell(owner);
 }
 
 /* The caller: a task, or a foreign thread's record. NULL: no memory for that. */

@@ -55,18 +55,17 @@ __attribute__((constructor)) static void hook(void)
 }
 
 /* Makes a lock the caller's, if its owner has failed. Nobody waits for it then: who does has been told, or is about to be. */
-static int inherit(void *lock, uint32_t (*owner_of)(void *lock), void (*give)(void *lock, struct weft_task *t))
+static int inherit(void *lock, bool (*poisoned)(void *lock), uint32_t (*owner_of)(void *lock),
+		   void (*give)(void *lock, struct weft_task *t))
 {
 	struct weft_task *t = caller(), *dead = NULL;
 	struct lot_bucket *b = lot_bucket(lock);
-	uint32_t owner;
 
 	if (!t)
 		return WEFT_ENOMEM;
 	lock_take_solo(&b->lock, RANK_LOT);
-	owner = owner_of(lock);
-	if (lock_owner_fell(owner)) {
-		dead = weft__rec_at(owner);
+	if (poisoned(lock)) {
+		dead = weft__rec_at(owner_of(lock));
 		give(lock, t);
 	}
 	lock_drop_solo(&b->lock);
@@ -74,6 +73,11 @@ static int inherit(void *lock, uint32_t (*owner_of)(void *lock), void (*give)(vo
 		return WEFT_EINVAL;
 	weft__task_mended(dead);
 	return 0;
+}
+
+static bool mutex_poisoned(void *m)
+{
+	return weft__mutex_poisoned(m);
 }
 
 static uint32_t mutex_owner(void *m)
@@ -84,6 +88,11 @@ static uint32_t mutex_owner(void *m)
 static void mutex_give(void *m, struct weft_task *t)
 {
 	weft__mutex_inherit(m, t);
+}
+
+static bool rwlock_poisoned(void *l)
+{
+	return weft__rwlock_poisoned(l);
 }
 
 static uint32_t rwlock_owner(void *l)
@@ -98,12 +107,12 @@ static void rwlock_give(void *l, struct weft_task *t)
 
 int weft_mutex_recover(weft_mutex *m)
 {
-	return inherit(m, mutex_owner, mutex_give);
+	return inherit(m, mutex_poisoned, mutex_owner, mutex_give);
 }
 
 int weft_rwlock_recover(weft_rwlock *l)
 {
-	return inherit(l, rwlock_owner, rwlock_give);
+	return inherit(l, rwlock_poisoned, rwlock_owner, rwlock_give);
 }
 
 int weft_rmutex_recover(weft_rmutex *m)

@@ -8,6 +8,7 @@
 #include "sync/mutex.h"
 
 /* As of a mutex, of the writer. */
+bool weft__rwlock_poisoned(weft_rwlock *l);
 uint32_t weft__rwlock_owner(weft_rwlock *l);
 void weft__rwlock_inherit(weft_rwlock *l, struct weft_task *t);
 

@@ -54,7 +54,7 @@ static inline void set_writer(weft_rwlock *l, struct weft_task *t)
 /* As of a mutex. */
 static bool poisoned(weft_rwlock *l)
 {
-	return (load_relaxed(state_of(l)) & WRITER) && lock_owner_fell(load_relaxed(owner_of(l))); /* as there */
+	return (load_relaxed(state_of(l)) & WRITER) && lock_fell(owner_of(l)); /* as there */
 }
 
 /* What the state becomes when one more gets in, were nobody in line; 0: it cannot. */
@@ -323,6 +323,11 @@ int weft_rwlock_tryupgrade(weft_rwlock *l)
 }
 
 /* --- poisoned: poison.c --- */
+
+bool weft__rwlock_poisoned(weft_rwlock *l)
+{
+	return poisoned(l);
+}
 
 uint32_t weft__rwlock_owner(weft_rwlock *l)
 {

@@ -183,9 +183,7 @@ static inline struct weft_task *weft__rec_at(uint32_t index)
 }
 
 /* Nobody fails here: core/contain.c. */
-enum { TASK_FELL };
-
-static inline bool task_is(const struct weft_task *, unsigned)
+static inline bool task_fell(const struct weft_task *)
 {
 	return false;
 }

@@ -13,10 +13,15 @@
 #include "weft/server.h"
 #include "weft/supervisor.h"
 #include "weft/local.h"
+#include "core/contain.h"
 #include <assert.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* A sanitizer has handlers of its own. */
 static void needs_containment(void)
@@ -85,6 +90,25 @@ static int by_failing(const void *a, const void *b)
 	return 0;
 }
 
+#if defined(__x86_64__)
+#define BREAK_HERE __asm__ volatile("int3")
+#else
+#define BREAK_HERE __asm__ volatile("brk #0")
+#endif
+
+/* The last instruction of its function. */
+__attribute__((noinline)) static void breakpoint(void)
+{
+	BREAK_HERE;
+	__builtin_unreachable();
+}
+
+/* What calls of strcpy and sprintf become with _FORTIFY_SOURCE. */
+extern char *__strcpy_chk(char *to, const char *from, size_t size);
+extern int __sprintf_chk(char *to, int flag, size_t size, const char *fmt, ...);
+
+static char *volatile text_of_28 = (char[]){"something of some characters"};
+
 enum fault {
 	OVERFLOW,
 	OVERFLOW_WIDE,
@@ -96,17 +120,22 @@ enum fault {
 	CALL_NULL,
 	DIVIDE,
 	TRAP,
+	BREAKPOINT,
 	ABORT,
 	ASSERT,
 	TEXT,
 	COPY,
 	SORT,
+	CHECKED_TEXT,
+	CHECKED_NULL,
+	CHECKED_PRINT,
 	FAULTS
 };
 
 static void fail_by(enum fault f)
 {
 	int some[] = {3, 1, 2, 7, 5};
+	char room[8];
 
 	switch (f) {
 	case OVERFLOW:
@@ -138,6 +167,9 @@ static void fail_by(enum fault f)
 		break;
 	case TRAP:
 		__builtin_trap();
+	case BREAKPOINT:
+		breakpoint();
+		break;
 	case ABORT:
 		abort();
 	case ASSERT:
@@ -151,6 +183,15 @@ static void fail_by(enum fault f)
 		break;
 	case SORT:
 		qsort(some, 5, sizeof some[0], by_failing);
+		break;
+	case CHECKED_TEXT:
+		sink = *__strcpy_chk(room, text_of_28, sizeof room);
+		break;
+	case CHECKED_NULL:
+		sink = *__strcpy_chk(room, no_text, sizeof room);
+		break;
+	case CHECKED_PRINT:
+		sink = __sprintf_chk(room, 1, sizeof room, "%s", text_of_28);
 		break;
 	default:
 		break;
@@ -167,6 +208,9 @@ static int code_of(enum fault f)
 					  [OVERFLOW_AWAY] = WEFT_EOVERFLOW,
 					  [DIVIDE] = WEFT_EARITH,
 					  [TRAP] = WEFT_EILLEGAL,
+					  [BREAKPOINT] = WEFT_EILLEGAL,
+					  [CHECKED_TEXT] = WEFT_EABORT,
+					  [CHECKED_PRINT] = WEFT_EABORT,
 					  [ABORT] = WEFT_EABORT,
 					  [ASSERT] = WEFT_EABORT};
 
@@ -258,7 +302,7 @@ static int each_kind(void *arg)
 	}
 	T_EQ(weft_stats(&st), 0);
 	T_EQ(st.faults, n);
-	T_OK(st.quarantined > 0 && st.quarantined <= STACK_QUARANTINE);
+	T_OK(st.quarantined > 0 && st.quarantined <= n);
 	return 0;
 }
 
@@ -716,6 +760,175 @@ TEST_WORKERS(a_wait_upon_a_condition_is_told)
 	run(conds, NULL);
 }
 
+struct lost {
+	struct locks k;
+	weft_event told, done;
+	bool himself; /* it is recovered within the block */
+};
+
+static int wait_cond_long(void *arg)
+{
+	struct lost *l = arg;
+	int rc = 0, lock_rc;
+
+	WEFT_WITH_LOCK_OR (&l->k.m, lock_rc) {
+		weft_event_set(&l->k.held);
+		rc = weft_cond_wait(&l->k.c, &l->k.m);
+		if (l->himself)
+			T_EQ(weft_mutex_recover(&l->k.m), 0);
+		weft_event_set(&l->told);
+		T_EQ(weft_event_wait(&l->done), 0);
+	}
+	T_EQ(lock_rc, 0);
+	return rc;
+}
+
+static void *wait_cond_outside(void *arg)
+{
+	return (void *)(intptr_t)wait_cond_long(arg);
+}
+
+static int run_wakes_all(void *state)
+{
+	struct locks *k = *(struct locks **)state;
+
+	T_EQ(weft_mutex_lock(&k->m), 0);
+	weft_cond_broadcast(&k->c);
+	fail_by(WRITE_NULL);
+	return 0;
+}
+
+enum { BY_ANOTHER, BY_ANOTHER_AND_OVER, BY_HIMSELF, WAYS };
+
+static void lose(int way, bool thread)
+{
+	struct lost l = {.himself = way == BY_HIMSELF};
+	struct locks *k = &l.k;
+	weft_task *t = NULL;
+	weft_actor_ref ref;
+	pthread_t outside;
+	void *said;
+
+	if (thread)
+		T_EQ(pthread_create(&outside, NULL, wait_cond_outside, &l), 0);
+	else
+		t = start(wait_cond_long, &l);
+	T_EQ(weft_event_wait(&k->held), 0); /* who locks it from here on comes when that one waits */
+	ref = started((weft_actor_opts){.run = run_wakes_all, .state = &k, .size = sizeof k});
+	T_EQ(weft_event_wait(&l.told), 0);
+	until(!weft_actor_alive(ref));
+	if (way != BY_HIMSELF)
+		T_EQ(weft_mutex_recover(&k->m), 0);
+	if (way == BY_ANOTHER_AND_OVER)
+		weft_mutex_unlock(&k->m);
+	weft_event_set(&l.done);
+	if (thread)
+		T_EQ(pthread_join(outside, &said), 0);
+	T_EQ(thread ? (int)(intptr_t)said : finish(t), WEFT_EPOISONED);
+	if (way == BY_ANOTHER)
+		weft_mutex_unlock(&k->m);
+	T_EQ(weft_mutex_trylock(&k->m), 0);
+	weft_mutex_unlock(&k->m);
+}
+
+static int lost(void *arg)
+{
+	(void)arg;
+	for (int way = 0; way < WAYS; way++)
+		lose(way, false);
+	return 0;
+}
+
+/* Before the block is over somebody recovers what it has lost. */
+TEST_WORKERS(a_block_unlocks_what_is_its_own)
+{
+	needs_containment();
+	run(lost, NULL);
+}
+
+static int lost_outside(void *arg)
+{
+	(void)arg;
+	for (int way = 0; way < WAYS; way++)
+		lose(way, true);
+	return 0;
+}
+
+TEST(a_block_of_a_thread_unlocks_what_is_its_own)
+{
+	needs_containment();
+	T_EQ(run_with(lost_outside, NULL, (weft_opts){.workers = 2}), 0);
+}
+
+static int run_signals_one(void *state)
+{
+	struct locks *k = *(struct locks **)state;
+
+	T_EQ(weft_mutex_lock(&k->m), 0);
+	weft_cond_signal(&k->c);
+	fail_by(WRITE_NULL);
+	return 0;
+}
+
+static int two_conds(void *arg)
+{
+	struct locks k = {.c = {0}}, *pk = &k;
+	weft_task *t[2];
+
+	(void)arg;
+	for (int i = 0; i < 2; i++) {
+		t[i] = start(wait_cond, &k);
+		until_reason(t[i], "condition");
+	}
+	(void)started((weft_actor_opts){.run = run_signals_one, .state = &pk, .size = sizeof pk});
+	for (int i = 0; i < 2; i++)
+		T_EQ(finish(t[i]), WEFT_EPOISONED);
+	T_EQ(weft_mutex_recover(&k.m), 0);
+	weft_mutex_unlock(&k.m);
+	return 0;
+}
+
+TEST_WORKERS(a_signal_that_comes_to_nothing_is_passed_on)
+{
+	needs_containment();
+	run(two_conds, NULL);
+}
+
+#define A_LOT 65536 /* more than some number can be */
+
+static int run_holding_a_lot(void *state)
+{
+	weft_mutex *m = *(weft_mutex **)state;
+
+	for (int i = 0; i < A_LOT; i++)
+		T_EQ(weft_mutex_lock(&m[i]), 0);
+	fail_by(WRITE_NULL);
+	return 0;
+}
+
+static int a_lot(void *arg)
+{
+	weft_mutex *m = calloc(A_LOT, sizeof *m);
+	weft_actor_ref ref = started((weft_actor_opts){.run = run_holding_a_lot, .state = &m, .size = sizeof m});
+
+	(void)arg;
+	T_OK(m != NULL);
+	until(!weft_actor_alive(ref));
+	for (int i = 0; i < A_LOT; i++) {
+		T_EQ(weft_mutex_lock_until(&m[i], WEFT_NOW), WEFT_EPOISONED);
+		T_EQ(weft_mutex_recover(&m[i]), 0);
+		weft_mutex_unlock(&m[i]);
+	}
+	free(m);
+	return 0;
+}
+
+TEST(however_many_locks_it_owned)
+{
+	needs_containment();
+	run(a_lot, NULL);
+}
+
 /* --- those who stand on actors --- */
 
 static int call_fails(void *state, weft_msg *m, weft_from from)
@@ -805,6 +1018,111 @@ TEST_WORKERS(a_supervisor_starts_it_again)
 	run(supervised, NULL);
 }
 
+/* Who traps exits, and hands on what it was told. */
+static int hands_on(void *arg)
+{
+	weft_actor_ref up = started((weft_actor_opts){.on_msg = on_msg}), down[2];
+	weft_end e, told;
+
+	(void)arg;
+	attach();
+	watch(up);
+	T_EQ(weft_actor_send(up, DIVIDE + 1, NULL, 0, WEFT_PRIO_NORMAL), 0);
+	told = the_end();
+	for (int i = 0; i < 2; i++)
+		watch(down[i] = started((weft_actor_opts){.on_msg = on_msg}));
+	T_EQ(weft_actor_signal(down[0], told), 0);
+	T_EQ(weft_actor_stop(down[1], told), 0);
+	for (int i = 0; i < 2; i++) {
+		e = the_end();
+		T_EQ(e.kind, WEFT_END_FAULT);
+		T_EQ(e.code, WEFT_EILLEGAL);
+	}
+	T_EQ(weft_actor_signal(WEFT_NO_ACTOR, (weft_end){WEFT_END_FAULT + 1, 0}), WEFT_EINVAL);
+	return 0;
+}
+
+TEST_WORKERS(its_end_can_be_handed_on)
+{
+	needs_containment();
+	run(hands_on, NULL);
+}
+
+/* --- no place to be had --- */
+
+#define ROUNDS 100
+
+static _Atomic int spins, shall_fail; /* rounds */
+
+/* It keeps its worker, so that who tells it to fail is on the other. */
+static int run_spinning(void *state)
+{
+	int round = *(int *)state;
+
+	spins = round;
+	while (shall_fail != round)
+		sched_yield();
+	fail_by(WRITE_NULL);
+	return 0;
+}
+
+static int nothing(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+/* Wants the one place there is. */
+static int takes_places(void *arg)
+{
+	weft_event *over = arg;
+	weft_task *t;
+	int rc;
+
+	for (int round = 1; round <= ROUNDS; round++) {
+		until(spins == round);
+		shall_fail = round;
+		for (int n = 1; (rc = weft_go_opts(&t, nothing, NULL, NULL)) == WEFT_EAGAIN; n++) {
+			if (n % 10000 == 0)
+				weft_task_yield();
+		}
+		T_EQ(rc, 0);
+		T_EQ(finish(t), 0);
+		weft_event_set(&over[round - 1]);
+	}
+	return 0;
+}
+
+static int crowded(void *arg)
+{
+	static weft_event over[ROUNDS];
+	weft_task *t;
+
+	(void)arg;
+	attach();
+	t = start(takes_places, over);
+	for (int round = 1; round <= ROUNDS; round++) {
+		weft_actor_opts o = {.run = run_spinning, .state = &round, .size = sizeof round, .contain = true};
+		weft_actor_ref ref;
+		int rc;
+
+		while ((rc = weft_actor_start(&ref, &o)) == WEFT_EAGAIN)
+			let_run(); /* one that has ended has not left yet */
+		T_EQ(rc, 0);
+		if (!weft_actor_monitor(ref, NULL)) /* else it is over */
+			(void)the_end();
+		T_EQ(weft_event_wait(&over[round - 1]), 0);
+	}
+	T_EQ(finish(t), 0);
+	return 0;
+}
+
+TEST(its_place_is_not_anothers_before_its_end_is_told)
+{
+	needs_containment();
+	T_EQ(run_with(crowded, NULL, (weft_opts){.workers = 2, .max_tasks = 3}), 0);
+}
+
 /* --- the thread afterwards --- */
 
 /* Division by zero traps, on this thread. */
@@ -818,7 +1136,7 @@ static unsigned float_control(bool trap)
 	return was & 0xff80;
 #else
 	(void)trap;
-	return 0; /* these processors need not be able to */
+	return 0;                                                            /* these processors need not be able to */
 #endif
 }
 
@@ -863,11 +1181,21 @@ static int many(void *arg)
 
 	(void)arg;
 	attach();
+	time_fake();
 	for (int i = 0; i < 3 * STACK_QUARANTINE; i++)
 		ends_by(started((weft_actor_opts){.on_msg = on_msg}), WRITE_NULL);
 	T_EQ(weft_stats(&st), 0);
-	T_EQ(st.quarantined, STACK_QUARANTINE);
+	T_EQ(st.quarantined, 3 * STACK_QUARANTINE); /* for a while */
 	T_EQ(st.faults, 3 * STACK_QUARANTINE);
+	time_move(STACK_QUARANTINE_NS);
+	ends_by(started((weft_actor_opts){.on_msg = on_msg}), WRITE_NULL);
+	T_EQ(weft_stats(&st), 0);
+	T_EQ(st.quarantined, STACK_QUARANTINE);
+	for (size_t i = 0; i < STACK_QUARANTINE_BYTES / STACK_DEFAULT; i++)
+		ends_by(started((weft_actor_opts){.on_msg = on_msg}), WRITE_NULL);
+	T_EQ(weft_stats(&st), 0);
+	T_EQ(st.quarantined, STACK_QUARANTINE_BYTES / STACK_DEFAULT);
+	time_real();
 	return 0;
 }
 
@@ -905,12 +1233,6 @@ TEST_WORKERS(several_fail_at_once)
 	run(at_once, NULL);
 }
 
-static int nothing(void *arg)
-{
-	(void)arg;
-	return 0;
-}
-
 /* The handlers are there for as long as the runtime that needs them. */
 TEST(handlers_go_with_the_runtime)
 {
@@ -937,6 +1259,54 @@ static int refused(void *arg)
 	T_EQ(weft_actor_start(&ref, &(weft_actor_opts){.on_msg = on_msg, .contain = true}), WEFT_ENOTSUP);
 	T_OK(weft_actor_same(ref, WEFT_NO_ACTOR));
 	return 0;
+}
+
+/* A child that shares this memory, one that has a copy and was made past all hooks, and an ordinary one. */
+#define CHILD_BY(call)                                         \
+	__attribute__((noinline)) static pid_t by_##call(void) \
+	{                                                      \
+		pid_t p = call();                              \
+                                                               \
+		if (p == 0) {                                  \
+			*nowhere = 1;                          \
+			_exit(7);                              \
+		}                                              \
+		return p;                                      \
+	}
+
+CHILD_BY(vfork)
+CHILD_BY(_Fork)
+CHILD_BY(fork)
+
+static int run_with_children_of(void *state)
+{
+	(void)state;
+	for (int way = 0; way < 3; way++) {
+		pid_t p = way == 0 ? by_vfork() : way == 1 ? by__Fork() : by_fork();
+		int status = 0;
+
+		T_EQ(waitpid(p, &status, 0), p);
+		T_OK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+	}
+	return 5;
+}
+
+static int children_of(void *arg)
+{
+	weft_actor_ref ref = started((weft_actor_opts){.run = run_with_children_of});
+	weft_stat st;
+
+	(void)arg;
+	until(!weft_actor_alive(ref));
+	T_EQ(weft_stats(&st), 0);
+	T_EQ(st.faults, 0);
+	return 0;
+}
+
+TEST_WORKERS(a_child_process_that_fails_dies)
+{
+	needs_containment();
+	run(children_of, NULL);
 }
 
 /* Without handlers, or with those of a sanitizer. */
@@ -1033,7 +1403,8 @@ DIES(in_a_call_of_libcs)
 
 static int by_a_signal_from_outside_(void)
 {
-	return kill(getpid(), SIGSEGV);
+	T_EQ(kill(getpid(), SIGSEGV), 0); /* any thread gets it, at some time */
+	return weft_task_sleep(WEFT_FOREVER / 2);
 }
 
 DIES(by_a_signal_from_outside)
@@ -1062,6 +1433,83 @@ static int not_asked_for_(void)
 }
 
 DIES(not_asked_for)
+
+static int breaks(void *arg)
+{
+	(void)arg;
+	BREAK_HERE;
+	return 0;
+}
+
+static int at_a_breakpoint_in_a_task_of_its_own_(void)
+{
+	weft_task *t;
+
+	T_EQ(weft_go_opts(&t, breaks, NULL, NULL), 0);
+	return weft_task_join(t, NULL);
+}
+
+DIES(at_a_breakpoint_in_a_task_of_its_own)
+
+/* Nobody can say what is below it. */
+static int in_code_made_at_run_time_(void)
+{
+#if defined(__x86_64__)
+	static const unsigned char code[] = {0x31, 0xc0, 0xc7, 0x00, 0x01,
+					     0x00, 0x00, 0x00, 0xc3}; /* xor eax, eax; mov dword [rax], 1; ret */
+#else
+	static const uint32_t code[] = {0xd2800000, 0xb9000000, 0xd65f03c0}; /* mov x0, 0; str w0, [x0]; ret */
+#endif
+	void *at = mmap(NULL, sizeof code, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	T_OK(at != MAP_FAILED);
+	memcpy(at, code, sizeof code);
+	T_EQ(mprotect(at, sizeof code, PROT_READ | PROT_EXEC), 0);
+	__builtin___clear_cache(at, (char *)at + sizeof code);
+	((void (*)(void))(uintptr_t)at)();
+	return 0;
+}
+
+DIES(in_code_made_at_run_time)
+
+/* One holds the loader's lock, the other is looked at, for which that is wanted. */
+static _Atomic int other_runs, holds_lock;
+
+static int run_while_locked(void *state)
+{
+	(void)state;
+	other_runs = 1;
+	while (!holds_lock)
+		;
+	fail_by(WRITE_NULL);
+	return 0;
+}
+
+static int with_the_lock(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	(void)info;
+	(void)size;
+	(void)arg;
+	holds_lock = 1;
+	usleep(50 * 1000); /* so that the other one waits; if it does not, this fails no less */
+	fail_by(WRITE_NULL);
+	return 0;
+}
+
+static int while_another_waits_for_it_(void)
+{
+	(void)started((weft_actor_opts){.run = run_while_locked});
+	until(other_runs);
+	(void)dl_iterate_phdr(with_the_lock, NULL);
+	return 0;
+}
+
+TEST_DIES(while_another_waits_for_it, "about to die")
+{
+	needs_containment();
+	weft__contain_patience = 100 * MS;
+	(void)run_with(dies, (void *)while_another_waits_for_it_, (weft_opts){.workers = 8});
+}
 
 #ifdef WEFT_DEBUG /* else nobody knows who holds it */
 static int with_a_spin_lock_(void)

@@ -466,6 +466,19 @@ static int twice_main(void *arg)
 	return 0;
 }
 
+static int by_hand_main(void *arg)
+{
+	(void)arg;
+	WEFT_WITH_LOCK (&gm)
+		weft_mutex_unlock(&gm);
+	return 0;
+}
+
+TEST_DIES_WORKERS(block_unlocked_by_hand, "is not locked")
+{
+	run(by_hand_main, NULL);
+}
+
 TEST_DIES_WORKERS(block_in_itself, "WEFT_WITH_LOCK: the caller holds")
 {
 	run(twice_main, NULL);

@@ -375,6 +375,19 @@ static int unpins(void *arg)
 	return 0;
 }
 
+static int pins(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 65536; i++)
+		weft_task_pin();
+	return 0;
+}
+
+TEST_DIES(pin_too_often, "is pinned 65535 times already")
+{
+	run(pins, NULL);
+}
+
 TEST_DIES(unpin_too_often, "is not pinned")
 {
 	run(unpins, NULL);

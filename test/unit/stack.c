@@ -658,6 +658,51 @@ TEST(failures_while_decaying_lose_nothing)
 /* ---- A million ---- */
 
 /* With guards and a page each, in few mappings; one of them is found; afterwards the memory, page tables included, is given back. */
+/* Those in quarantine are given out last of all, the oldest first. */
+TEST(quarantine_ends_when_there_is_no_other)
+{
+	struct stack *s[2], *large;
+	int n = 0;
+
+	T_EQ(weft__stack_get(1024 * 1024, &large), 0);
+	for (int i = 0; i < 2; i++)
+		T_EQ(weft__stack_get(STACK_DEFAULT, &s[i]), 0);
+	weft__stack_quarantine(large);
+	weft__stack_quarantine(s[1]);
+	weft__stack_quarantine(s[0]);
+	failpoint_arm_all(1);
+	do
+		T_EQ(weft__stack_get(STACK_DEFAULT, &got[n]), 0);
+	while (got[n++] != s[1]);
+	T_EQ(weft__stack_get(STACK_DEFAULT, &got[n]), 0);
+	T_OK(got[n++] == s[0]);
+	T_EQ(weft__stack_get(STACK_DEFAULT, &got[n]), -ENOMEM);
+	failpoint_disarm();
+	T_EQ(stats().quarantined, 0);
+	while (n > 0)
+		weft__stack_put(got[--n]);
+	check_nothing_left();
+}
+
+/* But for the last one. */
+TEST(quarantine_is_bounded_in_bytes)
+{
+	struct stack *s;
+
+	for (int i = 0; i < 3; i++) {
+		T_EQ(weft__stack_get(STACK_QUARANTINE_BYTES / 2, &s), 0);
+		weft__stack_quarantine(s);
+		T_EQ(stats().quarantined, 1);
+	}
+	for (int i = 0; i < 2; i++) {
+		T_EQ(weft__stack_get(STACK_QUARANTINE_BYTES * 2, &s), 0);
+		weft__stack_quarantine(s);
+		T_EQ(stats().quarantined, 1);
+	}
+	weft__stack_release();
+	check_nothing_left();
+}
+
 TEST(million_stacks)
 {
 	long n = 1000000, maps, kib;
