@@ -92,7 +92,8 @@ struct overflow_regs weft__overflow_registers(const void *context)
 	return (struct overflow_regs){.pc = (uintptr_t)m->gregs[REG_RIP],
 				      .sp = (uintptr_t)m->gregs[REG_RSP],
 				      .fp = (uintptr_t)m->gregs[REG_RBP],
-				      .probe = (uintptr_t)m->gregs[REG_R11]};
+				      .probe = (uintptr_t)m->gregs[REG_R11],
+				      .base = (uintptr_t)m->gregs[REG_RBX]};
 #elif defined(__aarch64__)
 	return (struct overflow_regs){.pc = m->pc, .sp = m->sp, .fp = m->regs[29], .lr = m->regs[30]};
 #endif

@@ -127,8 +127,8 @@ extern HIDDEN void (*weft__overflow_describe)(struct weft_task *t, char *buf, si
 
 struct overflow_regs {
 	uintptr_t pc, sp, fp;
-	uintptr_t lr;    /* 0 where there is none */
-	uintptr_t probe; /* debug/unwind.h */
+	uintptr_t lr;          /* 0 where there is none */
+	uintptr_t probe, base; /* debug/unwind.h */
 };
 
 /* Of the ucontext_t that a signal handler got. */

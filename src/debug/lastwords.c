@@ -29,13 +29,13 @@ static NO_ASAN bool word_of(void *arg, uintptr_t at, uintptr_t *out)
 
 bool weft__last_caller(struct overflow_regs *r, bool exact, uintptr_t lo, uintptr_t hi)
 {
-	struct regs regs = {.pc = r->pc, .sp = r->sp, .fp = r->fp, .lr = exact ? r->lr : 0, .probe = exact ? r->probe : 0};
+	struct regs regs = {.pc = r->pc, .sp = r->sp, .fp = r->fp, .lr = exact ? r->lr : 0, .probe = exact ? r->probe : 0, .base = r->base};
 
 	last.lo = lo;
 	last.hi = hi;
 	if (weft__unwind_step(&last.rules, &regs, exact, word_of, NULL) != UNWIND_STEP)
 		return false;
-	*r = (struct overflow_regs){.pc = regs.pc, .sp = regs.sp, .fp = regs.fp};
+	*r = (struct overflow_regs){.pc = regs.pc, .sp = regs.sp, .fp = regs.fp, .base = regs.base};
 	return true;
 }
 

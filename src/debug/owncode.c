@@ -330,7 +330,7 @@ static enum own_code look(struct fall *f, struct regs r, uintptr_t *ret_at)
 
 enum own_code weft__owncode(struct fall *f, const struct overflow_regs *r, uintptr_t *ret_at)
 {
-	struct regs regs = {.pc = r->pc, .sp = r->sp, .fp = r->fp, .lr = r->lr, .probe = r->probe};
+	struct regs regs = {.pc = r->pc, .sp = r->sp, .fp = r->fp, .lr = r->lr, .probe = r->probe, .base = r->base};
 
 	/* A library may have gone, and another have come, since the last one. */
 	memset(&walk.rules, 0, sizeof walk.rules);

@@ -2,7 +2,7 @@
  *
  * unwind.c - reads .eh_frame: the rule for one code address, and one step by it.
  *
- * Followed is what compilers emit for ordinary functions: the CFA as stack or frame pointer plus an offset, return address and frame pointer saved
+ * Followed is what compilers emit for ordinary functions: the CFA as stack or frame pointer (or one of two other registers of x86_64) plus an offset, return address and frame pointer saved
  * at offsets from it.  Expressions, other registers and unknown operations end in the frame-pointer step, which needs no more
  * than that the two words at the frame pointer look right.
  *
@@ -17,10 +17,10 @@
 #include <string.h>
 
 #if defined(__x86_64__)
-enum { REG_OF_FP = 6, REG_OF_SP = 7, REG_OF_PROBE = 11, REG_OF_RA = 16 };
+enum { REG_OF_BASE = 3, REG_OF_FP = 6, REG_OF_SP = 7, REG_OF_PROBE = 11, REG_OF_RA = 16 };
 #define CODE_BITS(pc) (pc)
 #else
-enum { REG_OF_FP = 29, REG_OF_SP = 31, REG_OF_PROBE = -1, REG_OF_RA = 30 };
+enum { REG_OF_BASE = -2, REG_OF_FP = 29, REG_OF_SP = 31, REG_OF_PROBE = -1, REG_OF_RA = 30 };
 #define CODE_BITS(pc) ((pc)&0x0000ffffffffffffu) /* saved return addresses may be signed */
 #endif
 
@@ -203,7 +203,7 @@ struct row {
 	uint64_t cfa_reg;
 	int64_t cfa;
 	bool cfa_other; /* an expression */
-	struct where ra, fp;
+	struct where ra, fp, base;
 };
 
 #define REMEMBERED 8
@@ -221,6 +221,8 @@ static void note(struct machine *m, uint64_t reg, enum saved how, int64_t at)
 		m->row.ra = (struct where){how, at};
 	else if (reg == REG_OF_FP)
 		m->row.fp = (struct where){how, at};
+	else if (reg == (uint64_t)REG_OF_BASE)
+		m->row.base = (struct where){how, at};
 }
 
 static void restore(struct machine *m, uint64_t reg)
@@ -229,6 +231,8 @@ static void restore(struct machine *m, uint64_t reg)
 		m->row.ra = m->first.ra;
 	else if (reg == REG_OF_FP)
 		m->row.fp = m->first.fp;
+	else if (reg == (uint64_t)REG_OF_BASE)
+		m->row.base = m->first.base;
 }
 
 /* False at the first operation behind pc. */
@@ -367,18 +371,24 @@ static void rule_of(const struct entry *e, uintptr_t pc, struct unwind_rule *rul
 		rule->how = HOW_END;
 		return;
 	}
-	if (r->cfa_other || (r->cfa_reg != REG_OF_SP && r->cfa_reg != REG_OF_FP && r->cfa_reg != (uint64_t)REG_OF_PROBE) ||
+	if (r->cfa_other ||
+	    (r->cfa_reg != REG_OF_SP && r->cfa_reg != REG_OF_FP && r->cfa_reg != (uint64_t)REG_OF_PROBE &&
+	     r->cfa_reg != (uint64_t)REG_OF_BASE) ||
 	    r->ra.how == SAVED_OTHER || r->fp.how == SAVED_OTHER || r->cfa != (int32_t)r->cfa || r->ra.at != (int32_t)r->ra.at ||
 	    r->fp.at != (int32_t)r->fp.at)
 		return;
 	rule->how = HOW_CFI;
 	rule->cfa_fp = r->cfa_reg == REG_OF_FP;
 	rule->cfa_probe = r->cfa_reg == (uint64_t)REG_OF_PROBE;
+	rule->cfa_base = r->cfa_reg == (uint64_t)REG_OF_BASE;
 	rule->cfa = (int32_t)r->cfa;
 	rule->ra_saved = r->ra.how == SAVED_AT;
 	rule->ra = (int32_t)r->ra.at;
 	rule->fp_saved = r->fp.how == SAVED_AT;
 	rule->fp = (int32_t)r->fp.at;
+	rule->base_saved = r->base.how == SAVED_AT;
+	rule->base_lost = r->base.how > SAVED_AT || r->base.at != (int32_t)r->base.at;
+	rule->base = (int32_t)r->base.at;
 }
 
 /* --- finding it --- */
@@ -471,23 +481,28 @@ static enum unwind by_fp(struct regs *r, unwind_word *word, void *arg)
 	return r->pc ? UNWIND_STEP : UNWIND_END;
 }
 
+static bool by_guess(const struct unwind_rule *rule, const struct regs *r)
+{
+	return rule->how == HOW_FP || (rule->cfa_probe && !r->probe) || (rule->cfa_base && !r->base);
+}
+
 uintptr_t weft__unwind_begin(struct unwind_cache *u, const struct regs *r, bool exact)
 {
 	const struct unwind_rule *rule = find(u, exact ? r->pc : r->pc - 1);
 
-	return rule->how == HOW_FP || (rule->cfa_probe && !r->probe) ? 0 : rule->begin;
+	return by_guess(rule, r) ? 0 : rule->begin;
 }
 
 enum unwind weft__unwind_step(struct unwind_cache *u, struct regs *r, bool exact, unwind_word *word, void *arg)
 {
 	const struct unwind_rule *rule = find(u, exact ? r->pc : r->pc - 1);
-	struct regs up = {.fp = r->fp};
+	struct regs up = {.fp = r->fp, .base = r->base};
 
 	if (rule->how == HOW_END)
 		return UNWIND_END;
-	if (rule->how == HOW_FP || (rule->cfa_probe && !r->probe))
+	if (by_guess(rule, r))
 		return by_fp(r, word, arg);
-	up.sp = (rule->cfa_probe ? r->probe : rule->cfa_fp ? r->fp : r->sp) + (uintptr_t)(intptr_t)rule->cfa;
+	up.sp = (rule->cfa_probe ? r->probe : rule->cfa_base ? r->base : rule->cfa_fp ? r->fp : r->sp) + (uintptr_t)(intptr_t)rule->cfa;
 	if (up.sp < r->sp || (up.sp == r->sp && !exact))
 		return UNWIND_LOST;
 	if (rule->ra_saved)
@@ -498,6 +513,8 @@ enum unwind weft__unwind_step(struct unwind_cache *u, struct regs *r, bool exact
 		return UNWIND_LOST;
 	if (rule->fp_saved && !word(arg, up.sp + (uintptr_t)(intptr_t)rule->fp, &up.fp))
 		return UNWIND_LOST;
+	if (rule->base_lost || (rule->base_saved && !word(arg, up.sp + (uintptr_t)(intptr_t)rule->base, &up.base)))
+		up.base = 0;
 	up.pc = CODE_BITS(up.pc);
 	*r = up;
 	return up.pc ? UNWIND_STEP : UNWIND_END;

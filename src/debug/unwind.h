@@ -16,6 +16,7 @@ struct regs {
 	uintptr_t lr; /* link register of an interrupted function; 0 where there is none */
 	uintptr_t
 		probe; /* x86_64: r11 of an interrupted function, by which one that is just touching the pages of a large frame finds its caller; else 0 */
+	uintptr_t base;  /* x86_64: rbx, by which the loader finds its caller when a function is called for the first time; 0: not known */
 	uintptr_t pc_at; /* after a step by the compiler's information: where pc lies on the stack; 0: it was in lr */
 };
 
@@ -31,8 +32,10 @@ struct unwind_rule {
 	uint8_t how;     /* unwind.c */
 	bool cfa_fp;     /* CFA = fp + cfa, else sp + cfa */
 	bool cfa_probe;  /* CFA = probe + cfa */
-	bool ra_saved, fp_saved;
-	int32_t cfa, ra, fp; /* offsets; ra and fp from the CFA */
+	bool cfa_base;   /* CFA = base + cfa */
+	bool ra_saved, fp_saved, base_saved;
+	bool base_lost;            /* its caller's cannot be found */
+	int32_t cfa, ra, fp, base; /* offsets; all but cfa from the CFA */
 };
 
 struct unwind_cache {

@@ -312,6 +312,39 @@ TEST_WORKERS(a_fault_in_a_handler_ends_the_actor)
 	run(each_kind, NULL);
 }
 
+#define LITTLE 700 /* bytes of stack: the loader needs more to find a function, another call less */
+
+__attribute__((noinline)) static int deep_and_first(int n)
+{
+	volatile char frame[32];
+
+	frame[0] = (char)n;
+	return weft_task_stack_left() < LITTLE ? getppid() + frame[0] : deep_and_first(n + 1) + frame[0];
+}
+
+static int run_deep_and_first(void *state)
+{
+	(void)state;
+	sink = deep_and_first(1);
+	return 0;
+}
+
+static int first_call(void *arg)
+{
+	weft_actor_ref ref = started((weft_actor_opts){.run = run_deep_and_first});
+
+	(void)arg;
+	until(!weft_actor_alive(ref));
+	return 0;
+}
+
+/* What the loader does then, unless all functions were looked for at the start, and nothing happens. */
+TEST(a_stack_that_is_full_when_a_function_is_called_for_the_first_time)
+{
+	needs_containment();
+	run(first_call, NULL);
+}
+
 static int fail_at_start(void *state)
 {
 	fail_by(*(enum fault *)state);

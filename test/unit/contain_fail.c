@@ -8,8 +8,11 @@
 
 static int *volatile nowhere;
 
+static _Atomic int have_stacks;
+
 static int run_when_told(void *state)
 {
+	have_stacks++;
 	T_EQ(weft_event_wait(*(weft_event **)state), 0);
 	*nowhere = 1;
 	return 0;
@@ -60,11 +63,12 @@ static int no_stack(void *arg)
 	(void)arg;
 	until_all_workers_run();
 	T_EQ(weft_actor_attach(NULL, NULL), 0);
-	begun = 0;
+	begun = have_stacks = 0;
 	fails_at(&first);
 	weft_event_set(&first);
 	has_failed(); /* by then the program's symbols have been read */
 	fails_at(&go);
+	until(have_stacks == 2);
 	failpoint_arm_all(1);
 	for (int refused = 0; refused < 200 && n < MANY; let_run()) {
 		rc = weft_go_opts(&t[n], begins, &end, NULL);
