@@ -493,7 +493,7 @@ static ALWAYS_INLINE struct weft_task *task_follow(struct worker *w, struct weft
 static inline void own_begin(struct weft_task *t)
 {
 	t->own = (struct task_own){.locals = t->inherited};
-	store_relaxed(&t->own_held, 0u); /* own */
+	t->own_held = 0;
 	t->timer.link.next = NULL;
 	store_relaxed(&t->timer.wheel, NULL); /* not linked: nobody else looks at it */
 	t->timer.kind = TIMER_TASK;
@@ -635,17 +635,18 @@ void weft__task_leave(int result)
 void weft__task_fall(struct worker *w, struct weft_task *t, int result)
 {
 	struct stack *s = t->stack;
+	bool owns = t->own_held > 0;
 
 	weft__locals_abandon(t, true);
 	t->own.locals = NULL;
 	t->stack = NULL;
 	t->ctx.sp = NULL;
-	store_release(&t->flags, (uint8_t)(load_relaxed(&t->flags) |
-					   TASK_FELL)); /* pairs with task_fell; before who looks for it takes the lock of a bucket */
-	if (load_relaxed(&t->own_held)) {               /* nobody else's yet */
-		add_relaxed(&t->refs, 1u);              /* that of the poisoned locks; we have our own */
+	if (owns)
+		add_relaxed(&t->refs, 1u); /* that of the poisoned locks; we have our own */
+	/* Pairs with task_fell; before who looks for it takes the lock of a bucket. From here on others may recover the locks. */
+	store_release(&t->flags, (uint8_t)(load_relaxed(&t->flags) | TASK_FELL));
+	if (owns)
 		weft__locks_poison(w, t);
-	}
 	if (unlikely(w->rt->max_tasks != SIZE_MAX))
 		add_relaxed(&w->rt->live, 1u); /* as in live_take: its heir's, before its own place is free */
 	task_done(w, t, result);
@@ -657,7 +658,7 @@ void weft__task_fall(struct worker *w, struct weft_task *t, int result)
 
 void weft__task_mended(struct weft_task *t)
 {
-	if (add_acq_rel(&t->own_held, (uint32_t)-1) == 1) /* the last one sees what the others did */
+	if (add_acq_rel((ATOMIC(uint32_t) *)&t->own_held, (uint32_t)-1) == 1) /* the last one sees what the others did */
 		weft__task_unref(weft__worker(), t);
 }
 

@@ -159,8 +159,8 @@ struct weft_task {
 						struct weft_gen *own_gen; /* of a generator: itself (sync/gen.c) */
 						struct actor *own_actor;  /* of an actor, from its start (actor/actor.c) */
 					};
-					ATOMIC(uint32_t)
-					own_held; /* locks that know it as their owner; the task's. TASK_FELL: that are poisoned, each of which keeps the record */
+					uint32_t
+						own_held; /* locks that know it as their owner; the task's. TASK_FELL: that are poisoned, each of which keeps the record: atomic then */
 					uint16_t own_home; /* TASK_PINNED: id of its worker */
 					uint16_t own_pins; /* TASK_PINNED: how many times */
 				};
@@ -206,12 +206,12 @@ static inline bool task_fell(const struct weft_task *t)
 /* A lock knows t, the caller's, as its owner from here on; and no more. For locks that have an owner: all of them, always. Of a foreign thread nobody asks. */
 static ALWAYS_INLINE void task_holds(struct weft_task *t)
 {
-	store_relaxed(&t->own_held, load_relaxed(&t->own_held) + 1); /* own */
+	t->own_held++; /* plain, so that it is one instruction */
 }
 
 static ALWAYS_INLINE void task_holds_not(struct weft_task *t)
 {
-	store_relaxed(&t->own_held, load_relaxed(&t->own_held) - 1); /* own */
+	t->own_held--;
 }
 
 static inline void task_set_state(struct weft_task *t, enum weft_task_state s)
