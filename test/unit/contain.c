@@ -342,6 +342,9 @@ static int first_call(void *arg)
 TEST(a_stack_that_is_full_when_a_function_is_called_for_the_first_time)
 {
 	needs_containment();
+#if !defined(__x86_64__)
+	tap_skip("the loader's frames are followed on x86_64 only");
+#endif
 	run(first_call, NULL);
 }
 
