@@ -1,0 +1,774 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * erl.c - src/erl, without Erlang: terms and digests; two nodes of ours that know each other by an epmd of the test's own; peers that speak nonsense, or not at all. With Erlang: test/peers/erl.c.
+ */
+#include "../actors.h"
+#include "../erl.h"
+
+#include "base/rand.h"
+#include <stdlib.h>
+
+/* --- terms --- */
+
+static void add_fun(ei_x_buff *x)
+{
+	/* fun of module m with one free variable, the atom v: a size that it must have. */
+	static const char rest[] = "\x01"
+				   "0123456789abcdef"
+				   "\0\0\0\1"
+				   "\0\0\0\1"
+				   "w\1m"
+				   "a\1"
+				   "a\2"
+				   "Xw\3a@b\0\0\0\1\0\0\0\2\0\0\0\3"
+				   "w\1v";
+	size_t n = sizeof rest - 1 + 4;
+	char head[5] = {ERL_NEW_FUN_EXT, 0, 0, 0, (char)n};
+
+	T_EQ(ei_x_append_buf(x, head, 5), 0);
+	T_EQ(ei_x_append_buf(x, rest, sizeof rest - 1), 0);
+}
+
+/* One of everything. */
+static ei_x_buff sample(void)
+{
+	erlang_pid pid = {.node = "a@b", .num = 1, .serial = 2, .creation = 3};
+	erlang_port port = {.node = "a@b", .id = 1, .creation = 3};
+	erlang_ref ref = {.node = "a@b", .len = 3, .n = {1, 2, 3}, .creation = 3};
+	ei_x_buff x;
+
+	T_EQ(ei_x_new(&x), 0);
+	T_EQ(ei_x_encode_tuple_header(&x, 13), 0);
+	T_EQ(ei_x_encode_long(&x, 5), 0);
+	T_EQ(ei_x_encode_long(&x, 100000), 0);
+	T_EQ(ei_x_encode_long(&x, INT64_MIN + 1), 0);
+	T_EQ(ei_x_encode_double(&x, 1.5), 0);
+	T_EQ(ei_x_encode_atom(&x, "atom"), 0);
+	T_EQ(ei_x_encode_string(&x, "string"), 0);
+	T_EQ(ei_x_encode_binary(&x, "binary", 6), 0);
+	T_EQ(ei_x_encode_list_header(&x, 4), 0);
+	T_EQ(ei_x_encode_pid(&x, &pid), 0);
+	T_EQ(ei_x_encode_port(&x, &port), 0);
+	T_EQ(ei_x_encode_ref(&x, &ref), 0);
+	T_EQ(ei_x_encode_bitstring(&x, "\xff\xf0", 0, 12), 0);
+	T_EQ(ei_x_encode_empty_list(&x), 0);
+	T_EQ(ei_x_encode_map_header(&x, 1), 0);
+	T_EQ(ei_x_encode_atom(&x, "key"), 0);
+	T_EQ(ei_x_encode_empty_list(&x), 0);
+	T_EQ(ei_x_append_buf(&x, "qw\1mw\1fa\2", 9), 0); /* fun m:f/2 */
+	add_fun(&x);
+	T_EQ(ei_x_append_buf(&x, "n\11\0\1\2\3\4\5\6\7\10\11", 12), 0);
+	T_EQ(ei_x_encode_boolean(&x, 1), 0);
+	return x;
+}
+
+TEST(terms_are_as_long_as_they_are)
+{
+	ei_x_buff x = sample();
+	struct slice t;
+	int at = 0;
+
+	T_EQ(weft__erl_size(x.buff, (size_t)x.index), x.index);
+	T_EQ(ei_skip_term(x.buff, &at), 0);
+	T_EQ(at, x.index);
+	for (int n = 0; n < x.index; n++) {
+		char *part = malloc((size_t)n + 1); /* of its own, so that ASan sees who reads behind it */
+
+		memcpy(part, x.buff, (size_t)n);
+		T_EQ(weft__erl_size(part, (size_t)n), -1);
+		free(part);
+	}
+	T_EQ(weft__erl_check(&t, x.buff, (size_t)x.index), 0);
+	T_EQ(weft__erl_check(&t, x.buff, (size_t)x.index - 1), WEFT_EINVAL);
+	T_EQ(weft__erl_check(&t,
+			     "\x83"
+			     "a\1",
+			     3),
+	     0);
+	T_EQ(t.len, 2);
+	T_EQ(weft__erl_check(&t, "a\1a\1", 4), WEFT_EINVAL);
+	T_EQ(weft__erl_check(&t, "\x83", 1), WEFT_EINVAL);
+	T_EQ(weft__erl_check(&t, "", 0), WEFT_EINVAL);
+	ei_x_free(&x);
+}
+
+/* Whatever is taken for a term, ei does not read behind it. */
+TEST(no_bytes_lead_ei_astray)
+{
+	struct rng r = {1};
+	ei_x_buff x = sample();
+	int taken = 0;
+
+	for (int i = 0; i < tap_iters(100000); i++) {
+		char *p = malloc((size_t)x.index);
+		int at = 0;
+
+		memcpy(p, x.buff, (size_t)x.index);
+		for (uint64_t k = rng_next(&r) % 4; k > 0; k--)
+			p[rng_next(&r) % (uint64_t)x.index] = (char)rng_next(&r);
+		if (weft__erl_size(p, (size_t)x.index) == x.index) {
+			taken++;
+			if (ei_skip_term(p, &at) == 0)
+				T_LE(at, x.index);
+		}
+		free(p);
+	}
+	T_GT(taken, 0);
+	ei_x_free(&x);
+}
+
+static void digest(const char *a, const char *b, const char *wanted)
+{
+	unsigned char d[16];
+	char text[33];
+
+	weft__erl_md5(d, a, strlen(a), b, strlen(b));
+	for (int i = 0; i < 16; i++)
+		snprintf(text + 2 * i, 3, "%02x", d[i]);
+	T_STR_EQ(text, wanted);
+}
+
+TEST(digests_are_those_of_rfc_1321)
+{
+	digest("", "", "d41d8cd98f00b204e9800998ecf8427e");
+	digest("a", "bc", "900150983cd24fb0d6963f7d28e17f72");
+	digest("message ", "digest", "f96b697d7cb7938d525a2f31aaf161d0");
+	digest("1234567890123456789012345678901234567890123456789012345678901234567890123456", "7890", "57edf4a22be3c955ac49da2e2107b67a");
+}
+
+static void there_and_back(weft_end e, weft_end wanted)
+{
+	struct out o = {.at = NULL};
+	weft_end got;
+
+	weft__erl_reason(&o, e);
+	T_EQ(weft__erl_size(o.at, o.len), (ssize_t)o.len);
+	got = weft__erl_end((struct slice){o.at, (int)o.len});
+	T_EQ(got.kind, wanted.kind);
+	T_EQ(got.code, wanted.code);
+	weft__erl_out_free(&o);
+}
+
+static weft_end end_of(ei_x_buff x)
+{
+	weft_end e = weft__erl_end((struct slice){x.buff, x.index});
+
+	ei_x_free(&x);
+	return e;
+}
+
+TEST(ends_are_reasons_and_back)
+{
+	there_and_back((weft_end){WEFT_END_NORMAL, 0}, (weft_end){WEFT_END_NORMAL, 0});
+	there_and_back((weft_end){WEFT_END_CODE, -7}, (weft_end){WEFT_END_CODE, -7});
+	there_and_back((weft_end){WEFT_END_PANIC, WEFT_EPANIC}, (weft_end){WEFT_END_PANIC, WEFT_EPANIC});
+	there_and_back((weft_end){WEFT_END_CANCELED, WEFT_ETIMEDOUT}, (weft_end){WEFT_END_CANCELED, WEFT_ETIMEDOUT});
+	there_and_back((weft_end){WEFT_END_KILLED, WEFT_ECANCELED}, (weft_end){WEFT_END_KILLED, WEFT_ECANCELED});
+	there_and_back((weft_end){WEFT_END_SHUTDOWN, 0}, (weft_end){WEFT_END_SHUTDOWN, 0});
+	there_and_back((weft_end){WEFT_END_UNKNOWN, WEFT_ESRCH}, (weft_end){WEFT_END_UNKNOWN, WEFT_ESRCH});
+	T_EQ(end_of(TERM("{shutdown,why}")).kind, WEFT_END_SHUTDOWN);
+	T_EQ(end_of(TERM("noconnection")).code, WEFT_ENOTCONN);
+	T_EQ(end_of(TERM("{badmatch,[1,2]}")).code, WEFT_EDOWN);
+	T_EQ(end_of(TERM("{weft,code,5}")).code, WEFT_EDOWN); /* no code */
+}
+
+/* --- two nodes --- */
+
+struct pair {
+	struct epmd d;
+	weft_erl *a, *b;
+};
+
+#define A "a@127.0.0.1"
+#define B "b@127.0.0.1"
+
+static weft_erl *node(struct epmd *d, const char *name, weft_erl_opts o)
+{
+	weft_erl *n;
+
+	o.listen = "127.0.0.1:0";
+	o.epmd_port = d->port;
+	T_EQ(weft_erl_start(&n, name, "cookie", &o), 0);
+	T_STR_EQ(weft_erl_name(n), name);
+	T_GT(weft_erl_port(n), 0);
+	return n;
+}
+
+static void two_begin(struct pair *p, weft_erl_opts o)
+{
+	book_open(&p->d);
+	p->a = node(&p->d, A, o);
+	p->b = node(&p->d, B, o);
+}
+
+static void two_end(struct pair *p)
+{
+	T_EQ(weft_erl_stop(p->a), 0);
+	T_EQ(weft_erl_stop(p->b), 0);
+	book_close(&p->d);
+}
+
+static void end(weft_actor_ref ref)
+{
+	T_EQ(weft_actor_stop_wait(ref), 0);
+}
+
+static int speak(void *arg)
+{
+	weft_actor_ref store, ear;
+	weft_erl_stat st;
+	erlang_pid pid;
+	struct store s;
+	struct pair p;
+	char got[256];
+	struct ear e;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	store = store_start(&s);
+	ear = ear_start(&e, 0);
+	T_EQ(weft_erl_ping(p.a, B), 0);
+	T_OK(weft_erl_connected(p.a, B));
+	until(weft_erl_connected(p.b, A)); /* it is told last */
+	T_EQ(send_term(p.a, weft_erl_at("ear", B), TERM("{hello,~i}", 1)), 0);
+	ear_until(&e, 1);
+	T_STR_EQ(e.last, "{hello, 1}");
+	T_STR_EQ(e.from.node, A);
+	T_EQ(weft_erl_pid(p.b, ear, &pid), 0);
+	T_EQ(send_term(p.a, weft_erl_at_pid(&pid), TERM("by_pid")), 0);
+	ear_until(&e, 2);
+	T_STR_EQ(e.last, "by_pid");
+	T_STR_EQ(e.from.node, A); /* such a send says so, too */
+	T_EQ(cast_term(p.a, weft_erl_at("store", B), TERM("{add,5}")), 0);
+	T_EQ(call_term(p.a, weft_erl_at("store", B), TERM("{add,6}"), got, sizeof got, WEFT_FOREVER), 0);
+	T_STR_EQ(got, "11");
+	T_EQ(call_term(p.b, weft_erl_at("store", A), TERM("get"), got, sizeof got, WEFT_FOREVER), 0);
+	T_STR_EQ(got, "11");
+	T_EQ(s.cast, 1);
+	T_EQ(call_term(p.a, weft_erl_at("store", B), TERM("fail"), got, sizeof got, WEFT_FOREVER), 0);
+	T_STR_EQ(got, "{error, {weft, -42}}");
+	T_EQ(call_term(p.a, weft_erl_at("store", B), TERM("bad"), got, sizeof got, WEFT_FOREVER), 0);
+	T_STR_EQ(got, "{error, {weft, -22}}");
+	T_EQ(call_term(p.a, weft_erl_at("nobody", B), TERM("get"), got, sizeof got, WEFT_FOREVER), WEFT_ESRCH);
+	T_EQ(call_term(p.a, weft_erl_at("store", B), TERM("silent"), got, sizeof got, weft_in(WEFT_MS)), WEFT_ETIMEDOUT);
+	T_EQ(weft_erl_stats(p.b, &st), 0);
+	T_EQ(st.nodes, 1);
+	T_GE(st.pids, 1);
+	T_EQ(weft_erl_stats(p.a, &st), 0);
+	T_EQ(st.calls, 0);
+	T_EQ(call_term(p.a, weft_erl_at("store", B), TERM("stop"), got, sizeof got, WEFT_FOREVER), 0);
+	T_STR_EQ(got, "{ok, bye}");
+	(void)weft_actor_wait(store, NULL);
+	end(ear);
+	T_EQ(weft_erl_pid(p.b, ear, &pid), WEFT_ESRCH);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(two_nodes_speak)
+{
+	run_net(speak, NULL);
+}
+
+static int refuses(void *arg)
+{
+	ei_x_buff x = TERM("atom");
+	struct epmd d;
+	erlang_pid far = {.node = "x@127.0.0.1", .num = 1};
+	weft_erl *n, *m;
+
+	(void)arg;
+	book_open(&d);
+	T_EQ(weft_erl_start(&n, "noat", "c", NULL), WEFT_EINVAL);
+	T_EQ(weft_erl_start(&n, "@host", "c", NULL), WEFT_EINVAL);
+	T_EQ(weft_erl_start(&n, "a@", "c", NULL), WEFT_EINVAL);
+	T_EQ(weft_erl_start(&n, "a@b@c", "c", NULL), WEFT_EINVAL);
+	T_EQ(weft_erl_start(&n, "a b@c", "c", NULL), WEFT_EINVAL);
+	T_EQ(weft_erl_start(&n, NULL, "c", NULL), WEFT_EINVAL);
+	T_EQ(weft_erl_start(&n, A, "", NULL), WEFT_EINVAL);
+	T_EQ(weft_erl_start(&n, A, NULL, NULL), WEFT_EINVAL);
+	T_EQ(weft_erl_start(&n, A, "c", &(weft_erl_opts){.tick = -1}), WEFT_EINVAL);
+	T_EQ(weft_erl_start(&n, A, "c", &(weft_erl_opts){.epmd_port = 65536}), WEFT_EINVAL);
+	T_EQ(weft_erl_start(&n, A, "c", &(weft_erl_opts){.listen = "nonsense"}), WEFT_EINVAL);
+	T_OK(!n);
+	n = node(&d, A, (weft_erl_opts){.tick = 0});
+	T_EQ(weft_erl_start(&m, A, "c", &(weft_erl_opts){.epmd_port = d.port, .listen = "127.0.0.1:0"}), WEFT_EEXIST);
+	T_EQ(weft_erl_start(&m, B, "other", &(weft_erl_opts){.epmd_port = d.port, .listen = "127.0.0.1:0"}), 0);
+	T_EQ(weft_erl_connect(n, B), WEFT_EACCES);
+	T_EQ(weft_erl_ping(m, A), WEFT_EACCES);
+	T_OK(!weft_erl_connected(n, B) && !weft_erl_connected(m, A));
+	T_EQ(weft_erl_connect(n, A), WEFT_EINVAL); /* itself */
+	T_EQ(weft_erl_connect(n, "noat"), WEFT_EINVAL);
+	T_EQ(weft_erl_connect(n, NULL), WEFT_EINVAL);
+	T_EQ(weft_erl_connect(n, "c@127.0.0.1"), WEFT_ENOENT);
+	T_EQ(weft_erl_connect_until(n, "c@127.0.0.1", WEFT_NOW), WEFT_EAGAIN);
+	T_EQ(weft_erl_disconnect(n, B), WEFT_ENOTCONN);
+	T_EQ(weft_erl_disconnect(n, NULL), WEFT_EINVAL);
+	T_EQ(weft_erl_watch(n, B), 0);
+	T_EQ(weft_erl_watch(n, NULL), WEFT_EINVAL);
+	T_EQ(weft_erl_send(n, weft_erl_at("x", "c@127.0.0.1"), x.buff, (size_t)x.index), WEFT_ENOENT);
+	T_EQ(weft_erl_send(n, weft_erl_at_pid(&far), x.buff, (size_t)x.index), WEFT_ENOENT);
+	T_EQ(weft_erl_send(n, weft_erl_at("x", B), x.buff, (size_t)x.index - 1), WEFT_EINVAL);
+	T_EQ(weft_erl_send(n, weft_erl_at("x", B), NULL, 0), WEFT_EINVAL);
+	T_EQ(weft_erl_send(n, weft_erl_at("x", B), x.buff, (size_t)1 << 30), WEFT_EMSGSIZE);
+	T_EQ(weft_erl_send(n, weft_erl_at("", B), x.buff, (size_t)x.index), WEFT_EINVAL);
+	T_EQ(weft_erl_send(n, weft_erl_at("x", NULL), x.buff, (size_t)x.index), WEFT_EINVAL);
+	T_EQ(weft_erl_send_until(n, weft_erl_at("x", B), x.buff, (size_t)x.index, 1), WEFT_ETIMEDOUT);
+	T_EQ(weft_erl_call_until(n, weft_erl_at("x", B), x.buff, (size_t)x.index, NULL, WEFT_NOW), WEFT_EAGAIN);
+	T_EQ(weft_erl_stats(NULL, NULL), WEFT_EINVAL);
+	T_EQ(weft_erl_stop(NULL), WEFT_EINVAL);
+	T_EQ(weft_erl_stop(m), 0);
+	T_EQ(weft_erl_stop(n), 0);
+	book_close(&d);
+	T_EQ(weft_erl_start(&n, A, "c", &(weft_erl_opts){.epmd_port = d.port, .listen = "127.0.0.1:0"}), WEFT_ECONNREFUSED);
+	ei_x_free(&x);
+	return 0;
+}
+
+TEST_WORKERS(who_may_not_is_told_so)
+{
+	run_net(refuses, NULL);
+}
+
+/* --- both at once --- */
+
+static int pings_a(void *arg)
+{
+	return weft_erl_ping(arg, A);
+}
+
+static int pings_b(void *arg)
+{
+	return weft_erl_ping(arg, B);
+}
+
+static int both(void *arg)
+{
+	struct pair p;
+	weft_erl_stat st;
+	weft_task *t[4];
+
+	(void)arg;
+	for (int i = 0; i < tap_iters(30); i++) {
+		two_begin(&p, (weft_erl_opts){.tick = 0});
+		for (int k = 0; k < 4; k++)
+			t[k] = start(k % 2 ? pings_a : pings_b, k % 2 ? p.b : p.a);
+		for (int k = 0; k < 4; k++)
+			T_EQ(finish(t[k]), 0);
+		T_EQ(weft_erl_stats(p.a, &st), 0);
+		T_LE(st.nodes, 1);
+		two_end(&p);
+	}
+	return 0;
+}
+
+TEST_WORKERS(two_that_dial_each_other_get_one_connection)
+{
+	run_net(both, NULL);
+}
+
+/* --- who stands for others --- */
+
+static int stand_in(void *arg)
+{
+	weft_actor_ref store, ear, there, gone, cut;
+	struct watcher w, v;
+	struct store s;
+	struct pair p;
+	struct ear e;
+	ei_x_buff x = TERM("{add,7}"), bad = TERM("get");
+	char reply[64];
+	int n;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	store = store_start(&s);
+	ear = ear_start(&e, 0);
+	T_EQ(weft_erl_stand_in(p.a, &there, weft_erl_at("store", B)), 0);
+	T_EQ(weft_actor_send(there, WEFT_ERL_CAST, x.buff, (size_t)x.index, WEFT_PRIO_NORMAL), 0);
+	n = weft_server_call(there, 0, x.buff, (size_t)x.index, reply, sizeof reply);
+	T_GT(n, 0);
+	T_TERM(reply, "14");
+	T_EQ(weft_server_call(there, 0, "zz", 2, reply, sizeof reply), WEFT_EINVAL);
+	T_EQ(weft_actor_send(there, 0, "zz", 2, WEFT_PRIO_NORMAL), 0); /* dropped */
+	T_EQ(weft_actor_send(there, 0, x.buff, (size_t)x.index, WEFT_PRIO_NORMAL), 0);
+	T_EQ(weft_server_call(there, 0, bad.buff, (size_t)bad.index, reply, sizeof reply), 2);
+	T_EQ(s.info, 1);
+	watch_begin(&w, there);
+	T_EQ(weft_actor_stop(store, (weft_end){WEFT_END_SHUTDOWN, 0}), 0);
+	watch_end(&w, WEFT_END_SHUTDOWN, 0);
+	T_EQ(weft_erl_stand_in(p.a, &gone, weft_erl_at("store", B)), 0);
+	(void)weft_actor_wait(gone, &w.end);
+	T_EQ(weft_erl_stand_in(p.a, &there, weft_erl_at("ear", B)), 0);
+	T_EQ(weft_actor_kill(there), 0);
+	(void)weft_actor_wait(there, NULL);
+	T_OK(weft_actor_alive(ear));
+	T_EQ(weft_erl_stand_in(p.a, &cut, weft_erl_at("ear", B)), 0);
+	watch_begin(&v, cut);
+	T_EQ(weft_erl_disconnect(p.b, A), 0);
+	watch_end(&v, WEFT_END_CODE, WEFT_ENOTCONN);
+	end(ear);
+	two_end(&p);
+	ei_x_free(&x);
+	ei_x_free(&bad);
+	return 0;
+}
+
+TEST_WORKERS(an_actor_stands_for_one_of_another_node)
+{
+	run_net(stand_in, NULL);
+}
+
+/* --- slow receivers --- */
+
+static int slow(void *arg)
+{
+	weft_actor_ref store, ear;
+	struct store s;
+	struct pair p;
+	struct ear e;
+	char got[64];
+	int n = tap_iters(500);
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	store = store_start(&s);
+	ear = ear_start(&e, 2);
+	T_EQ(weft_actor_suspend(ear), 0);
+	for (int i = 0; i < n; i++)
+		T_EQ(send_term(p.a, weft_erl_at("ear", B), TERM("~i", (long)i)), 0);
+	/* What comes behind them is answered all the same. */
+	T_EQ(call_term(p.a, weft_erl_at("store", B), TERM("{add,1}"), got, sizeof got, WEFT_FOREVER), 0);
+	T_EQ(e.count, 0);
+	T_EQ(weft_actor_resume(ear), 0);
+	ear_until(&e, n);
+	T_OK(e.in_order);
+	end(ear);
+	end(store);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(a_slow_receiver_holds_up_nobody_else)
+{
+	run_net(slow, NULL);
+}
+
+static int bounded(void *arg)
+{
+	weft_actor_ref ear;
+	struct pair p;
+	struct ear e;
+	char big[2000];
+	int n = 300;
+
+	(void)arg;
+	memset(big, 'x', sizeof big);
+	two_begin(&p, (weft_erl_opts){.out_max = 4000, .backlog_max = 8000});
+	ear = ear_start(&e, 1);
+	for (int i = 0; i < n; i++) {
+		ei_x_buff x = {.buff = NULL};
+
+		T_EQ(ei_x_new(&x), 0);
+		T_EQ(ei_x_encode_binary(&x, big, sizeof big), 0);
+		T_EQ(send_term(p.a, weft_erl_at("ear", B), x), 0);
+	}
+	ear_until(&e, n);
+	T_EQ(e.bytes, (size_t)n * (sizeof big + 5));
+	end(ear);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(bytes_that_wait_have_a_bound)
+{
+	run_net(bounded, NULL);
+}
+
+static int large(void *arg)
+{
+	static char big[3 << 20];
+	weft_actor_ref ear;
+	struct pair p;
+	struct ear e;
+	ei_x_buff x = {.buff = NULL};
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.message_max = (3 << 20) + 4096});
+	ear = ear_start(&e, 0);
+	T_EQ(ei_x_new(&x), 0);
+	T_EQ(ei_x_encode_binary(&x, big, sizeof big), 0);
+	T_EQ(weft_erl_send(p.a, weft_erl_at("ear", B), x.buff, (size_t)x.index), 0);
+	ear_until(&e, 1);
+	T_STR_EQ(e.last, "binary of 3145728");
+	x.index = 0;
+	T_EQ(ei_x_encode_list_header(&x, 2), 0);
+	T_EQ(ei_x_encode_binary(&x, big, sizeof big), 0);
+	T_EQ(ei_x_encode_binary(&x, big, sizeof big), 0);
+	T_EQ(ei_x_encode_empty_list(&x), 0);
+	T_EQ(weft_erl_send(p.a, weft_erl_at("ear", B), x.buff, (size_t)x.index), 0); /* too long: the connection ends */
+	T_EQ(weft_erl_watch(p.a, B), 0);
+	T_EQ(send_term(p.a, weft_erl_at("ear", B), TERM("again")), 0);
+	ear_until(&e, 2);
+	T_STR_EQ(e.last, "again");
+	end(ear);
+	two_end(&p);
+	ei_x_free(&x);
+	return 0;
+}
+
+TEST_WORKERS(long_messages_have_a_bound)
+{
+	run_net(large, NULL);
+}
+
+/* --- ends of calls --- */
+
+struct asking {
+	weft_erl *n;
+	weft_erl_to to;
+	const char *what;
+	int rc;
+};
+
+static int asks(void *arg)
+{
+	struct asking *a = arg;
+	char got[64];
+
+	a->rc = call_term(a->n, a->to, TERM(a->what), got, sizeof got, WEFT_FOREVER);
+	return 0;
+}
+
+static weft_task *until_asks(struct asking *a, struct store *s, int asked)
+{
+	weft_task *t = start(asks, a);
+
+	until(s->asked == asked);
+	until_reason(t, "condition");
+	return t;
+}
+
+static int calls_end(void *arg)
+{
+	weft_actor_ref store;
+	struct asking q;
+	weft_erl_stat st;
+	struct store s;
+	struct pair p;
+	weft_task *t;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	store = store_start(&s);
+	q = (struct asking){.n = p.a, .to = weft_erl_at("store", B), .what = "silent"};
+	t = until_asks(&q, &s, 1);
+	T_EQ(weft_task_cancel(t), 0);
+	T_EQ(finish(t), 0);
+	T_EQ(q.rc, WEFT_ECANCELED);
+	t = until_asks(&q, &s, 2);
+	end(store);
+	T_EQ(finish(t), 0);
+	T_EQ(q.rc, WEFT_EDOWN);
+	store = store_start(&s);
+	t = until_asks(&q, &s, 1);
+	T_EQ(weft_erl_disconnect(p.b, A), 0);
+	T_EQ(finish(t), 0);
+	T_EQ(q.rc, WEFT_ENOTCONN);
+	t = until_asks(&q, &s, 2); /* by another connection */
+	T_EQ(weft_erl_stats(p.a, &st), 0);
+	T_EQ(st.calls, 1);
+	T_EQ(weft_erl_stop(p.a), 0);
+	T_EQ(finish(t), 0);
+	T_EQ(q.rc, WEFT_ECLOSED);
+	end(store);
+	T_EQ(weft_erl_stop(p.b), 0);
+	book_close(&p.d);
+	return 0;
+}
+
+TEST_WORKERS(calls_end_with_whom_they_ask)
+{
+	run_net(calls_end, NULL);
+}
+
+/* A call that its caller has given up while there was no room for it is never served. */
+static int given_up(void *arg)
+{
+	weft_actor_ref store;
+	struct store s;
+	struct pair p;
+	char got[64];
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	store = store_start(&s);
+	T_EQ(weft_actor_suspend(store), 0);
+	T_EQ(weft_erl_connect(p.a, B), 0);
+	T_EQ(call_term(p.a, weft_erl_at("store", B), TERM("{add,1}"), got, sizeof got, weft_in(WEFT_MS)), WEFT_ETIMEDOUT);
+	T_EQ(call_term(p.a, weft_erl_at("net_kernel", B), TERM("{is_auth,x}"), got, sizeof got, WEFT_FOREVER),
+	     0); /* behind the end of that */
+	T_EQ(weft_actor_resume(store), 0);
+	T_EQ(call_term(p.a, weft_erl_at("store", B), TERM("{add,10}"), got, sizeof got, WEFT_FOREVER), 0);
+	T_STR_EQ(got, "10");
+	end(store);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(a_call_that_was_given_up_is_not_served)
+{
+	run_net(given_up, NULL);
+}
+
+/* --- loss --- */
+
+/* b speaks once in a quarter of an hour, and a waits for a second. */
+static int silent(void *arg)
+{
+	struct epmd d;
+	weft_erl *a, *b;
+
+	(void)arg;
+	book_open(&d);
+	a = node(&d, A, (weft_erl_opts){.tick = WEFT_SEC});
+	b = node(&d, B, (weft_erl_opts){.tick = 3600 * WEFT_SEC});
+	T_EQ(weft_erl_connect(a, B), 0);
+	time_fake();
+	while (weft_erl_connected(a, B)) {
+		time_move(WEFT_SEC / 2);
+		let_run();
+	}
+	time_real();
+	T_EQ(weft_erl_watch(b, A), 0);
+	T_EQ(weft_erl_ping(b, A), 0);
+	T_EQ(weft_erl_stop(a), 0);
+	T_EQ(weft_erl_stop(b), 0);
+	book_close(&d);
+	return 0;
+}
+
+TEST_WORKERS(a_node_that_says_nothing_is_lost)
+{
+	run_net(silent, NULL);
+}
+
+/* --- nonsense --- */
+
+static int strangers(void *arg)
+{
+	static const char *const says[] = {"",
+					   "\0",
+					   "\0\0",
+					   "\0\1N",
+					   "\0\3sok",
+					   "\xff\xff"
+					   "NNNN",
+					   "\0\x0fN\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+					   "\0\x12N\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\1\0\3x@y\0\5r\0\0\0\0"};
+	static const size_t len[] = {0, 1, 2, 3, 5, 6, 17, 27};
+	char at[WEFT_ADDR_TEXT], buf[256];
+	struct pair p;
+	weft_tcp *c;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	snprintf(at, sizeof at, "127.0.0.1:%d", weft_erl_port(p.a));
+	for (size_t i = 0; i < sizeof len / sizeof len[0]; i++) {
+		c = dial_to(at);
+		T_EQ(weft_tcp_write(c, says[i], len[i], NULL), (ssize_t)len[i]);
+		T_EQ(weft_tcp_shutdown(c, SHUT_WR), 0);
+		while (weft_tcp_read(c, buf, sizeof buf) > 0)
+			;
+		weft_tcp_close(c);
+	}
+	T_EQ(weft_erl_ping(p.b, A), 0);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(strangers_are_sent_away)
+{
+	run_net(strangers, NULL);
+}
+
+/* One that has the cookie, and then says what is no message: the connection ends, and everything else goes on. */
+static int liar(void *arg)
+{
+	static const struct {
+		const char *bytes;
+		size_t n;
+	} lies[] = {
+		{"\0\0\0\1x", 5},
+		{"\0\0\0\1p", 5},
+		{"\0\0\0\3p\x83h", 7},
+		{"\0\0\0\4p\x83"
+		 "a\1",
+		 8},
+		{"\0\0\0\4p\x83h\0", 8},
+		{"\0\0\0\6p\x83h\1a\2", 10},
+		{"\0\0\0\x0cp\x83h\3a\2w\0a\1", 16},
+		{"\x7f\xff\xff\xffp", 5},
+	};
+	struct pair p;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+		struct conn *c;
+
+		T_EQ(weft__erl_conn_get(p.a, B, WEFT_FOREVER, &c), 0);
+		T_EQ(weft_mutex_lock(&c->wlock), 0);
+		weft__erl_raw(&c->out, lies[i].bytes, lies[i].n);
+		weft_cond_signal(&c->work);
+		weft_mutex_unlock(&c->wlock);
+		weft__erl_conn_unref(c);
+		T_EQ(weft_erl_watch(p.a, B), 0);
+		T_EQ(weft_erl_watch(p.b, A), 0);
+	}
+	T_EQ(weft_erl_ping(p.a, B), 0);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(who_speaks_nonsense_is_cut_off)
+{
+	run_net(liar, NULL);
+}
+
+/* --- names that are not for all --- */
+
+static bool only_ear(const char *name, void *arg)
+{
+	return strcmp(name, arg) == 0;
+}
+
+static int allows(void *arg)
+{
+	weft_actor_ref store, ear;
+	weft_erl_stat st;
+	struct store s;
+	struct pair p;
+	struct ear e;
+	char got[64];
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.allow = only_ear, .arg = (void *)(uintptr_t) "ear"});
+	store = store_start(&s);
+	ear = ear_start(&e, 0);
+	T_EQ(call_term(p.a, weft_erl_at("store", B), TERM("get"), got, sizeof got, WEFT_FOREVER), WEFT_ESRCH);
+	T_EQ(send_term(p.a, weft_erl_at("store", B), TERM("get")), 0);
+	T_EQ(send_term(p.a, weft_erl_at("ear", B), TERM("there")), 0);
+	ear_until(&e, 1);
+	T_EQ(weft_erl_stats(p.b, &st), 0);
+	T_EQ(st.dropped, 2); /* the call's request, and the message */
+	end(ear);
+	end(store);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(names_may_be_kept_from_others)
+{
+	run_net(allows, NULL);
+}
