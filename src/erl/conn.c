@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <weft/task.h>
 
 #define READ ((size_t)32 << 10) /* bytes at a time */
 #define KEEP ((size_t)1 << 20)  /* larger buffers are given back when they are empty */
@@ -374,13 +375,28 @@ static int greets(void *arg)
 	return 0;
 }
 
+/* The next one; what is lacking for a while (memory) is waited for. NULL: there will be none. */
+static weft_tcp *next_stranger(weft_erl *n)
+{
+	int64_t wait = WEFT_MS;
+	weft_tcp *tcp;
+	int rc;
+
+	while ((rc = weft_tcp_accept(n->listener, &tcp)) != 0) {
+		if (rc == WEFT_ECLOSED || weft_task_sleep(wait) != 0)
+			return NULL;
+		wait = wait < WEFT_SEC ? 2 * wait : wait;
+	}
+	return tcp;
+}
+
 int weft__erl_accepts(void *node)
 {
 	weft_erl *n = node;
 	struct conn *c;
 	weft_tcp *tcp;
 
-	while (weft_tcp_accept(n->listener, &tcp) == 0) {
+	while ((tcp = next_stranger(n))) {
 		if (weft_sema_acquire(&n->shaking, 1) != 0) {
 			weft_tcp_close(tcp);
 			return 0;
