@@ -394,6 +394,37 @@ TEST_WORKERS(a_node_that_was_killed_is_noticed_and_found_again)
 	run(lost, NULL);
 }
 
+/* --- nobody says anything --- */
+
+/* Both count eight seconds; twelve pass. Only where it is asked for: WEFT_ERL_IDLE, in seconds. */
+static int idle(void *arg)
+{
+	long seconds = atol(getenv("WEFT_ERL_IDLE"));
+	weft_actor_ref there;
+	struct world w;
+
+	(void)arg;
+	epmd_begin(&w);
+	erl_begin(&w);
+	ERL_IS(&w, "net_kernel:set_net_ticktime(8, 0).", "change_initiated");
+	T_EQ(weft_erl_start(&w.n, OURS, "cookie", &(weft_erl_opts){.listen = "127.0.0.1:0", .tick = 8 * WEFT_SEC}), 0);
+	T_EQ(weft_erl_stand_in(w.n, &there, at("main")), 0);
+	T_EQ(weft_task_sleep(seconds * WEFT_SEC), 0);
+	T_OK(weft_actor_alive(there)); /* the same connection all the time */
+	ERL_IS(&w, "nodes(hidden).", "['" OURS "']");
+	T_EQ(weft_erl_stop(w.n), 0);
+	erl_end(&w);
+	epmd_end(&w);
+	return 0;
+}
+
+TEST(ticks_keep_a_connection)
+{
+	if (!getenv("WEFT_ERL_IDLE"))
+		tap_skip("only with WEFT_ERL_IDLE");
+	run(idle, NULL);
+}
+
 /* --- epmd ends, and comes back --- */
 
 static int forgotten(void *arg)
