@@ -48,8 +48,11 @@ void weft__erl_conn_unref(struct conn *c)
 
 	if (weft_add_acq_rel(&c->refs, (uint32_t)-1) != 1) /* what others did to it is seen by who frees it */
 		return;
-	while (weft_chan_tryrecv(c->in, &b) == 0)
-		free(b);
+	WEFT_WITH_SHIELD
+	{
+		while (weft_chan_tryrecv(c->in, &b) == 0)
+			free(b);
+	}
 	weft_chan_free(c->in);
 	weft_tcp_free(c->tcp);
 	weft__erl_out_free(&c->out);

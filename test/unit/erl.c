@@ -662,8 +662,7 @@ static int strangers(void *arg)
 					   "\0\0",
 					   "\0\1N",
 					   "\0\3sok",
-					   "\xff\xff"
-					   "NNNN",
+					   "\377\377NNNN",
 					   "\0\x0fN\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
 					   "\0\x12N\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\1\0\3x@y\0\5r\0\0\0\0"};
 	static const size_t len[] = {0, 1, 2, 3, 5, 6, 17, 27};
@@ -677,7 +676,7 @@ static int strangers(void *arg)
 	for (size_t i = 0; i < sizeof len / sizeof len[0]; i++) {
 		c = dial_to(at);
 		T_EQ(weft_tcp_write(c, says[i], len[i], NULL), (ssize_t)len[i]);
-		T_EQ(weft_tcp_shutdown(c, SHUT_WR), 0);
+		(void)weft_tcp_shutdown(c, SHUT_WR); /* it may have sent us away already */
 		while (weft_tcp_read(c, buf, sizeof buf) > 0)
 			;
 		weft_tcp_close(c);
@@ -707,7 +706,7 @@ static int liar(void *arg)
 		 8},
 		{"\0\0\0\4p\x83h\0", 8},
 		{"\0\0\0\6p\x83h\1a\2", 10},
-		{"\0\0\0\x0cp\x83h\3a\2w\0a\1", 16},
+		{"\0\0\0\x0ap\x83h\3a\2w\0a\1", 14},
 		{"\x7f\xff\xff\xffp", 5},
 	};
 	struct pair p;
