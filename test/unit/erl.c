@@ -275,6 +275,7 @@ static int refuses(void *arg)
 	ei_x_buff x = TERM("atom");
 	struct epmd d;
 	erlang_pid far = {.node = "x@127.0.0.1", .num = 1};
+	weft_actor_ref ref;
 	weft_erl *n, *m;
 
 	(void)arg;
@@ -315,6 +316,15 @@ static int refuses(void *arg)
 	T_EQ(weft_erl_send(n, weft_erl_at("x", NULL), x.buff, (size_t)x.index), WEFT_EINVAL);
 	T_EQ(weft_erl_send_until(n, weft_erl_at("x", B), x.buff, (size_t)x.index, 1), WEFT_ETIMEDOUT);
 	T_EQ(weft_erl_call_until(n, weft_erl_at("x", B), x.buff, (size_t)x.index, NULL, WEFT_NOW), WEFT_EAGAIN);
+	T_EQ(weft_erl_ping_until(n, B, WEFT_NOW), WEFT_EAGAIN);
+	T_EQ(weft_erl_stand_in_until(n, &ref, weft_erl_at("x", B), 1), WEFT_ETIMEDOUT);
+	T_EQ(weft_erl_stand_in(n, &ref, weft_erl_at("x", "c@127.0.0.1")), WEFT_ENOENT);
+	T_OK(weft_actor_same(ref, WEFT_NO_ACTOR));
+	WEFT_WITH_TIMEOUT (-1) {
+		T_EQ(weft_erl_cast(n, weft_erl_at("x", B), x.buff, (size_t)x.index), WEFT_ETIMEDOUT);
+		T_EQ(weft_erl_watch(n, B), WEFT_ETIMEDOUT);
+		T_EQ(weft_erl_connect(n, B), WEFT_ETIMEDOUT);
+	}
 	T_EQ(weft_erl_stats(NULL, NULL), WEFT_EINVAL);
 	T_EQ(weft_erl_stop(NULL), WEFT_EINVAL);
 	T_EQ(weft_erl_stop(m), 0);
@@ -484,6 +494,87 @@ TEST_WORKERS(bytes_that_wait_have_a_bound)
 {
 	run_net(bounded, NULL);
 }
+
+/* --- a peer that reads no more --- */
+
+struct sending {
+	weft_erl *n;
+	ei_x_buff x;
+	int64_t deadline;
+	int rc;
+};
+
+static int sends(void *arg)
+{
+	struct sending *s = arg;
+
+	s->rc = weft_erl_send_until(s->n, weft_erl_at("ear", B), s->x.buff, (size_t)s->x.index, s->deadline);
+	return 0;
+}
+
+/* Waits for room; or has found some. */
+static weft_task *waits_to_send(struct sending *s)
+{
+	weft_task *t;
+
+	s->deadline = WEFT_FOREVER;
+	t = start(sends, s);
+	until(strcmp(weft_task_reason(t), "condition") == 0 || weft_task_stateof(t) == WEFT_TASK_DONE);
+	return t;
+}
+
+static int full(void *arg)
+{
+	static char big[64 << 10];
+	struct sending s;
+	weft_actor_ref ear;
+	weft_task *t;
+	struct pair p;
+	struct ear e;
+	int rc;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.out_max = 4000, .backlog_max = 8000});
+	ear = ear_start(&e, 1);
+	T_EQ(weft_actor_suspend(ear), 0);
+	T_EQ(weft_erl_connect(p.a, B), 0);
+	s = (struct sending){.n = p.a, .x = term_begin(), .deadline = WEFT_NOW};
+	T_EQ(ei_x_encode_binary(&s.x, big, sizeof big), 0);
+	do { /* what is on its way may make room again for a while: so each of these until it comes */
+		s.deadline = WEFT_NOW;
+		(void)sends(&s);
+	} while (s.rc == 0);
+	T_EQ(s.rc, WEFT_EAGAIN);
+	do {
+		s.deadline = weft_in(WEFT_MS);
+		(void)sends(&s);
+	} while (s.rc == 0);
+	T_EQ(s.rc, WEFT_ETIMEDOUT);
+	do {
+		t = waits_to_send(&s);
+		T_EQ(weft_task_cancel(t), 0);
+		T_EQ(finish(t), 0);
+	} while (s.rc == 0);
+	T_EQ(s.rc, WEFT_ECANCELED);
+	t = waits_to_send(&s);
+	rc = weft_erl_stop_until(p.a, WEFT_NOW);
+	T_OK(rc == WEFT_EAGAIN || rc == 0);
+	T_EQ(finish(t), 0);
+	T_OK(s.rc == WEFT_ENOTCONN || s.rc == WEFT_ECLOSED || s.rc == 0);
+	T_EQ(weft_actor_kill(ear), 0);
+	(void)weft_actor_wait(ear, NULL);
+	T_EQ(weft_erl_stop(p.b), 0);
+	book_close(&p.d);
+	ei_x_free(&s.x);
+	return 0;
+}
+
+TEST_WORKERS(who_sends_waits_while_the_peer_does_not_read)
+{
+	run_net(full, NULL);
+}
+
+/* --- long messages --- */
 
 static int large(void *arg)
 {
