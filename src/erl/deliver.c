@@ -147,11 +147,34 @@ static void ask(struct item *i)
 static void asked_end(struct item *i)
 {
 	struct conn *c = i->c;
+	bool waits;
 
 	weft__erl_lock(&c->block);
 	weft__erl_map_del(&c->asked, &i->asked);
 	less(c, cost(i) + CALL_COST);
+	waits = c->waits;
 	weft_mutex_unlock(&c->block);
+	if (!waits)
+		return;
+	WEFT_WITH_SHIELD
+	{
+		if (weft_actor_send(c->self, AGAIN, NULL, 0, WEFT_PRIO_NORMAL) == WEFT_ENOMEM)
+			weft__erl_cut(c);
+	}
+}
+
+bool weft__erl_is_asked(struct conn *c, weft_actor_ref ref)
+{
+	bool is = false;
+
+	weft__erl_lock(&c->block);
+	for (size_t s = 0; s < c->asked.size && !is; s++) {
+		for (struct map_node *node = c->asked.slots[s]; node && !is; node = node->next)
+			is = weft_actor_same(part_of(node, struct item, asked)->to, ref);
+	}
+	c->waits = c->waits || is;
+	weft_mutex_unlock(&c->block);
+	return is;
 }
 
 static int asks(void *item)

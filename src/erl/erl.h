@@ -219,9 +219,12 @@ struct conn {
 	size_t backlog;       /* bytes of what is neither delivered nor answered */
 	struct spill *spills; /* receivers that are behind */
 	struct map asked;     /* calls of theirs under way, by the mark of their tags */
+	bool waits;           /* the talker wants to know when one of them is over */
 
 	/* The talker's own. */
 	struct map by_monitor, by_mark; /* relations */
+	struct rel *late; /* of whom has ended, and may have answered calls before that: they are told when the answers are on their way */
+	weft_actor_ref self; /* constant, from before it delivers anything */
 };
 
 /* Whole messages, as they have come. */
@@ -268,6 +271,9 @@ struct head {
 
 /* Hands it over, or keeps it for later. Tag: WEFT_ERL_SEND, _CAST, _CALL; a call has whom to answer and its tag. The talker. 0 or WEFT_ENOMEM. */
 int weft__erl_deliver(struct conn *c, weft_actor_ref to, uint64_t tag, struct slice from, struct slice term, const struct slice *answer);
+/* Is one of theirs still about to be answered by this one? Then the talker gets a message (weft_actor_send, AGAIN) whenever one has been. */
+bool weft__erl_is_asked(struct conn *c, weft_actor_ref ref);
+#define AGAIN UINT64_C(0x776566742d65727a)
 /* Nobody waits for that answer any more. */
 void weft__erl_give_up(struct conn *c, struct slice ref);
 /* Waits until little enough is kept. */

@@ -17,6 +17,8 @@ enum rel_kind { REL_MONITOR, REL_LINK };
 
 struct rel {
 	struct map_node by_monitor, by_mark;
+	struct rel *next; /* in c->late */
+	weft_end end;     /* how, while it is there */
 	enum rel_kind kind;
 	weft_actor_ref ref;  /* one of ours */
 	uint64_t number;     /* a link's: of the pid of ours that is meant */
@@ -93,6 +95,12 @@ static void keep(struct rel *r, struct slice *into, size_t *at, struct slice s)
 
 static void rel_free(struct conn *c, struct rel *r)
 {
+	for (struct rel **at = &c->late; *at; at = &(*at)->next) {
+		if (*at == r) {
+			*at = r->next;
+			break;
+		}
+	}
 	weft__erl_map_del(&c->by_monitor, &r->by_monitor);
 	weft__erl_map_del(&c->by_mark, &r->by_mark);
 	free(r);
@@ -177,7 +185,16 @@ static void say_exit(struct conn *c, uint64_t number, struct slice them, weft_en
 	say(c, &o);
 }
 
-/* One of ours has ended. */
+static void tell(struct conn *c, struct rel *r)
+{
+	if (r->kind == REL_MONITOR)
+		say_down(c, r->ours, r->them, r->handle, r->end);
+	else
+		say_exit(c, r->number, r->them, r->end);
+	rel_free(c, r);
+}
+
+/* One of ours has ended. What it has answered before comes before that: the tasks that carry its answers may not have run yet. */
 static void heard(struct conn *c, const weft_down *d)
 {
 	struct map_node *node = weft__erl_map_get(&c->by_monitor, d->monitor);
@@ -186,11 +203,30 @@ static void heard(struct conn *c, const weft_down *d)
 	if (!node)
 		return;
 	r = part_of(node, struct rel, by_monitor);
-	if (r->kind == REL_MONITOR)
-		say_down(c, r->ours, r->them, r->handle, d->end);
-	else
-		say_exit(c, r->number, r->them, d->end);
-	rel_free(c, r);
+	r->end = d->end;
+	if (weft__erl_is_asked(c, r->ref)) {
+		r->next = c->late;
+		c->late = r;
+	} else {
+		tell(c, r);
+	}
+}
+
+/* An answer is on its way. */
+static void heard_again(struct conn *c)
+{
+	struct rel *r, *next;
+
+	for (r = c->late; r; r = next) {
+		next = r->next;
+		if (!weft__erl_is_asked(c, r->ref))
+			tell(c, r);
+	}
+	if (!c->late) {
+		weft__erl_lock(&c->block);
+		c->waits = false;
+		weft_mutex_unlock(&c->block);
+	}
 }
 
 static void signal_to(weft_actor_ref ref, weft_end e)
@@ -558,6 +594,8 @@ static void converse(struct conn *c)
 		}
 		if (m->kind == WEFT_MSG_DOWN)
 			heard(c, weft_msg_down(m));
+		else if (m->tag == AGAIN)
+			heard_again(c);
 		else if (!weft_from_none(weft_msg_from(m)))
 			(void)weft_server_fail(weft_msg_from(m), WEFT_ENOTSUP);
 		weft_msg_free(m);
@@ -576,9 +614,8 @@ static int start(struct conn *c, weft_task_fn *fn)
 int weft__erl_talk(void *conn)
 {
 	struct conn *c = conn;
-	weft_actor_ref self;
 
-	if (weft_actor_attach(&self, &(weft_mailbox_opts){.cap = WEFT_MAILBOX_UNBOUNDED}) == 0 && start(c, weft__erl_reads) == 0 &&
+	if (weft_actor_attach(&c->self, &(weft_mailbox_opts){.cap = WEFT_MAILBOX_UNBOUNDED}) == 0 && start(c, weft__erl_reads) == 0 &&
 	    start(c, weft__erl_writes) == 0)
 		converse(c);
 	WEFT_WITH_SHIELD

@@ -552,7 +552,7 @@ static int full(void *arg)
 	T_EQ(s.rc, WEFT_ETIMEDOUT);
 	do {
 		t = waits_to_send(&s);
-		T_EQ(weft_task_cancel(t), 0);
+		(void)weft_task_cancel(t); /* it may have ended */
 		T_EQ(finish(t), 0);
 	} while (s.rc == 0);
 	T_EQ(s.rc, WEFT_ECANCELED);
@@ -578,20 +578,20 @@ TEST_WORKERS(who_sends_waits_while_the_peer_does_not_read)
 
 static int large(void *arg)
 {
-	static char big[3 << 20];
+	static char big[1 << 20];
 	weft_actor_ref ear;
 	struct pair p;
 	struct ear e;
 	ei_x_buff x = {.buff = NULL};
 
 	(void)arg;
-	two_begin(&p, (weft_erl_opts){.message_max = (3 << 20) + 4096});
+	two_begin(&p, (weft_erl_opts){.message_max = (1 << 20) + 4096});
 	ear = ear_start(&e, 0);
 	T_EQ(ei_x_new(&x), 0);
 	T_EQ(ei_x_encode_binary(&x, big, sizeof big), 0);
 	T_EQ(weft_erl_send(p.a, weft_erl_at("ear", B), x.buff, (size_t)x.index), 0);
 	ear_until(&e, 1);
-	T_STR_EQ(e.last, "binary of 3145728");
+	T_STR_EQ(e.last, "binary of 1048576");
 	x.index = 0;
 	T_EQ(ei_x_encode_list_header(&x, 2), 0);
 	T_EQ(ei_x_encode_binary(&x, big, sizeof big), 0);
