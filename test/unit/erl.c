@@ -683,6 +683,31 @@ TEST_WORKERS(calls_end_with_whom_they_ask)
 	run_net(calls_end, NULL);
 }
 
+/* It ends as soon as it has answered: the answer is there first. */
+static int last_words(void *arg)
+{
+	weft_actor_ref store;
+	struct store s;
+	struct pair p;
+	char got[64];
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	for (int i = 0; i < tap_iters(100); i++) {
+		store = store_start(&s);
+		T_EQ(call_term(p.a, weft_erl_at("store", B), TERM("stop"), got, sizeof got, WEFT_FOREVER), 0);
+		T_STR_EQ(got, "{ok, bye}");
+		(void)weft_actor_wait(store, NULL);
+	}
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(an_answer_comes_before_the_end)
+{
+	run_net(last_words, NULL);
+}
+
 /* A call that its caller has given up while there was no room for it is never served. */
 static int given_up(void *arg)
 {
