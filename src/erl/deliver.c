@@ -206,7 +206,9 @@ static int call_begin(struct item *i)
 	weft_mutex_unlock(&c->block);
 	if (rc == 0) {
 		weft_wg_add(&c->n->calls, 1);
+		weft_task_pin(); /* nobody else may run us on before it waits */
 		rc = weft_go_opts(NULL, asks, i, &(weft_task_opts){.name = "erl call", .now = true, .ctx = i->ctx});
+		weft_task_unpin();
 		if (rc == 0)
 			return 0;
 		weft_wg_done(&c->n->calls);
