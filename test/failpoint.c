@@ -82,16 +82,17 @@ static bool fails(const char *name)
 }
 
 /* clang-format off */
-/* WRAP(result, name, parameters, arguments, what a failing call does instead) */
-#define WRAP(type, name, params, args, ...) \
-	type __real_##name params;          \
-	type __wrap_##name params;          \
-	type __wrap_##name params           \
-	{                                   \
-		if (fails(#name)) {         \
-			__VA_ARGS__;        \
-		}                           \
-		return __real_##name args;  \
+/* WRAP(result, name, parameters, arguments, what a failing call does instead); WRAP_IF: one that cannot fail unless `can` is not counted. */
+#define WRAP(type, name, params, args, ...) WRAP_IF(type, name, params, args, true, __VA_ARGS__)
+#define WRAP_IF(type, name, params, args, can, ...) \
+	type __real_##name params;                  \
+	type __wrap_##name params;                  \
+	type __wrap_##name params                   \
+	{                                           \
+		if ((can) && fails(#name)) {        \
+			__VA_ARGS__;                \
+		}                                   \
+		return __real_##name args;          \
 	}
 #define REFUSE(result, code) \
 	errno = (code);      \
@@ -112,12 +113,11 @@ WRAP(void *, mmap64, (void *p, size_t n, int prot, int flags, int fd, off_t off)
 WRAP(int, madvise, (void *p, size_t n, int advice), (p, n, advice), REFUSE(-1, ENOMEM))
 WRAP(int, mprotect, (void *p, size_t n, int prot), (p, n, prot), REFUSE(-1, ENOMEM))
 /* Asking, and doing without one, cannot fail; a sanitizer's own for a new thread must not. */
-WRAP(int, sigaltstack, (const stack_t *s, stack_t *old), (s, old),
-     if (s && !(s->ss_flags & SS_DISABLE) && !weft__san) { REFUSE(-1, ENOMEM); })
+WRAP_IF(int, sigaltstack, (const stack_t *s, stack_t *old), (s, old), s && !(s->ss_flags & SS_DISABLE) && !weft__san, REFUSE(-1, ENOMEM))
 
 WRAP(int, epoll_create1, (int flags), (flags), REFUSE(-1, EMFILE))
 /* Taking a descriptor out cannot fail for want of anything. */
-WRAP(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *e), (ep, op, fd, e), if (op != EPOLL_CTL_DEL) { REFUSE(-1, ENOMEM); })
+WRAP_IF(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *e), (ep, op, fd, e), op != EPOLL_CTL_DEL, REFUSE(-1, ENOMEM))
 WRAP(int, eventfd, (unsigned n, int flags), (n, flags), REFUSE(-1, EMFILE))
 WRAP(int, timerfd_create, (int clock, int flags), (clock, flags), REFUSE(-1, EMFILE))
 WRAP(int, pipe2, (int fd[2], int flags), (fd, flags), REFUSE(-1, EMFILE))

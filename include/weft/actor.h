@@ -184,7 +184,7 @@ WEFT_API int weft_actor_fn(weft_actor_ref *out, int (*on_msg)(void *state, weft_
 WEFT_API int weft_actor_attach(weft_actor_ref *out, const weft_mailbox_opts *m);
 
 /* weft_actor_adopt - start an actor that stands for a task: it ends when the task ends, with its result, and is what to link to or monitor; when it ends before (stopped, by an exit
- * signal, killed) it cancels the task.
+ * signal, killed) it cancels the task. What is sent to it is dropped; calls (weft/server.h) fail with WEFT_ENOTSUP.
  *
  *   t  a handle, taken over: nobody joins it any more
  *
@@ -259,7 +259,7 @@ WEFT_API int weft_actor_peek(const weft_msg **m);
 
 /* weft_actor_drain - take all messages that have been sent so far (not notices of ends).
  *
- *   fn  called with each, which is freed afterwards; NULL: the actor's dtor
+ *   fn  called with each, which is freed afterwards; NULL: the actor's dtor, and calls (weft/server.h) fail with WEFT_ENOBUFS
  *
  * Returns how many. Those who wait for room get in meanwhile, and are not among them. Blocks: if fn does.
  */

@@ -31,7 +31,7 @@
  * It is asked as servers are (weft/server.h: weft_server_call, weft_server_cast, weft_server_reply), and is all that actors are.
  *
  * What comes next: a timeout of the state or by number that is due; then events that the machine has put in itself (weft_fsm_next); then, when the state has just changed, those that were put off, oldest first; then the
- * mailbox; then the event timeout. Events of calls whose callers have given up are left out.
+ * mailbox; then the event timeout. Events of calls whose callers have given up are left out. A machine that always has a timeout that is due, or an event put in, does not come to its mailbox; it lets others run, and ends when it is told to.
  *
  * Source: OTP's gen_statem. Other than there, a timeout of 0 does not wait its turn behind the mailbox, but that of events.
  */
@@ -61,7 +61,7 @@ typedef struct weft_fsm_event {
 	weft_from from; /* WEFT_FSM_CALL: who is to be answered */
 } weft_fsm_event;
 
-/* From a state's function: 0: done; negative: it has failed. */
+/* From a state's function: 0: done, as is any other positive result; negative: it has failed. */
 #define WEFT_FSM_STOP WEFT_ACTOR_STOP
 #define WEFT_FSM_HIBERNATE WEFT_SERVER_HIBERNATE
 #define WEFT_FSM_POSTPONE 3 /* put the event off until the state has changed: also by this function. Not of timeouts */

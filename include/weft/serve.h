@@ -73,7 +73,7 @@ typedef struct weft_serve_opts {
 		      void *arg); /* called once, before the first connection is accepted, with the (first) listener's address */
 	void (*refused)(
 		weft_tcp *c, int why,
-		void *arg); /* called for each connection that gets no handler, before it is closed, by the task that accepts: it may send a word (WEFT_NOW), and must not wait long. why: WEFT_EAGAIN: there are as many tasks as may be; WEFT_ENOMEM; WEFT_ECANCELED: the server stops while it waits for room */
+		void *arg); /* called for each connection that gets no handler, before it is closed, by the task that accepts: it may send a word (WEFT_NOW), and must not wait long, nor exit; a panic is told on standard error. why: WEFT_EAGAIN: there are as many tasks as may be; WEFT_ENOMEM; WEFT_ECANCELED: the server stops while it waits for room */
 	bool signals; /* SIGTERM and SIGINT stop it, too, and a second one ends the grace; they are caught until its last task has gone */
 	/* weft_tcp_serve_addr only */
 	int listeners;           /* that share the port, and among which the kernel spreads connections; 0: one a worker */

@@ -19,7 +19,7 @@
  *	rc = weft_server_ask(ref, ADD, &sum, 5L);         // now sum is 5
  *
  * A call is a message whose sender waits for the answer, and stops waiting when the server ends. All of actors (weft/actor.h) is there for servers, too: they are linked, monitored, named, stopped, killed. The
- * other way round any actor can be called; weft_msg_from says which of its messages are calls.
+ * other way round any actor can be called; weft_msg_from says which of its messages are calls. (Supervisors, and actors that stand for adopted tasks, take none: WEFT_ENOTSUP.)
  *
  * Who gives up (deadline, cancel) may have been served all the same: what was not yet received then is not handed to the server any more; else its answer is dropped, whenever it comes. Neither
  * the request nor the answer should own anything: copied they are, but whom a pointer in a call that failed belongs to nobody can say.
@@ -43,11 +43,12 @@ typedef struct weft_from {
 	uint64_t weft__wait;
 } weft_from;
 
-/* From handlers: 0: go on; negative: it has failed. */
+/* From handlers: 0: go on; negative: it has failed; positive, but for WEFT_SERVER_HIBERNATE: as WEFT_SERVER_STOP (so what weft_server_call has returned is not for them to return). */
 #define WEFT_SERVER_STOP WEFT_ACTOR_STOP /* end, normally; with another end: weft_actor_stop(weft_actor_self(), end) and 0 */
 #define WEFT_SERVER_HIBERNATE 2 /* go on, and give the stack's memory back, but for a page or two, if nothing is to be done at once */
 
-/* What a server does; constant while it is one's. Each handler may block, and may be NULL. state: vt.size bytes, the server's own; or what was given at its start. */
+/* What a server does; constant while it is one's. Each handler may block, and may be NULL. A handler that receives by itself does so by weft_actor_recv_match, and of kinds that it knows: what weft_server_migrate has sent is not for it.
+ * state: vt.size bytes, the server's own; or what was given at its start. */
 typedef struct weft_server_vt {
 	size_t size; /* bytes of state; 0: state is passed on as it was given */
 	/* First of all; the start waits for it, and fails with what it returns, if that is negative. */
@@ -102,8 +103,8 @@ WEFT_API int weft__server_start_at(weft_actor_ref *out, const weft_server_vt *vt
  *   reply  where the answer goes, up to cap bytes; written only if the call succeeds
  *
  * Returns the bytes of the answer; or the negative code that the server has answered with (weft_server_fail). WEFT_ESRCH: it had ended before (or there is none); WEFT_EDOWN: it has ended meanwhile;
- * WEFT_EDEADLK: it is the caller; WEFT_EMSGSIZE: the answer is longer than cap, or the request 1 GiB or more; WEFT_ENOBUFS: its mailbox is full, and does not block; WEFT_ENOTSUP: it takes no calls; WEFT_EINVAL,
- * WEFT_ENOMEM. WEFT_ETIMEDOUT, WEFT_ECANCELED: see above; WEFT_EAGAIN for the deadline WEFT_NOW, and nothing was sent. A thread outside gets WEFT_EDOWN also when the runtime goes down.
+ * WEFT_EDEADLK: it is the caller; WEFT_EMSGSIZE: the answer is longer than cap, or the request 1 GiB or more; WEFT_ENOBUFS: its mailbox is full, and does not block, or it has thrown away what was there (weft_actor_drain);
+ * WEFT_ENOTSUP: it takes no calls; WEFT_EINVAL, WEFT_ENOMEM. WEFT_ETIMEDOUT, WEFT_ECANCELED: see above; WEFT_EAGAIN for the deadline WEFT_NOW, and nothing was sent. A thread outside gets WEFT_EDOWN also when the runtime goes down.
  * Blocks: yes (server call). Threads: any. Order: the call happens before its handler begins; the answer happens before the call returns. Calls are received in the order of
  * messages of normal priority. Memory: none is allocated for a request of up to 56 bytes once some have been freed.
  */
@@ -111,7 +112,8 @@ WEFT_API int weft_server_call(weft_actor_ref to, uint64_t tag, const void *req, 
 WEFT_API int weft_server_call_until(weft_actor_ref to, uint64_t tag, const void *req, size_t len, void *reply, size_t cap,
 				    int64_t deadline);
 
-/* weft_server_ask - the same with a value, and an answer that is *out: weft_server_ask(ref, ADD, &sum, 5L). Returns 0; WEFT_EMSGSIZE also if the answer is shorter than *out; else as above. */
+/* weft_server_ask - the same with a value, and an answer that is *out: weft_server_ask(ref, ADD, &sum, 5L). Returns 0; WEFT_EMSGSIZE also if the answer is shorter than *out, whose first bytes may
+ * have been written then; else as above. */
 #define weft_server_ask(to, tag, out, ...) weft_server_ask_until(to, tag, out, WEFT_FOREVER, __VA_ARGS__)
 #define weft_server_ask_until(to, tag, out, deadline, ...)                                                         \
 	__extension__({                                                                                            \
@@ -139,7 +141,7 @@ typedef struct weft_reply {
  * Returns how many were called, which is at most n; 0: there is no such group. Past the deadline those that have not answered have the result WEFT_ETIMEDOUT; a member that is the caller has WEFT_EDEADLK.
  * WEFT_ECANCELED, WEFT_ETIMEDOUT: the caller was cancelled, or its context has run out; WEFT_ENOMEM, WEFT_EAGAIN, WEFT_ESRCH: no memory, no more tasks, no runtime; then the first results may be there already. WEFT_EINVAL,
  * WEFT_ENAMETOOLONG; WEFT_EAGAIN also for the deadline WEFT_NOW.
- * Blocks: yes (group), with a task a member. Threads: any.
+ * Blocks: yes (group), with a task a member, which asks: what members receive is from WEFT_NO_ACTOR. Threads: any; one outside waits for ever if the runtime goes down meanwhile.
  */
 WEFT_API int weft_pg_call(const char *group, uint64_t tag, const void *req, size_t len, weft_reply *out, int n, void *room, size_t cap);
 WEFT_API int weft_pg_call_until(const char *group, uint64_t tag, const void *req, size_t len, weft_reply *out, int n, void *room,
@@ -183,8 +185,8 @@ static inline bool weft_from_none(weft_from f)
 
 /* --- by the server itself, in a handler; any other caller gets WEFT_EINVAL --- */
 
-/* weft_server_timeout - have vt.timeout called if nothing comes for so long after this handler has returned. Whatever comes first ends it. 0: as soon as nothing is there to be received; negative: not at all.
- * Returns 0. */
+/* weft_server_timeout - have vt.timeout called if nothing comes for so long after this handler has returned. Whatever is handed to a handler first ends it; calls that are given up by then, and migrations, do not. 0: as soon as
+ * nothing is there to be received; negative: not at all. Returns 0. */
 WEFT_API int weft_server_timeout(int64_t ns);
 
 /* --- stopping, changing --- */
@@ -196,10 +198,10 @@ WEFT_API int weft_server_stop_until(weft_actor_ref ref, weft_end end, int64_t de
 
 /* weft_server_migrate - have it do what another table says from the next message on; before all that waits in its mailbox at normal priority. Those who have asked notice nothing.
  *
- *   conv  makes the new state, to->size bytes of zeros, from the old one; negative: all stays as it is. NULL: the state is kept, and has the same size. By the server's task; it may block
- *   arg   its last argument; must be valid until it has returned
+ *   conv  makes the new state, to->size bytes of zeros, from the old one; negative, or a panic: all stays as it is. NULL: the state is kept, and has the same size. By the server's task; it may block
+ *   arg   its last argument; must be valid until it has returned, also if this call has been given up: with a deadline, or where the caller may be cancelled, not in the caller's frame
  *
- * Returns 0; what conv has returned, if that is negative; WEFT_EINVAL: to is NULL, or conv, where the sizes differ or are 0 (states of size 0 are kept), or it is an actor, but no server; WEFT_EDEADLK: the server itself;
+ * Returns 0; what conv has returned, if that is negative. A conv that panics is a handler that does: WEFT_EPANIC if vt.error has the server go on, WEFT_EDOWN if it ends. WEFT_EINVAL: to is NULL, or conv, where the sizes differ or are 0 (states of size 0 are kept), or it is an actor, but no server; WEFT_EDEADLK: the server itself;
  * WEFT_ESRCH, WEFT_EDOWN, WEFT_ENOMEM. WEFT_ETIMEDOUT, WEFT_ECANCELED: it has not been begun, or conv runs. WEFT_EAGAIN for the deadline WEFT_NOW.
  * Blocks: yes (server call). Threads: any.
  */

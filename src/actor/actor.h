@@ -57,8 +57,9 @@ _Static_assert(sizeof(struct letter) == 64, "a pooled message is two cache lines
 #define LETTER_CAST 16     /* weft_server_cast */
 #define LETTER_INTERNAL 32 /* an event that a state machine has put in */
 
-#define MSG_CHANGE \
-	3 /* msg.kind: LETTER_CALL, to a server or an event manager itself, not to its user; or no message at all (server.c, bus.c) */
+/* msg.kind, besides what users know. Those with a 3 are counted as no mail. */
+#define MSG_CHANGE 3 /* LETTER_CALL, to a server itself, not to its user; or no message at all (server.c, bus.c) */
+#define MSG_ASKED 4  /* LETTER_CALL, to an event manager itself */
 
 /* One of the two sides of a relation. */
 struct side {
@@ -101,7 +102,7 @@ struct actor {
 	bool named;    /* it has, or had, a name or a group */
 	bool nameless; /* it gets none any more */
 	uint64_t gen;
-	uint32_t len;              /* user messages in mail */
+	uint32_t len;              /* letters in mail that count */
 	uint32_t cap;              /* constant */
 	uint32_t streak;           /* received in a row without waiting; the actor's own */
 	uint32_t high;             /* constant */
@@ -155,6 +156,12 @@ static inline struct letter *letter_of(weft_msg *m)
 static inline struct letter *letter_of_link(struct list_node *n)
 {
 	return container_of(n, struct letter, link);
+}
+
+/* Does it take one of the places that a mailbox has? */
+static inline bool letter_counts(const struct letter *l)
+{
+	return !(l->msg.kind & 3);
 }
 
 static inline weft_actor_ref actor_ref(const struct actor *a)
@@ -257,6 +264,9 @@ static ALWAYS_INLINE void letter_put(struct worker *w, struct letter *l)
 }
 
 /* --- start.c --- */
+/* weft_actor_start_until. fill makes the first state, o->size bytes, from o->state. */
+int weft__actor_start_by(weft_actor_ref *out, const weft_actor_opts *o, void (*fill)(void *state, const void *from), int64_t deadline,
+			 const struct weft_site *site);
 struct actor *weft__actor_attached(void); /* the caller, if it has attached itself; NULL */
 
 /* Locked. on_start has come to rc: tells the starter, if it waits. Returns who is to be made runnable; NULL: nobody. */
@@ -291,7 +301,7 @@ static ALWAYS_INLINE void mail_push(struct actor *a, struct letter *l)
 
 	list_append(&a->mail[c], &l->link);
 	a->mask |= (uint8_t)(1u << c);
-	if (l->msg.kind == WEFT_MSG_USER)
+	if (letter_counts(l))
 		a->len++;
 }
 
@@ -312,9 +322,12 @@ struct letter *weft__mail_pick(struct actor *a, bool (*match)(const weft_msg *m,
 
 /* --- call.c --- */
 enum call_kind { CALL_USER, CALL_CHANGE, CALL_BUS };
-/* weft_server_call_until. CALL_CHANGE, CALL_BUS: a message of kind MSG_CHANGE, to a server, or an event manager, only; there is always room for it. */
+/* weft_server_call_until. CALL_CHANGE: a message of kind MSG_CHANGE, to a server only; there is always room for it. */
 int weft__call(weft_actor_ref to, uint64_t tag, const void *req, size_t len, void *reply, size_t cap, int64_t deadline,
 	       enum call_kind kind);
+/* The same to an event manager only: of kind MSG_ASKED, with hlen bytes before the request. */
+int weft__call_bus(weft_actor_ref to, const void *head, size_t hlen, const void *req, size_t len, void *reply, size_t cap,
+		   int64_t deadline);
 /* Locked. There is room for l, a call, and for w, its caller, who goes on waiting: for the answer. False: that wait is over. */
 bool weft__call_is_in(struct actor *a, struct waiter *w, struct letter *l);
 /* Locked. The actor is no more: all who wait for its answer are told. */
@@ -329,6 +342,8 @@ int weft__fsm_run(void *state);
 
 /* --- bus.c --- */
 int weft__bus_run(void *state);
+/* It dies, and handlers have not been ended: their owners are told. */
+void weft__bus_owners(struct actor *a);
 
 /* --- order.c --- */
 /* What is left to do, nothing being locked, when something has been done to an actor. */

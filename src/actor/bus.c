@@ -5,7 +5,7 @@
  * A handler and its state are a letter in the cell's `queue`, and the message that will tell its owner of its end is one in `off`: so an end of the manager, whatever its kind, frees them, and telling needs no memory. (They are
  * no messages: MSG_CHANGE, so that no destructor is asked about them.)
  *
- * What is asked of the manager itself is a call of the kind MSG_CHANGE, which begins with a struct asked. Each function of a handler is called in a try.
+ * What is asked of the manager itself is a call of the kind MSG_ASKED, which begins with a struct asked. Each function of a handler is called in a try.
  */
 #include "actor/actor.h"
 
@@ -30,7 +30,7 @@ struct handler {
 
 enum op { OP_ADD, OP_REMOVE, OP_SWAP, OP_CALL, OP_IDS };
 
-/* What is asked; behind it the first state, or the request. */
+/* What is asked; behind it the first state, unless that is zeros, or the request. */
 struct asked {
 	uint64_t op, id, new_id;
 	uint64_t tag;
@@ -42,7 +42,6 @@ struct asked {
 } __attribute__((aligned(16)));
 
 #define SIZE_LIMIT ((size_t)1 << 29)
-#define ASKED_ON_STACK 256 /* what is asked and what comes behind it are put together in the caller's frame, up to this */
 
 static struct handler *handler_of(struct list_node *n)
 {
@@ -68,6 +67,7 @@ static struct handler *find(struct actor *a, uint64_t id)
 enum what { INIT, EVENT, INFO, CALL, CONVERT, TERMINATE };
 
 struct turn {
+	struct actor *manager; /* TERMINATE */
 	struct handler *h;
 	weft_msg *m;
 	weft_from from;
@@ -144,7 +144,8 @@ static void tell_owner(struct actor *self, struct handler *h, enum weft_bus_why 
 	struct weft_task *ready = NULL;
 	struct actor *a;
 
-	(void)weft_actor_demonitor(h->monitor);
+	if (why != WEFT_BUS_OWNER) /* that one has told */
+		(void)weft_actor_demonitor(h->monitor);
 	h->notice = NULL;
 	list_remove(&l->link);
 	l->msg.tag = WEFT_BUS_GONE;
@@ -165,17 +166,35 @@ static void tell_owner(struct actor *self, struct handler *h, enum weft_bus_why 
 		weft__ready(w, ready);
 }
 
+/* Its terminate is over. */
+static void ended(void *turn)
+{
+	struct turn *t = turn;
+
+	list_remove(&letter_of_handler(t->h)->link);
+	if (t->h->notice)
+		tell_owner(t->manager, t->h, t->why, t->code);
+	handler_free(t->h);
+}
+
 static void end(struct actor *a, struct handler *h, enum weft_bus_why why, int code)
 {
-	struct turn t = {.h = h, .what = TERMINATE, .why = why, .code = code};
+	struct turn t = {.manager = a, .h = h, .what = TERMINATE, .why = why, .code = code};
+	weft_defer over;
 
 	list_remove(&letter_of_handler(h)->link);
-	list_push_tail(&a->off, &letter_of_handler(h)->link); /* where it is found, should terminate not return */
+	list_push_tail(&a->off, &letter_of_handler(h)->link); /* where it is found, should the runtime go down meanwhile */
+	weft__defer_push(&over, ended, &t);                   /* also if terminate ends the task */
 	(void)give_turn(&t);
-	list_remove(&letter_of_handler(h)->link);
-	if (h->notice)
-		tell_owner(a, h, why, code);
-	handler_free(h);
+	weft__defer_end(&over);
+}
+
+void weft__bus_owners(struct actor *a)
+{
+	for (struct list_node *n = list_first(&a->queue); n; n = list_after(&a->queue, n)) {
+		if (handler_of(n)->notice)
+			tell_owner(a, handler_of(n), WEFT_BUS_STOPPED, 0);
+	}
 }
 
 /* A handler's function has come to rc. */
@@ -249,7 +268,7 @@ static void unsupervise(struct handler *h)
 
 /* --- what is asked --- */
 
-static int add(struct actor *a, const struct asked *q)
+static int add(struct actor *a, const struct asked *q, bool zeros)
 {
 	struct turn t = {.what = INIT};
 	struct handler *h;
@@ -260,11 +279,11 @@ static int add(struct actor *a, const struct asked *q)
 	h = handler_new(q->vt, q->id, q->owner);
 	if (!h)
 		return WEFT_ENOMEM;
-	if (q->vt->size)
-		memcpy(h->own, q + 1, q->vt->size);
-	else
+	if (!q->vt->size)
 		h->state = q->arg;
-	list_push_tail(&a->off, &letter_of_handler(h)->link); /* as in end */
+	else if (!zeros)
+		memcpy(h->own, q + 1, q->vt->size);
+	list_push_tail(&a->off, &letter_of_handler(h)->link); /* where it is found, should init not return */
 	t.h = h;
 	rc = supervise(a, h);
 	if (!rc)
@@ -295,7 +314,7 @@ static int swap(struct actor *a, const struct asked *q)
 		return WEFT_ENOMEM;
 	n = &letter_of_handler(h)->link;
 	m = &letter_of_handler(old)->link;
-	list_push_tail(&a->off, n); /* as in end */
+	list_push_tail(&a->off, n); /* as in add */
 	t.h = h;
 	if (q->conv)
 		rc = give_turn(&t);
@@ -364,7 +383,7 @@ static void answer(struct actor *a, weft_msg *m, weft_from from)
 
 	switch ((enum op)q->op) {
 	case OP_ADD:
-		rc = add(a, q);
+		rc = add(a, q, m->len == sizeof *q);
 		break;
 	case OP_REMOVE:
 		if (find(a, q->id))
@@ -380,6 +399,8 @@ static void answer(struct actor *a, weft_msg *m, weft_from from)
 		return;
 	case OP_IDS:
 		rc = ids(a, from, q->n);
+		if (!rc)
+			return;
 		break;
 	}
 	if (rc)
@@ -399,7 +420,7 @@ static void handle(struct actor *a, weft_msg *m)
 		from = weft_msg_from(m);
 		if (!weft_server_waiting(from))
 			return;
-		if (m->kind == MSG_CHANGE) {
+		if (m->kind == MSG_ASKED) {
 			answer(a, m, from);
 		} else {
 			tell_all(a, m, EVENT);
@@ -495,25 +516,7 @@ int(weft_bus_start)(weft_actor_ref *out, const weft_server_opts *o)
 
 static int ask(weft_actor_ref bus, const struct asked *q, const void *more, size_t len, void *reply, size_t cap, int64_t deadline)
 {
-	char frame[ASKED_ON_STACK] __attribute__((aligned(16))), *all = frame;
-	int rc;
-
-	if (len >= SIZE_LIMIT)
-		return WEFT_EMSGSIZE;
-	if (sizeof *q + len > sizeof frame) {
-		all = malloc(sizeof *q + len);
-		if (!all)
-			return WEFT_ENOMEM;
-	}
-	memcpy(all, q, sizeof *q);
-	if (more)
-		memcpy(all + sizeof *q, more, len);
-	else
-		memset(all + sizeof *q, 0, len);
-	rc = weft__call(bus, 0, all, sizeof *q + len, reply, cap, deadline, CALL_BUS);
-	if (all != frame)
-		free(all);
-	return rc;
+	return weft__call_bus(bus, q, sizeof *q, more, more ? len : 0, reply, cap, deadline);
 }
 
 static bool vt_ok(const weft_bus_vt *vt)

@@ -78,17 +78,26 @@ static ALWAYS_INLINE int refused(const struct actor *a, const struct self *me, b
 	return 0;
 }
 
-/* Locked; with this letter the mailbox reaches its mark. Unlocks, tells, and locks again, if it is still there. */
-NOINLINE static struct actor *tell_above(struct actor *a, weft_actor_ref to)
+static void put_back(void *l)
+{
+	letter_put(weft__worker(), (struct letter *)l);
+}
+
+/* Locked; with this letter the mailbox reaches its mark. Unlocks, tells, and locks again, if it is still there: the caller may be on another worker by then. */
+NOINLINE static struct actor *tell_above(struct actor *a, weft_actor_ref to, struct letter *l)
 {
 	void (*on_high)(weft_actor_ref ref, uint32_t len, void *arg) = a->on_high;
 	void *arg = a->high_arg;
 	uint32_t len = a->len + 1;
+	weft_defer back;
 
 	a->above = true;
 	actor_unlock(a);
-	if (on_high)
+	if (on_high) {
+		weft__defer_push(&back, put_back, l); /* also if it panics, or ends the task */
 		on_high(to, len, arg);
+		weft__defer_drop(&back);
+	}
 	(void)weft__worker(); /* see base/solo.h */
 	return actor_lock(to);
 }
@@ -108,8 +117,9 @@ NOINLINE static void take_back(struct actor *a, struct call *c, struct letter *l
 		letter_put(w, l);
 }
 
-static ALWAYS_INLINE int call(weft_actor_ref to, uint64_t tag, const void *req, size_t len, void *reply, size_t cap, int64_t deadline,
-			      enum call_kind kind)
+/* head: hlen bytes that come before the request. */
+static ALWAYS_INLINE int call(weft_actor_ref to, uint64_t tag, const void *head, size_t hlen, const void *req, size_t len, void *reply,
+			      size_t cap, int64_t deadline, enum call_kind kind)
 {
 	struct weft_task *ready = NULL;
 	struct actor *a, *self;
@@ -122,7 +132,7 @@ static ALWAYS_INLINE int call(weft_actor_ref to, uint64_t tag, const void *req, 
 
 	if (unlikely((len && !req) || (cap && !reply)))
 		return WEFT_EINVAL;
-	if (unlikely(len >= MSG_MAX - CALL_LONG))
+	if (unlikely(len >= MSG_MAX))
 		return WEFT_EMSGSIZE;
 	rc = self_enter(&me, &deadline);
 	if (unlikely(rc))
@@ -132,29 +142,34 @@ static ALWAYS_INLINE int call(weft_actor_ref to, uint64_t tag, const void *req, 
 		if (rc)
 			return rc; /* what is late already is not asked */
 	}
-	l = call_letter(me.worker, len);
+	l = call_letter(me.worker, hlen + len);
 	if (unlikely(!l))
 		return WEFT_ENOMEM;
 	self = actor_self(me.worker);
 	l->msg.tag = tag;
 	l->msg.from = self ? actor_ref(self) : WEFT_NO_ACTOR;
-	l->msg.kind = kind == CALL_USER ? WEFT_MSG_USER : MSG_CHANGE;
+	l->msg.kind = kind == CALL_USER ? WEFT_MSG_USER : kind == CALL_BUS ? MSG_ASKED : MSG_CHANGE;
 	l->msg.prio = kind == CALL_CHANGE ? WEFT_PRIO_URGENT : WEFT_PRIO_NORMAL;
+	if (hlen)
+		memcpy(l->msg.data, head, hlen);
 	if (likely(len == 8))
-		memcpy(l->msg.data, req, 8);
+		memcpy((char *)l->msg.data + hlen, req, 8);
 	else if (len)
-		memcpy(l->msg.data, req, len);
+		memcpy((char *)l->msg.data + hlen, req, len);
 	c.reply = reply;
 	c.cap = cap;
 
 	a = actor_lock(to);
-	if (unlikely(a && a->high && kind == CALL_USER && a->len + 1 >= a->high && !a->above && (list_empty(&a->recvq) || a->suspended)))
-		a = tell_above(a, to);
+	if (unlikely(a && a->high && kind != CALL_CHANGE && a->len + 1 >= a->high && !a->above &&
+		     (list_empty(&a->recvq) || a->suspended))) {
+		a = tell_above(a, to, l);
+		me.worker = weft__worker();
+	}
 	if (unlikely(!a)) {
 		letter_put(weft__worker(), l);
 		return WEFT_ESRCH;
 	}
-	room = likely(a->len < a->cap) || kind != CALL_USER;
+	room = likely(a->len < a->cap) || kind == CALL_CHANGE;
 	rc = refused(a, &me, room, kind);
 	if (unlikely(rc)) {
 		actor_unlock(a);
@@ -186,7 +201,15 @@ static ALWAYS_INLINE int call(weft_actor_ref to, uint64_t tag, const void *req, 
 
 int weft__call(weft_actor_ref to, uint64_t tag, const void *req, size_t len, void *reply, size_t cap, int64_t deadline, enum call_kind kind)
 {
-	int rc = call(to, tag, req, len, reply, cap, deadline, kind);
+	int rc = call(to, tag, NULL, 0, req, len, reply, cap, deadline, kind);
+
+	NO_JUMP();
+	return rc;
+}
+
+int weft__call_bus(weft_actor_ref to, const void *head, size_t hlen, const void *req, size_t len, void *reply, size_t cap, int64_t deadline)
+{
+	int rc = call(to, 0, head, hlen, req, len, reply, cap, deadline, CALL_BUS);
 
 	NO_JUMP();
 	return rc;

@@ -251,6 +251,8 @@ static void die(struct actor *a, weft_end e, int started, bool failed_start, boo
 
 void weft__actor_die(struct actor *a, weft_end e, int started)
 {
+	if (a->run == weft__bus_run)
+		weft__bus_owners(a);
 	if (!a->attached)
 		weft_task_self()->own_actor = NULL; /* what is destroyed must not find it: it has no relations any more */
 	die(a, e, started, a->state == CELL_STARTING, true);

@@ -17,7 +17,6 @@
 
 #include "base/clock.h"
 #include "weft/fsm.h"
-#include <stdlib.h>
 #include <string.h>
 
 struct fsm {
@@ -52,22 +51,11 @@ static struct fsm *fsm_self(void)
 	return a && a->run == weft__fsm_run ? a->state_data : NULL;
 }
 
-/* It has been copied to where it stays. */
-static struct fsm *settled(void *state)
-{
-	struct fsm *f = state;
-
-	if (f->vt->size)
-		f->data = f->own;
-	f->due = (int64_t *)(f->own + data_room(f->vt));
-	return f;
-}
-
 /* --- handlers of the actor --- */
 
 static int fsm_start(void *state)
 {
-	struct fsm *f = settled(state);
+	struct fsm *f = state;
 	int rc = f->name[0] ? weft_reg_put(f->name, weft_actor_self()) : 0;
 
 	if (rc)
@@ -270,14 +258,11 @@ static weft_fsm_event timed_out(struct fsm *f)
 
 /* --- the loop --- */
 
-/* An event of the queue; NULL: there is none, or the machine is to end. Others run after so many. */
-static struct letter *next_queued(struct actor *a)
+/* Before an event that is not the mailbox's: others run after so many. False: the machine is to end; why, the next receive says. */
+static bool may_go_on(struct actor *a)
 {
-	struct list_node *n;
 	bool ordered;
 
-	if (likely(list_empty(&a->queue)))
-		return NULL;
 	if (++a->streak > OP_BUDGET) {
 		a->streak = 0;
 		weft_task_yield();
@@ -286,7 +271,15 @@ static struct letter *next_queued(struct actor *a)
 	lock_take_solo(&a->lock, RANK_ACTOR);
 	ordered = a->order != ORDER_NONE;
 	actor_unlock(a);
-	if (ordered)
+	return !ordered && !weft_ctx_check();
+}
+
+/* An event of the queue; NULL: there is none, or the machine is to end. */
+static struct letter *next_queued(struct actor *a)
+{
+	struct list_node *n;
+
+	if (likely(list_empty(&a->queue)) || !may_go_on(a))
 		return NULL;
 	n = list_pop_head(&a->queue);
 	list_push_tail(&a->hand, n);
@@ -325,7 +318,8 @@ static int next_event(struct actor *a, struct fsm *f, weft_fsm_event *e)
 	weft_msg *m;
 	int rc;
 
-	if (unlikely(f->nearest != WEFT_FOREVER && f->nearest <= clock_now())) {
+	f->in_hand.weft__who = NULL; /* what goes wrong from here on is none of its doing */
+	if (unlikely(f->nearest != WEFT_FOREVER && f->nearest <= clock_now()) && may_go_on(a)) {
 		*e = timed_out(f);
 		return 0;
 	}
@@ -370,7 +364,7 @@ static void put_away(struct actor *a, int rc)
 int weft__fsm_run(void *state)
 {
 	struct actor *a = actor_self(weft__worker());
-	struct fsm *f = settled(state);
+	struct fsm *f = state;
 	weft_fsm_event e;
 	int rc;
 
@@ -396,7 +390,9 @@ int weft__fsm_run(void *state)
 		f->event_due = WEFT_FOREVER;
 		rc = f->vt->states[f->now].on(f->data, &e);
 		put_away(a, rc);
-		if (unlikely(rc == WEFT_FSM_HIBERNATE)) {
+		if (unlikely(rc == WEFT_FSM_POSTPONE)) {
+			f->in_hand.weft__who = NULL; /* it comes again, whatever the state that is entered now does */
+		} else if (unlikely(rc == WEFT_FSM_HIBERNATE)) {
 			change(a, f);
 			if (list_empty(&a->queue))
 				weft__hibernate(a);
@@ -422,13 +418,44 @@ static bool vt_ok(const weft_fsm_vt *vt)
 	return true;
 }
 
+/* What a machine is started with. */
+struct first {
+	const weft_fsm_vt *vt;
+	const void *init;
+	const char *name; /* NULL: none */
+};
+
+static void fill(void *state, const void *from)
+{
+	const struct first *first = from;
+	const weft_fsm_vt *vt = first->vt;
+	struct fsm *f = state;
+
+	*f = (struct fsm){.vt = vt,
+			  .data = f->own,
+			  .now = vt->first,
+			  .next = vt->first,
+			  .state_due = WEFT_FOREVER,
+			  .event_due = WEFT_FOREVER,
+			  .nearest = WEFT_FOREVER};
+	f->due = (int64_t *)(f->own + data_room(vt));
+	for (int i = 0; i < vt->timeouts; i++)
+		f->due[i] = WEFT_FOREVER;
+	if (first->name)
+		memcpy(f->name, first->name, strlen(first->name));
+	if (!vt->size)
+		f->data = (void *)(uintptr_t)first->init;
+	else if (first->init)
+		memcpy(f->own, first->init, vt->size);
+	else
+		memset(f->own, 0, vt->size);
+}
+
 int weft__fsm_start_at(weft_actor_ref *out, const weft_fsm_vt *vt, const void *init, const weft_server_opts *o, int64_t deadline,
 		       const struct weft_site *site)
 {
 	static const weft_server_opts usual;
-	struct fsm *f;
-	size_t len, size;
-	int rc;
+	struct first first = {.vt = vt, .init = init};
 
 	if (out)
 		*out = WEFT_NO_ACTOR;
@@ -436,41 +463,23 @@ int weft__fsm_start_at(weft_actor_ref *out, const weft_fsm_vt *vt, const void *i
 		o = &usual;
 	if (!vt_ok(vt) || (o->name && !*o->name))
 		return WEFT_EINVAL;
-	len = o->name ? strlen(o->name) : 0;
-	if (len > WEFT_NAME_MAX)
+	if (o->name && strlen(o->name) > WEFT_NAME_MAX)
 		return WEFT_ENAMETOOLONG;
-	size = sizeof *f + data_room(vt) + (size_t)vt->timeouts * sizeof *f->due;
-	f = calloc(1, size);
-	if (!f)
-		return WEFT_ENOMEM;
-	f->vt = vt;
-	f->now = f->next = vt->first;
-	f->state_due = f->event_due = f->nearest = WEFT_FOREVER;
-	if (len)
-		memcpy(f->name, o->name, len);
-	(void)settled(f);
-	for (int i = 0; i < vt->timeouts; i++)
-		f->due[i] = WEFT_FOREVER;
-	if (!vt->size)
-		f->data = (void *)(uintptr_t)init;
-	else if (init)
-		memcpy(f->own, init, vt->size);
-	rc = weft__actor_start_at(out,
-				  &(weft_actor_opts){.run = weft__fsm_run,
-						     .on_start = len || vt->init ? fsm_start : NULL,
-						     .on_stop = vt->terminate ? fsm_stop : NULL,
-						     .on_error = vt->error ? fsm_error : NULL,
-						     .dtor = vt->dtor,
-						     .state = f,
-						     .size = size,
-						     .mailbox = o->mailbox,
-						     .name = o->name,
-						     .ctx = o->ctx,
-						     .trap_exit = o->trap_exit,
-						     .link = o->link},
-				  deadline, site);
-	free(f);
-	return rc;
+	first.name = o->name;
+	return weft__actor_start_by(out,
+				    &(weft_actor_opts){.run = weft__fsm_run,
+						       .on_start = o->name || vt->init ? fsm_start : NULL,
+						       .on_stop = vt->terminate ? fsm_stop : NULL,
+						       .on_error = vt->error ? fsm_error : NULL,
+						       .dtor = vt->dtor,
+						       .state = &first,
+						       .size = sizeof(struct fsm) + data_room(vt) + (size_t)vt->timeouts * sizeof(int64_t),
+						       .mailbox = o->mailbox,
+						       .name = o->name,
+						       .ctx = o->ctx,
+						       .trap_exit = o->trap_exit,
+						       .link = o->link},
+				    fill, deadline, site);
 }
 
 int(weft_fsm_start_until)(weft_actor_ref *out, const weft_fsm_vt *vt, const void *init, const weft_server_opts *o, int64_t deadline)

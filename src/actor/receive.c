@@ -9,6 +9,7 @@
 #include "actor/actor.h"
 
 #include "base/check.h"
+#include "weft/server.h"
 
 /* --- lists; locked --- */
 
@@ -34,7 +35,7 @@ static ALWAYS_INLINE struct weft_task *taken(struct actor *a, struct letter *l)
 	struct waiter *w;
 	struct list_node *n;
 
-	if (unlikely(l->msg.kind != WEFT_MSG_USER))
+	if (unlikely(!letter_counts(l)))
 		return NULL;
 	a->len--;
 	count(a);
@@ -254,7 +255,7 @@ static ALWAYS_INLINE int receive(weft_msg **m, int64_t deadline)
 		l = a->given;
 	} while (unlikely(!l));
 	a->given = NULL;
-	if (likely(l->msg.kind == WEFT_MSG_USER))
+	if (likely(letter_counts(l)))
 		count(a);
 	hand_over(a, l, m);
 	return 0;
@@ -341,6 +342,14 @@ static bool is_user(const weft_msg *m, void *arg)
 	return m->kind == WEFT_MSG_USER && m->prio == *(int *)arg;
 }
 
+/* Who waits for an answer to it is told. */
+static void throw_away(struct actor *a, weft_msg *m)
+{
+	(void)weft_server_fail(weft_msg_from(m), WEFT_ENOBUFS);
+	if (a->dtor)
+		a->dtor(m);
+}
+
 int weft_actor_drain(void (*fn)(weft_msg *m, void *arg), void *arg)
 {
 	struct actor *a = actor_self(weft__worker());
@@ -364,8 +373,8 @@ int weft_actor_drain(void (*fn)(weft_msg *m, void *arg), void *arg)
 			done++;
 			if (fn)
 				fn(&l->msg, arg);
-			else if (a->dtor)
-				a->dtor(&l->msg);
+			else
+				throw_away(a, &l->msg);
 			weft_msg_free(&l->msg);
 		}
 	}

@@ -12,14 +12,13 @@
 #include "base/clock.h"
 #include "core/stack.h"
 #include "weft/server.h"
-#include <stdlib.h>
 #include <string.h>
 
 struct server {
 	const weft_server_vt *vt;
 	void *state;       /* handlers' first argument: own, or what was given */
 	weft_from in_hand; /* the call that is being handled; its caller may have given up */
-	int64_t timeout;   /* as weft_server_timeout has said, from the end of the handler on; negative: none */
+	int64_t timeout;   /* as weft_server_timeout has said, from the end of the handler on; negative: none; or STILL */
 	int64_t due;       /* when that is over; WEFT_FOREVER: none */
 	char name[WEFT_NAME_MAX + 1];
 	char own[] __attribute__((aligned(16)));
@@ -33,7 +32,7 @@ struct change {
 };
 
 #define SIZE_LIMIT ((size_t)1 << 29)
-#define FIRST_ON_STACK 512 /* a first state up to this is put together in the starter's frame */
+#define STILL INT64_MAX /* timeout: what has come since was nothing to the user, and `due` stays */
 
 /* The calling server; NULL: it is none. */
 static struct server *server_self(struct actor *a)
@@ -43,19 +42,9 @@ static struct server *server_self(struct actor *a)
 
 /* --- handlers of the actor --- */
 
-/* It has been copied to where it stays. */
-static struct server *settled(void *state)
-{
-	struct server *s = state;
-
-	if (s->vt->size)
-		s->state = s->own;
-	return s;
-}
-
 static int server_start(void *state)
 {
-	struct server *s = settled(state);
+	struct server *s = state;
 	int rc = s->name[0] ? weft_reg_put(s->name, weft_actor_self()) : 0;
 
 	if (rc)
@@ -92,11 +81,19 @@ static void behave(struct actor *a, const weft_server_vt *vt)
 
 /* --- migration --- */
 
+/* A state that was not finished. */
+static void forget(void *l)
+{
+	list_remove(&((struct letter *)l)->link);
+	letter_put(weft__worker(), l);
+}
+
 static int convert(struct actor *a, struct server *s, const struct change *c)
 {
 	size_t size = c->to->size;
 	struct letter *l, *old = a->state_letter;
 	struct server *fresh;
+	weft_defer unless;
 	int rc;
 
 	if (!c->conv || !size || !s->vt->size) {
@@ -113,13 +110,15 @@ static int convert(struct actor *a, struct server *s, const struct change *c)
 	fresh->vt = c->to;
 	fresh->state = fresh->own;
 	memset(fresh->own, 0, size);
-	list_append(&a->hand, &l->link); /* where it is found if conv does not return */
+	list_append(&a->hand, &l->link);      /* where it is found if the runtime goes down meanwhile */
+	weft__defer_push(&unless, forget, l); /* also if conv panics, or ends the task */
 	rc = c->conv(s->state, fresh->state, c->arg);
-	list_remove(&l->link);
 	if (rc < 0) {
-		letter_put(weft__worker(), l);
+		weft__defer_end(&unless);
 		return rc;
 	}
+	weft__defer_drop(&unless);
+	list_remove(&l->link);
 	a->state_letter = l;
 	a->state_data = fresh;
 	letter_put(weft__worker(), old);
@@ -145,6 +144,13 @@ static void migrate(struct actor *a, weft_msg *m)
 
 /* --- the loop --- */
 
+/* What has come is nothing to the user: the time that he has said goes on. */
+static void goes_on(struct server *s)
+{
+	if (s->timeout > 0)
+		s->timeout = STILL;
+}
+
 /* Nobody wants it. */
 static int drop(struct server *s, weft_msg *m)
 {
@@ -159,9 +165,12 @@ static ALWAYS_INLINE int handle(struct actor *a, struct server *s, weft_msg *m)
 
 	if (likely(flags & LETTER_CALL)) {
 		s->in_hand = weft_msg_from(m);
-		if (unlikely(!weft_server_waiting(s->in_hand)))
+		if (unlikely(!weft_server_waiting(s->in_hand))) {
+			goes_on(s);
 			return drop(s, m);
+		}
 		if (unlikely(m->kind == MSG_CHANGE)) {
+			goes_on(s);
 			migrate(a, m);
 			return 0;
 		}
@@ -189,6 +198,16 @@ NOINLINE void weft__hibernate(struct actor *a)
 		weft__stack_trim_below(weft_task_self()->stack, __builtin_frame_address(0));
 }
 
+/* Until when it waits. */
+static ALWAYS_INLINE int64_t due(const struct server *s)
+{
+	if (likely(s->timeout < 0))
+		return WEFT_FOREVER;
+	if (s->timeout == STILL)
+		return s->due;
+	return s->timeout ? clock_add(clock_now(), s->timeout) : WEFT_NOW;
+}
+
 /* The time that weft_server_timeout has said is over: not the context's. */
 static bool is_over(const struct server *s, int rc)
 {
@@ -198,13 +217,13 @@ static bool is_over(const struct server *s, int rc)
 int weft__server_run(void *state)
 {
 	struct actor *a = actor_self(weft__worker());
-	struct server *s = settled(state);
+	struct server *s = state;
 	weft_msg *m;
 	int rc;
 
 	s->in_hand = (weft_from){WEFT_NO_ACTOR, NULL, 0};
 	for (;;) {
-		s->due = likely(s->timeout < 0) ? WEFT_FOREVER : s->timeout == 0 ? WEFT_NOW : clock_add(clock_now(), s->timeout);
+		s->due = due(s);
 		rc = weft_actor_recv_until(&m, s->due);
 		if (unlikely(rc)) {
 			if (!is_over(s, rc))
@@ -237,23 +256,40 @@ int weft_server_timeout(int64_t ns)
 
 	if (!s)
 		return WEFT_EINVAL;
-	s->timeout = ns < 0 ? -1 : ns;
+	s->timeout = ns < 0 ? -1 : ns == STILL ? ns - 1 : ns;
 	return 0;
 }
 
 /* --- start and stop --- */
 
+/* What a server is started with. */
+struct first {
+	const weft_server_vt *vt;
+	const void *init;
+	const char *name; /* NULL: none */
+};
+
+static void fill(void *state, const void *from)
+{
+	const struct first *f = from;
+	struct server *s = state;
+
+	*s = (struct server){.vt = f->vt, .state = s->own, .timeout = -1};
+	if (f->name)
+		memcpy(s->name, f->name, strlen(f->name));
+	if (!f->vt->size)
+		s->state = (void *)(uintptr_t)f->init;
+	else if (f->init)
+		memcpy(s->own, f->init, f->vt->size);
+	else
+		memset(s->own, 0, f->vt->size);
+}
+
 int weft__server_start_at(weft_actor_ref *out, const weft_server_vt *vt, const void *init, const weft_server_opts *o, int64_t deadline,
 			  const struct weft_site *site)
 {
 	static const weft_server_opts usual;
-	union {
-		struct server s;
-		char room[sizeof(struct server) + FIRST_ON_STACK];
-	} frame;
-	struct server *s = &frame.s;
-	size_t len;
-	int rc;
+	struct first first = {.vt = vt, .init = init};
 
 	if (out)
 		*out = WEFT_NO_ACTOR;
@@ -261,42 +297,23 @@ int weft__server_start_at(weft_actor_ref *out, const weft_server_vt *vt, const v
 		o = &usual;
 	if (!vt || vt->size >= SIZE_LIMIT || (o->name && !*o->name))
 		return WEFT_EINVAL;
-	len = o->name ? strlen(o->name) : 0;
-	if (len > WEFT_NAME_MAX)
+	if (o->name && strlen(o->name) > WEFT_NAME_MAX)
 		return WEFT_ENAMETOOLONG;
-	if (vt->size > FIRST_ON_STACK) {
-		s = malloc(sizeof *s + vt->size);
-		if (!s)
-			return WEFT_ENOMEM;
-	}
-	memset(s, 0, sizeof *s);
-	s->vt = vt;
-	s->timeout = -1;
-	if (len)
-		memcpy(s->name, o->name, len);
-	if (vt->size && init)
-		memcpy(s->own, init, vt->size);
-	else if (vt->size)
-		memset(s->own, 0, vt->size);
-	else
-		s->state = (void *)(uintptr_t)init;
-	rc = weft__actor_start_at(out,
-				  &(weft_actor_opts){.run = weft__server_run,
-						     .on_start = len || vt->init ? server_start : NULL,
-						     .on_stop = vt->terminate ? server_stop : NULL,
-						     .on_error = vt->error ? server_error : NULL,
-						     .dtor = vt->dtor,
-						     .state = s,
-						     .size = sizeof *s + vt->size,
-						     .mailbox = o->mailbox,
-						     .name = o->name,
-						     .ctx = o->ctx,
-						     .trap_exit = o->trap_exit,
-						     .link = o->link},
-				  deadline, site);
-	if (s != &frame.s)
-		free(s);
-	return rc;
+	first.name = o->name;
+	return weft__actor_start_by(out,
+				    &(weft_actor_opts){.run = weft__server_run,
+						       .on_start = o->name || vt->init ? server_start : NULL,
+						       .on_stop = vt->terminate ? server_stop : NULL,
+						       .on_error = vt->error ? server_error : NULL,
+						       .dtor = vt->dtor,
+						       .state = &first,
+						       .size = sizeof(struct server) + vt->size,
+						       .mailbox = o->mailbox,
+						       .name = o->name,
+						       .ctx = o->ctx,
+						       .trap_exit = o->trap_exit,
+						       .link = o->link},
+				    fill, deadline, site);
 }
 
 int(weft_server_start_until)(weft_actor_ref *out, const weft_server_vt *vt, const void *init, const weft_server_opts *o, int64_t deadline)

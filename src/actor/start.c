@@ -12,6 +12,7 @@
 #include "core/ctx.h"
 #include "core/local.h"
 #include "weft/local.h"
+#include "weft/server.h"
 #include <string.h>
 
 #define SIZE_LIMIT ((size_t)1 << 30)
@@ -129,7 +130,7 @@ static void undo(struct worker *w, struct actor *a)
 	weft__cell_put(a);
 }
 
-static int own_state(struct worker *w, struct actor *a, const weft_actor_opts *o)
+static int own_state(struct worker *w, struct actor *a, const weft_actor_opts *o, void (*fill)(void *state, const void *from))
 {
 	a->state_data = o->state;
 	if (!o->size)
@@ -138,7 +139,9 @@ static int own_state(struct worker *w, struct actor *a, const weft_actor_opts *o
 	if (!a->state_letter)
 		return WEFT_ENOMEM;
 	a->state_data = a->state_letter->bytes;
-	if (o->state)
+	if (fill)
+		fill(a->state_data, o->state);
+	else if (o->state)
 		memcpy(a->state_data, o->state, o->size);
 	else
 		memset(a->state_data, 0, o->size);
@@ -146,8 +149,8 @@ static int own_state(struct worker *w, struct actor *a, const weft_actor_opts *o
 }
 
 /* From a cell to a task. s: NULL: nobody waits for it. */
-static int launch(struct worker *w, struct actor **out, weft_actor_ref *ref, const weft_actor_opts *o, struct starting *s,
-		  const struct weft_site *site)
+static int launch(struct worker *w, struct actor **out, weft_actor_ref *ref, const weft_actor_opts *o,
+		  void (*fill)(void *state, const void *from), struct starting *s, const struct weft_site *site)
 {
 	struct actor *self = o->link ? actor_self(w) : NULL;
 	struct actor *a = weft__cell_get();
@@ -169,7 +172,7 @@ static int launch(struct worker *w, struct actor **out, weft_actor_ref *ref, con
 	if (self)
 		a->linked_to = actor_ref(self);
 	a->ctx = weft_ctx_make(o->ctx);
-	rc = a->ctx ? own_state(w, a, o) : WEFT_ENOMEM;
+	rc = a->ctx ? own_state(w, a, o, fill) : WEFT_ENOMEM;
 	*out = a;
 	*ref = actor_ref(a); /* it may be another's as soon as it runs */
 	if (!rc && self)
@@ -184,7 +187,8 @@ static int launch(struct worker *w, struct actor **out, weft_actor_ref *ref, con
 	return rc;
 }
 
-int weft__actor_start_at(weft_actor_ref *out, const weft_actor_opts *o, int64_t deadline, const struct weft_site *site)
+int weft__actor_start_by(weft_actor_ref *out, const weft_actor_opts *o, void (*fill)(void *state, const void *from), int64_t deadline,
+			 const struct weft_site *site)
 {
 	struct worker *w = weft__worker();
 	struct starting s = {.done = false};
@@ -206,7 +210,7 @@ int weft__actor_start_at(weft_actor_ref *out, const weft_actor_opts *o, int64_t 
 	}
 	if (!w && !weft__rt_enter())
 		return WEFT_ESRCH;
-	rc = launch(w, &a, &ref, o, o->on_start ? &s : NULL, site);
+	rc = launch(w, &a, &ref, o, fill, o->on_start ? &s : NULL, site);
 	if (!w)
 		weft__rt_leave();
 	if (!rc && o->on_start)
@@ -214,6 +218,11 @@ int weft__actor_start_at(weft_actor_ref *out, const weft_actor_opts *o, int64_t 
 	if (!rc && out)
 		*out = ref;
 	return rc;
+}
+
+int weft__actor_start_at(weft_actor_ref *out, const weft_actor_opts *o, int64_t deadline, const struct weft_site *site)
+{
+	return weft__actor_start_by(out, o, NULL, deadline, site);
 }
 
 int(weft_actor_start_until)(weft_actor_ref *out, const weft_actor_opts *o, int64_t deadline)
@@ -333,6 +342,7 @@ static int stand_in(void *state)
 		if (rc == 0)
 			return k[0].status ? k[0].status : ret;
 		if (rc == 1 && !k[1].status) {
+			(void)weft_server_fail(weft_msg_from(m), WEFT_ENOTSUP);
 			weft_msg_free(m);
 			continue;
 		}

@@ -12,6 +12,7 @@
 #include "actor/sup.h"
 
 #include "base/check.h"
+#include "weft/server.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,6 +244,7 @@ static int handle(struct sup *s, weft_msg *m)
 		return weft__sup_serve(s, call);
 	}
 	if (m->kind != WEFT_MSG_EXIT) {
+		(void)weft_server_fail(weft_msg_from(m), WEFT_ENOTSUP);
 		weft_msg_free(m);
 		return 0;
 	}
@@ -309,6 +311,7 @@ static void hear_ends(struct sup *s)
 		} else if (m->kind == WEFT_MSG_USER && m->tag == SUP_CALL && m->len == sizeof(struct sup_call *)) {
 			weft__sup_refuse(*(struct sup_call **)m->data, WEFT_ESRCH);
 		}
+		(void)weft_server_fail(weft_msg_from(m), WEFT_ENOTSUP);
 		weft_msg_free(m);
 	}
 }

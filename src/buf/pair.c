@@ -49,13 +49,25 @@ static void pair_leave(struct pair *p)
 		free(p);
 }
 
-/* For a call that may wait: fails in a cancelled task. */
+static void lock_shielded(struct pair *p)
+{
+	WEFT_WITH_SHIELD
+	{
+		while (weft_mutex_lock(&p->m) != 0)
+			sched_yield(); /* a foreign thread without a record; nobody keeps the mutex while he waits */
+	}
+}
+
+/* For a call that may wait: fails in a cancelled task, unless the deadline is WEFT_NOW. */
 static int pair_enter(struct pair *p, int64_t deadline)
 {
-	int rc;
+	int rc = 0;
 
 	add_relaxed(&p->users, 1); /* the end that is called counts until then */
-	rc = deadline == WEFT_NOW ? weft_mutex_trylock(&p->m) : weft_mutex_lock_until(&p->m, deadline);
+	if (deadline == WEFT_NOW)
+		lock_shielded(p); /* not tried: somebody at it is no reason to say that nothing is there */
+	else
+		rc = weft_mutex_lock_until(&p->m, deadline);
 	if (rc)
 		pair_leave(p);
 	return rc;
@@ -230,15 +242,6 @@ static ssize_t pair_writev(void *self, const struct iovec *v, int count, size_t 
 }
 
 /* --- what does not wait --- */
-
-static void lock_shielded(struct pair *p)
-{
-	WEFT_WITH_SHIELD
-	{
-		while (weft_mutex_lock(&p->m) != 0)
-			sched_yield(); /* a foreign thread without a record; nobody keeps the mutex while he waits */
-	}
-}
 
 static int pair_shutdown(void *self, int how, int64_t deadline)
 {

@@ -22,7 +22,9 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/futex.h"
+#include "base/sanitizer.h"
 #include "core/recslab.h"
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +154,10 @@ static void *monitor_main(void *arg)
 	int64_t idle_since = 0, decayed = 0, stopping_since = 0, now;
 	bool decaying = true, judged = false, moved;
 
+	/* ThreadSanitizer keeps a signal for the thread's next call in a record that the thread's first blocking call makes: a signal that comes meanwhile would be
+	 * lost with the record that the handler makes itself. */
+	if (weft__san & SAN_TSAN)
+		poll(NULL, 0, 0);
 	pthread_sigmask(SIG_SETMASK, &rt->caller_mask, NULL);
 	while (!load_acquire(&rt->monitor_stop)) {             /* pairs with store_release in weft__monitor_stop */
 		if (load_relaxed(&weft__dump_wanted)) {        /* a flag; the handler's wake orders it */

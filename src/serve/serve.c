@@ -147,13 +147,29 @@ static int handle(void *arg)
 
 /* --- accepting --- */
 
+struct refusal {
+	struct server *s;
+	weft_tcp *c;
+	int why;
+};
+
+static int tell_refused(void *arg)
+{
+	struct refusal *r = arg;
+
+	WEFT_WITH_SHIELD r->s->o->refused(r->c, r->why, r->s->arg);
+	return 0;
+}
+
 /* c gets no handler; whose it is closes it. The task may be cancelled by now. */
 static void refuse(struct server *s, weft_tcp *c, int why)
 {
+	struct refusal r = {s, c, why};
+	weft_panic p;
+
 	count(s, REFUSED, 1);
-	if (!s->o->refused)
-		return;
-	WEFT_WITH_SHIELD s->o->refused(c, why, s->arg);
+	if (s->o->refused && weft_task_try(tell_refused, &r, &p) == WEFT_EPANIC)
+		weft__log("weft_tcp_serve: .refused panicked: %s (%s:%d)", p.message, p.file ? p.file : "?", p.line);
 }
 
 /* A handler for c, in the room that was taken for it. */

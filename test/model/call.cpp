@@ -54,7 +54,7 @@ typedef struct weft_from {
 } weft_from;
 
 #define WEFT_NO_ACTOR (weft_actor_ref{NULL, 0})
-enum { WEFT_OVERFLOW_BLOCK, WEFT_PRIO_URGENT = -2, WEFT_PRIO_NORMAL = 0, WEFT_MSG_USER = 0, MSG_CHANGE = 3 };
+enum { WEFT_OVERFLOW_BLOCK, WEFT_PRIO_URGENT = -2, WEFT_PRIO_NORMAL = 0, WEFT_MSG_USER = 0, MSG_CHANGE = 3, MSG_ASKED = 4 };
 enum { LETTER_FOREIGN = 2, LETTER_CALL = 4, LETTER_LONG = 8 };
 enum call_kind { CALL_USER, CALL_CHANGE, CALL_BUS };
 
@@ -98,6 +98,18 @@ static inline struct letter *letter_get(struct worker *, size_t)
 static inline void letter_put(struct worker *, struct letter *)
 {
 	letters--;
+}
+
+/* Nobody panics. */
+typedef struct weft_defer {
+} weft_defer;
+
+static inline void weft__defer_push(weft_defer *, void (*)(void *), void *)
+{
+}
+
+static inline void weft__defer_drop(weft_defer *)
+{
 }
 
 /* Thread 1 is the actor. */

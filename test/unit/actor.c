@@ -897,6 +897,7 @@ static int adopts_main(void *arg)
 				    : 8);
 	}
 	until(sleepers == 0);
+	until(rt_left().tasks == 1); /* ours: they have ended, and been looked at */
 	weft_chan_free(c);
 	return 0;
 }

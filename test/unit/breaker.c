@@ -199,7 +199,7 @@ static int time_main(void *arg)
 	T_EQ(stats(b).calls, 0); /* long ago */
 	for (int i = 0; i < 20; i++)
 		T_EQ(call(b, 100 * WEFT_MS, WEFT_FAILED + (i % 5 != 0) * (WEFT_OK - WEFT_FAILED)), 0);
-	T_LE(stats(b).calls, 10);
+	T_LE(stats(b).calls, 11); /* two may fall into one part */
 	T_GE(stats(b).calls, 8);
 	for (int i = 0; i < 10 && weft_breaker_stateof(b) == WEFT_BREAKER_CLOSED; i++)
 		T_EQ(call(b, 10 * WEFT_MS, WEFT_FAILED), 0);

@@ -20,6 +20,7 @@ struct scribe {
 	int rc;         /* what event returns for FAIL */
 	bool bad_start; /* init fails */
 	bool panics;    /* in terminate */
+	bool exits;     /* the same */
 	long heard;
 };
 
@@ -99,6 +100,8 @@ static void terminate(void *state, enum weft_bus_why why, int code)
 	note(s, signs[why]);
 	if (s->panics)
 		weft_task_panic("in terminate");
+	if (s->exits)
+		weft_task_exit(0);
 }
 
 static const weft_bus_vt vt = {
@@ -166,6 +169,7 @@ static int events_main(void *arg)
 	T_EQ(n, -2);
 	T_EQ(weft_bus_call(bus, 9, ASK, NULL, 0, &n, sizeof n), WEFT_ENOENT);
 	T_EQ(weft_bus_call(bus, 2, ASK, NULL, 1, &n, sizeof n), WEFT_EINVAL);
+	T_EQ(weft_bus_call(bus, 2, ASK, large, (size_t)1 << 30, &n, sizeof n), WEFT_EMSGSIZE);
 	T_EQ(weft_bus_call_until(bus, 2, ASK, NULL, 0, &n, sizeof n, WEFT_NOW), WEFT_EAGAIN);
 	T_EQ(weft_bus_add(bus, 5, &none, large), 0);
 	T_EQ(weft_bus_call(bus, 5, ASK, NULL, 0, &n, sizeof n), WEFT_ENOTSUP);
@@ -304,7 +308,7 @@ static int swap_main(void *arg)
 	T_EQ(weft_bus_swap(bus, 7, 8, NULL, NULL, NULL), WEFT_EINVAL);
 	T_EQ(weft_bus_swap(bus, 7, 8, &none, convert, NULL), WEFT_EINVAL);
 	notify(bus, NOTE, 0);
-	written(bus, &b, "a1z1c1");                                                           /* all as it was */
+	written(bus, &b, "a1z1c1");                                                                     /* all as it was */
 	T_EQ(weft_bus_swap_until(bus, 7, 7, &vt, convert, (char[]){"y"}, weft_in(3600 * WEFT_SEC)), 0); /* the same id */
 	T_EQ(weft_bus_swap(bus, 3, 4, &none, NULL, NULL), 0);
 	T_EQ(weft_bus_ids(bus, ids, 4), 3);
@@ -380,7 +384,7 @@ static int owners_main(void *arg)
 	notify(bus, DONE, 'b');
 	T_EQ(weft_bus_remove(bus, 3), 0);
 	T_EQ(weft_bus_swap(bus, 4, 44, &vt, convert, (char[]){"y"}), 0); /* tells nobody */
-	until(stats_of(me).len == 3);                          /* more than it holds */
+	until(stats_of(me).len == 3);                                    /* more than it holds */
 	gone(bus, 1, WEFT_BUS_FAILED, -5);
 	gone(bus, 2, WEFT_BUS_DONE, 0);
 	gone(bus, 3, WEFT_BUS_REMOVED, 0);
@@ -392,9 +396,9 @@ static int owners_main(void *arg)
 	until(stats_of(bus).relations == 4);
 	T_EQ(weft_bus_notify_sync(bus, NOTE, NULL, 0), 0);
 	written(bus, &b, "p+q+y1e1p1q1");
-	T_EQ(o.rc, 0);
 	T_EQ(weft_actor_kill(other), 0);
 	(void)weft_actor_wait(other, NULL);
+	T_EQ(o.rc, 0); /* its calls were answered before */
 	until(stats_of(bus).relations == 2);
 	while (weft_bus_ids(bus, (uint64_t[4]){0}, 4) != 2)
 		let_run();
@@ -409,8 +413,132 @@ static int owners_main(void *arg)
 	return 0;
 }
 
-/* An owner is told of its handlers' ends, and they of its. */
+static int killed_main(void *arg)
+{
+	struct book b = {.text = ""};
+	weft_actor_ref bus;
+	weft_msg *m;
+
+	(void)arg;
+	T_EQ(weft_actor_attach(NULL, NULL), 0);
+	T_EQ(weft_bus_start(&bus, NULL), 0);
+	T_EQ(supervised(bus, 1, &b, 'a'), 0);
+	T_EQ(add(bus, 2, &b, 'b'), 0);
+	T_EQ(supervised(bus, 3, &b, 'c'), 0);
+	T_EQ(weft_actor_kill(bus), 0);
+	gone(bus, 1, WEFT_BUS_STOPPED, 0);
+	gone(bus, 3, WEFT_BUS_STOPPED, 0);
+	(void)weft_actor_wait(bus, NULL);
+	T_STR_EQ(b.text, "a+b+c+"); /* no last words */
+
+	T_EQ(weft_bus_start(&bus, NULL), 0);
+	b.len = 0;
+	for (int i = 1; i <= 4; i++) {
+		struct scribe s = {.book = &b, .sign = (char)('a' + i - 1), .exits = i & 1};
+
+		T_EQ(weft_bus_add_supervised(bus, (uint64_t)i, &vt, &s), 0);
+	}
+	T_EQ(weft_bus_remove(bus, 1), WEFT_EDOWN); /* it ends the manager, and the third one that one's end */
+	(void)weft_actor_wait(bus, NULL);
+	gone(bus, 1, WEFT_BUS_REMOVED, 0);
+	for (int i = 2; i <= 4; i++)
+		gone(bus, (uint64_t)i, WEFT_BUS_STOPPED, 0);
+	T_STR_EQ(b.text, "a+b+c+d+arbxcx");
+	T_EQ(weft_actor_recv_until(&m, WEFT_NOW), WEFT_EAGAIN);
+	return 0;
+}
+
+/* An owner is told of its handlers' ends, and they of its, however the manager ends. */
 TEST_WORKERS(owners)
 {
 	run(owners_main, NULL);
+	run(killed_main, NULL);
+}
+
+/* --- the mailbox --- */
+
+struct caller {
+	weft_actor_ref bus;
+	int rc;
+};
+
+static int caller_main(void *arg)
+{
+	static const char large[2000];
+	struct caller *c = arg;
+	long n;
+
+	c->rc = weft_bus_call(c->bus, 1, ASK, large, sizeof large, &n, sizeof n);
+	return 0;
+}
+
+static weft_task *call_begin(struct caller *c, weft_actor_ref bus)
+{
+	weft_task *t;
+
+	*c = (struct caller){.bus = bus};
+	t = start(caller_main, c);
+	until_reason(t, "server call");
+	return t;
+}
+
+static int full_main(void *arg)
+{
+	struct book b = {.text = ""};
+	struct caller c[3];
+	weft_actor_ref bus;
+	weft_task *t[3];
+
+	(void)arg;
+	for (enum weft_overflow o = WEFT_OVERFLOW_BLOCK; o <= WEFT_OVERFLOW_FAIL; o++) {
+		T_EQ(weft_bus_start(&bus, &(weft_server_opts){.mailbox = {.cap = 2, .overflow = o}}), 0);
+		T_EQ(add(bus, 1, &b, 'a'), 0);
+		T_EQ(weft_actor_suspend(bus), 0);
+		for (int i = 0; i < 2; i++)
+			t[i] = call_begin(&c[i], bus);
+		weft_task_cancel(t[0]); /* its letter stays */
+		T_EQ(finish(t[0]), 0);
+		T_EQ(c[0].rc, WEFT_ECANCELED);
+		T_EQ(stats_of(bus).len, 2);
+		if (o == WEFT_OVERFLOW_BLOCK) {
+			t[2] = call_begin(&c[2], bus);
+			T_EQ(stats_of(bus).senders, 1);
+			T_EQ(stats_of(bus).len, 2);
+		} else {
+			T_EQ(weft_bus_add_until(bus, 2, &vt, NULL, weft_in(3600 * WEFT_SEC)), WEFT_ENOBUFS);
+		}
+		T_EQ(weft_actor_resume(bus), 0);
+		for (int i = 1; i < (o == WEFT_OVERFLOW_BLOCK ? 3 : 2); i++) {
+			T_EQ(finish(t[i]), 0);
+			T_EQ(c[i].rc, sizeof(long));
+		}
+		T_EQ(stats_of(bus).len, 0);
+		T_EQ(weft_actor_stop_wait(bus), 0);
+	}
+	return 0;
+}
+
+/* Calls of a manager take places in its mailbox. */
+TEST_WORKERS(full)
+{
+	run(full_main, NULL);
+}
+
+static struct caller last; /* its task is left behind */
+
+static int down_main(void *arg)
+{
+	weft_actor_ref bus;
+
+	(void)arg;
+	T_EQ(weft_bus_start(&bus, NULL), 0);
+	T_EQ(weft_actor_suspend(bus), 0);
+	weft_task_detach(call_begin(&last, bus));
+	return 0;
+}
+
+/* The runtime goes down while one waits for its answer: nothing is left. */
+TEST_WORKERS(down)
+{
+	run(down_main, NULL);
 }

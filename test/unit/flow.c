@@ -184,7 +184,7 @@ static int sends(void *arg)
 		if (got == WEFT_ETIMEDOUT)
 			continue;
 		T_GE(got, 0);
-		add_relaxed(&s->k->sent, got ? got : want);
+		add_acq_rel(&s->k->sent, got ? got : want); /* pairs with load_acquire in exact_main: who sees it sent sees it received */
 		if (rng_below(&r, 4) == 0)
 			weft_task_yield();
 	}
@@ -229,7 +229,7 @@ static int exact_main(void *arg)
 		}
 		if (i % 8 == 0)
 			weft_task_yield();
-		T_LE(load_relaxed(&k.sent), granted + load_relaxed(&k.received));
+		T_LE(load_acquire(&k.sent), granted + load_relaxed(&k.received)); /* pairs with add_acq_rel in sends */
 	}
 	T_EQ(pthread_join(th, NULL), 0); /* it does not wait for tasks */
 	granted += load_relaxed(&k.received);

@@ -30,10 +30,12 @@ enum {
 	FAIL, /* the function returns that */
 	PANIC,
 	STOP,
-	LOOP,   /* puts itself in */
-	LATER,  /* a call: put off, unless in B; answered there */
-	SILENT, /* a call that is not answered */
+	LOOP,     /* puts itself in */
+	LATER,    /* a call: put off, unless in B; answered there */
+	LATER_GO, /* the same, and goes to B */
+	SILENT,   /* a call that is not answered */
 	REST,
+	BAD_ENTER, /* the next enter panics */
 };
 
 struct machine {
@@ -126,6 +128,9 @@ static int told(struct machine *m, const weft_fsm_event *e, int state)
 		weft_task_panic("as told");
 	case STOP:
 		return WEFT_FSM_STOP;
+	case BAD_ENTER:
+		m->enter_panics = true;
+		return 0;
 	case LOOP:
 		++*m->loops;
 		m->len = 0;
@@ -157,12 +162,13 @@ static int on(struct machine *m, const weft_fsm_event *e, int state)
 						 : (char)e->m->tag);
 	if (!e->m)
 		return WEFT_FSM_POSTPONE; /* which is nothing, for these */
-	if (e->kind == WEFT_FSM_CALL && e->m->tag == LATER && state == B) {
-		(void)weft_server_answer(e->from, 5L);
-		return 0;
-	}
-	if (e->kind == WEFT_FSM_CALL && e->m->tag == LATER)
+	if (e->kind == WEFT_FSM_CALL && (e->m->tag == LATER || e->m->tag == LATER_GO)) {
+		if (state == B)
+			return weft_server_answer(e->from, 5L);
+		if (e->m->tag == LATER_GO)
+			T_EQ(weft_fsm_go(B), 0);
 		return WEFT_FSM_POSTPONE;
+	}
 	if (e->kind == WEFT_FSM_INTERNAL)
 		T_EQ(e->m->len, e->m->tag == Y ? 100 : 0);
 	return told(m, e, state);
@@ -386,10 +392,72 @@ static int loops_main(void *arg)
 	return 0;
 }
 
+struct busy {
+	_Atomic int *loops;
+	bool by_state;
+};
+
+static int on_busy(void *data, const weft_fsm_event *e)
+{
+	struct busy *b = data;
+
+	(void)e;
+	++*b->loops;
+	return b->by_state ? weft_fsm_state_timeout(0) : weft_fsm_timeout(0, 0);
+}
+
+static int busy_main(void *arg)
+{
+	static const weft_fsm_state one[] = {{"one", on_busy, NULL}};
+	static const weft_fsm_vt busy = {.size = sizeof(struct busy), .states = one, .n = 1, .timeouts = 1};
+	_Atomic int loops = 0;
+	weft_actor_ref ref;
+
+	(void)arg;
+	for (int by_state = 0; by_state < 2; by_state++) {
+		loops = 0;
+		T_EQ(weft_fsm_start(&ref, &busy, &(struct busy){&loops, by_state}, NULL), 0);
+		order(ref, 1, 0);
+		until(loops > 1000);
+		T_EQ(weft_actor_stop_wait(ref), 0);
+	}
+	return 0;
+}
+
+/* Whose context is cancelled. */
+static int canceled_main(void *arg)
+{
+	static const weft_fsm_state one[] = {{"one", on_busy, NULL}};
+	static const weft_fsm_vt busy = {.size = sizeof(struct busy), .states = one, .n = 1, .timeouts = 1};
+	_Atomic int loops = 0, ended = 0;
+	struct machine m = {.loops = &loops, .ended = &ended};
+	struct watcher w;
+	weft_actor_ref ref;
+
+	(void)arg;
+	for (int by_timeout = 0; by_timeout < 2; by_timeout++) {
+		weft_ctx *ctx = weft_ctx_make(NULL);
+		weft_server_opts o = {.ctx = ctx};
+
+		loops = 0;
+		T_EQ(by_timeout ? weft_fsm_start(&ref, &busy, &(struct busy){&loops, false}, &o) : weft_fsm_start(&ref, &vt, &m, &o), 0);
+		order(ref, LOOP, 0);
+		until(loops > 1000);
+		watch_begin(&w, ref);
+		T_EQ(weft_ctx_cancel(ctx, 0), 0);
+		watch_end(&w, WEFT_END_CANCELED, WEFT_ECANCELED);
+		weft_ctx_free(ctx);
+	}
+	T_EQ(ended, 1);
+	return 0;
+}
+
 /* One that is never done with itself lets others run, and can be stopped. */
 TEST_WORKERS(endless)
 {
 	run(loops_main, NULL);
+	run(busy_main, NULL);
+	run(canceled_main, NULL);
 }
 
 /* --- timeouts --- */
@@ -608,6 +676,50 @@ TEST_WORKERS(calls)
 	run(calls_main, NULL);
 }
 
+static void panics(weft_msg *m)
+{
+	if (m->tag == PANIC)
+		weft_task_panic("in dtor");
+}
+
+static int not_its_fault_main(void *arg)
+{
+	weft_fsm_vt careless = vt;
+	struct caller c[2];
+	weft_actor_ref ref;
+	weft_task *t[2];
+	long reply = 0;
+
+	(void)arg;
+	careless.dtor = panics;
+	T_EQ(weft_fsm_start(&ref, &careless, &(struct machine){.goes_on = true}, NULL), 0);
+	did(ref, ">aa");
+	t[0] = call_begin(&c[0], ref, SILENT, 0);
+	T_EQ(weft_actor_suspend(ref), 0);
+	t[1] = call_begin(&c[1], ref, PANIC, 0); /* what destroys it panics */
+	weft_task_cancel(t[1]);
+	T_EQ(finish(t[1]), 0);
+	T_EQ(c[1].rc, WEFT_ECANCELED);
+	T_EQ(weft_actor_resume(ref), 0);
+	has_done(ref, (char[]){'a', SILENT, '!', '!', 0});
+	T_STR_EQ(weft_task_reason(t[0]), "server call"); /* nobody has failed it */
+
+	order(ref, BAD_ENTER, 0);
+	T_EQ(weft_server_ask(ref, LATER_GO, &reply, 0L), 0); /* what is entered panics */
+	T_EQ(reply, 5);
+	has_done(ref, (char[]){'a', BAD_ENTER, 'a', LATER_GO, '>', 'a', 'b', '!', '!', 'b', LATER_GO, 0});
+	T_EQ(weft_actor_stop_wait(ref), 0);
+	T_EQ(finish(t[0]), 0);
+	T_EQ(c[0].rc, WEFT_EDOWN);
+	return 0;
+}
+
+/* What fails between two events is no call's failure. */
+TEST_WORKERS(not_its_fault)
+{
+	run(not_its_fault_main, NULL);
+}
+
 static int fails_main(void *arg)
 {
 	struct watcher w;
@@ -620,6 +732,8 @@ static int fails_main(void *arg)
 	did(ref, ">aa!!");
 	order(ref, GO, 17); /* there is none: the function fails */
 	has_done(ref, (char[]){'a', GO, '!', '!', 0});
+	order(ref, FAIL, 17); /* a result that has no meaning */
+	has_done(ref, (char[]){'a', FAIL, 0});
 	T_EQ(weft_actor_stop_wait(ref), 0);
 	ref = begin(NULL);
 	watch_begin(&w, ref);
@@ -731,4 +845,34 @@ static int start_main(void *arg)
 TEST_WORKERS(starting)
 {
 	run(start_main, NULL);
+}
+
+static int never(void *data)
+{
+	(void)data;
+	return weft_task_sleep_until(WEFT_FOREVER);
+}
+
+static int start_slow(void *arg)
+{
+	static const weft_fsm_vt slow = {.size = 2000, .states = states, .n = STATES, .timeouts = 10, .init = never};
+
+	(void)arg;
+	return weft_fsm_start(NULL, &slow, NULL, NULL);
+}
+
+static int down_main(void *arg)
+{
+	weft_task *t = start(start_slow, NULL);
+
+	(void)arg;
+	until_reason(t, "actor");
+	weft_task_detach(t);
+	return 0;
+}
+
+/* The runtime goes down while one is started: nothing is left. */
+TEST_WORKERS(down)
+{
+	run(down_main, NULL);
 }

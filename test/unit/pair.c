@@ -209,6 +209,58 @@ TEST_WORKERS(deadlines_that_move)
 	run_net(moved_main, NULL);
 }
 
+struct pest {
+	weft_io io;
+	ATOMIC(int) over;
+};
+
+static int pesters(void *arg)
+{
+	struct pest *p = arg;
+
+	while (!load_acquire(&p->over)) { /* pairs with store_release in now_main */
+		T_EQ(weft_io_set_deadline(p->io, WEFT_FOREVER, WEFT_FOREVER), 0);
+		weft_task_yield();
+	}
+	return 0;
+}
+
+static int now_main(void *arg)
+{
+	static const char text[] = "what is there is there for who does not want to wait";
+	struct pest p = {.over = 0};
+	weft_task *t[2];
+	struct act x;
+	weft_io a, b;
+	char c;
+
+	(void)arg;
+	make(&a, &b);
+	p.io = b;
+	for (int i = 0; i < 2; i++)
+		t[i] = start(pesters, &p);
+	for (long i = tap_iters(200); i > 0; i--) {
+		writes(&x, a, text, WEFT_FOREVER);
+		until_reason(x.task, "condition"); /* it has been at the pair: not for the lock, which the pesters take */
+		for (size_t k = 0; k < strlen(text); k++) {
+			T_EQ(weft_io_read_until(b, &c, 1, WEFT_NOW), 1);
+			T_EQ(c, text[k]);
+		}
+		T_EQ(ends(&x), strlen(text));
+	}
+	store_release(&p.over, 1);
+	for (int i = 0; i < 2; i++)
+		T_EQ(finish(t[i]), 0);
+	end(a, b);
+	return 0;
+}
+
+/* Somebody at the pair for a moment is no reason to say that nothing is there. */
+TEST_WORKERS(now_is_not_never)
+{
+	run_net(now_main, NULL);
+}
+
 static int cancel_main(void *arg)
 {
 	struct act x, y;

@@ -22,6 +22,8 @@ static void run_serve(weft_task_fn *fn, void *arg)
 {
 	weft_chan *c = weft_chan_make(sizeof(int), 1); /* the first signal takes a descriptor for good */
 
+	T_OK(signal(SIGINT, SIG_DFL) != SIG_ERR &&
+	     signal(SIGTERM, SIG_DFL) != SIG_ERR); /* a shell has the first ignored by what it runs in the background */
 	T_EQ(weft_signal_notify(c, SIGUSR1), 0);
 	T_EQ(weft_signal_stop(c), 0);
 	weft_chan_free(c);
@@ -664,9 +666,16 @@ TEST_WORKERS(handlers_see_values)
 	run_serve(values_main, NULL);
 }
 
+static void says_busy_and_panics(weft_tcp *c, int why, void *arg)
+{
+	says_busy(c, why, arg);
+	weft_task_panic("as asked");
+}
+
+/* Who is refused costs the server nothing, even if what tells him panics. */
 static int crowded_main(void *arg)
 {
-	struct served s = {.fn = echoes, .o = {.ctx = weft_ctx_make(NULL), .listeners = 1, .refused = says_busy}};
+	struct served s = {.fn = echoes, .o = {.ctx = weft_ctx_make(NULL), .listeners = 1, .refused = says_busy_and_panics}};
 	weft_tcp *c[3];
 
 	(void)arg;

@@ -6,7 +6,9 @@
 
 #include "weft/blocking.h"
 #include "weft/server.h"
+#include "weft/supervisor.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -36,6 +38,7 @@ struct server {
 	bool goes_on;      /* error says so */
 	bool at_last;      /* terminate answers what was kept */
 	bool over;         /* terminate has run */
+	weft_task *task;   /* the server's; borrowed */
 	uint64_t last_tag; /* of info or cast */
 	uintptr_t deepest; /* where DEEP has been */
 };
@@ -45,6 +48,7 @@ static int init(void *state)
 	struct server *s = *(struct server **)state;
 
 	s->inits++;
+	s->task = weft_task_self();
 	return s->sum < 0 ? (int)s->sum : 0;
 }
 
@@ -382,10 +386,113 @@ static int actors_main(void *arg)
 	return 0;
 }
 
-/* Any actor can be called. */
+static int until_canceled(void *arg)
+{
+	(void)arg;
+	return weft_task_sleep_until(WEFT_FOREVER);
+}
+
+/* A supervisor whose child takes its time to start. */
+struct slow {
+	weft_actor_ref sup;
+	weft_event begins, go_on;
+};
+
+static int starts_slowly(weft_actor_ref *out, void *arg)
+{
+	struct slow *s = arg;
+
+	(void)out;
+	weft_event_set(&s->begins);
+	T_EQ(weft_event_wait(&s->go_on), 0);
+	return WEFT_CHILD_IGNORE;
+}
+
+static int adds(void *arg)
+{
+	struct slow *s = arg;
+
+	return weft_sup_child_add(s->sup, &(weft_child_spec){.id = "slow", .start = starts_slowly, .arg = s}, NULL);
+}
+
+/* A call is in its mailbox when it begins to stop. */
+static void call_what_stops(void)
+{
+	struct slow s = {.sup = WEFT_NO_ACTOR};
+	weft_task *adder, *caller;
+	struct caller c = {.req = 0};
+
+	T_EQ(weft_sup_start(&s.sup, &(weft_sup_opts){.n = 0}), 0);
+	adder = start(adds, &s);
+	T_EQ(weft_event_wait(&s.begins), 0);
+	caller = call_begin(&c, s.sup, 1, WEFT_FOREVER);
+	T_EQ(weft_actor_stop(s.sup, (weft_end){WEFT_END_SHUTDOWN, 0}), 0);
+	weft_event_set(&s.go_on);
+	T_EQ(finish(caller), 0);
+	T_EQ(c.rc, WEFT_ENOTSUP);
+	T_EQ(finish(adder), 0);
+	(void)weft_actor_wait(s.sup, NULL);
+}
+
+static int no_answers_main(void *arg)
+{
+	weft_actor_ref ref;
+
+	(void)arg;
+	T_EQ(weft_actor_adopt(&ref, start(until_canceled, NULL)), 0);
+	T_EQ(weft_server_call(ref, 1, NULL, 0, NULL, 0), WEFT_ENOTSUP);
+	T_EQ(weft_actor_stop_wait(ref), 0);
+	T_EQ(weft_sup_start(&ref, &(weft_sup_opts){.n = 0}), 0);
+	T_EQ(weft_server_call(ref, 1, NULL, 0, NULL, 0), WEFT_ENOTSUP);
+	T_EQ(weft_sup_stop(ref), 0);
+	call_what_stops();
+	until(rt_left().tasks == 1); /* ours: the adopted one has ended */
+	return 0;
+}
+
+/* Any actor can be called; those that take no calls say so. */
 TEST_WORKERS(any_actor)
 {
 	run(actors_main, NULL);
+	run(no_answers_main, NULL);
+}
+
+static int empties(void *state, weft_msg *m)
+{
+	(void)state;
+	if (m->tag == 1)
+		return weft_actor_drain(NULL, NULL) == 2 ? 0 : -1;
+	return weft_server_reply(weft_msg_from(m), NULL, 0);
+}
+
+static int emptied_main(void *arg)
+{
+	struct server s = {.sum = 0};
+	struct caller c[2] = {{.req = (long)(intptr_t)&s}, {.req = (long)(intptr_t)&s}};
+	weft_task *t[2];
+	weft_actor_ref ref;
+
+	(void)arg;
+	T_EQ(weft_actor_start(&ref, &(weft_actor_opts){.on_msg = empties, .dtor = destroy}), 0);
+	T_EQ(weft_actor_suspend(ref), 0);
+	T_EQ(weft_actor_send(ref, 1, NULL, 0, WEFT_PRIO_URGENT), 0);
+	for (int i = 0; i < 2; i++)
+		t[i] = call_begin(&c[i], ref, 2, WEFT_FOREVER);
+	T_EQ(weft_actor_resume(ref), 0);
+	for (int i = 0; i < 2; i++) {
+		T_EQ(finish(t[i]), 0);
+		T_EQ(c[i].rc, WEFT_ENOBUFS);
+	}
+	T_EQ(weft_server_call(ref, 2, NULL, 0, NULL, 0), 0);
+	T_EQ(s.destroyed, 2);
+	T_EQ(weft_actor_stop_wait(ref), 0);
+	return 0;
+}
+
+/* Calls that an actor throws away with the rest of its mail fail. */
+TEST_WORKERS(emptied)
+{
+	run(emptied_main, NULL);
 }
 
 /* --- answers that come later, late, or not --- */
@@ -767,6 +874,13 @@ static int fails_main(void *arg)
 	T_EQ(weft_server_call(ref, PANIC, NULL, 0, NULL, 0), WEFT_EDOWN);
 	watch_end(&w, WEFT_END_PANIC, WEFT_EPANIC);
 	T_EQ(s.end.kind, WEFT_END_PANIC);
+
+	s = (struct server){.goes_on = true}; /* a result that has no meaning */
+	ref = begin(&s, NULL);
+	watch_begin(&w, ref);
+	T_EQ(weft_server_ask(ref, BREAK, &sum, 7L), WEFT_EDOWN);
+	watch_end(&w, WEFT_END_NORMAL, 0);
+	T_EQ(s.errors, 0);
 	return 0;
 }
 
@@ -898,6 +1012,104 @@ TEST_WORKERS(full)
 	run(full_main, NULL);
 }
 
+/* What is told at the mark. */
+struct mark {
+	_Atomic int told;
+	_Atomic int here; /* a task wants to go on on another worker than this; 0: none does */
+	weft_event moved;
+	_Atomic bool stop;
+	bool panics, exits;
+};
+
+/* Whom it wakes goes on where it is. */
+static int mover(void *arg)
+{
+	struct mark *k = arg;
+
+	while (!k->stop) {
+		int here = k->here;
+
+		if (here && here != weft_task_worker() && atomic_compare_exchange_strong(&k->here, &here, 0))
+			weft_event_set(&k->moved);
+		let_run();
+	}
+	return 0;
+}
+
+/* As a send may, after its task has run for long: others run meanwhile, and it goes on elsewhere. */
+static void goes_elsewhere(weft_actor_ref ref, uint32_t len, void *arg)
+{
+	struct mark *k = arg;
+
+	(void)ref;
+	T_EQ(len, 1);
+	if (tap_workers() > 1) {
+		k->here = weft_task_worker();
+		T_EQ(weft_event_wait(&k->moved), 0);
+		weft_event_reset(&k->moved);
+	}
+	k->told++;
+	if (k->panics)
+		weft_task_panic("at the mark");
+	if (k->exits)
+		weft_task_exit(5);
+}
+
+static int large_call(void *arg)
+{
+	static const char large[2000];
+	weft_actor_ref ref = *(weft_actor_ref *)arg;
+
+	return weft_server_call(ref, BACK, large, sizeof large, NULL, 0);
+}
+
+static int mark_main(void *arg)
+{
+	struct mark k = {.told = 0};
+	weft_mailbox_opts box = {.cap = 4, .high = 1, .on_high = goes_elsewhere, .arg = &k};
+	struct server s = {.sum = 0};
+	struct caller c;
+	weft_actor_ref ref = begin(&s, &(weft_server_opts){.mailbox = box});
+	int rounds = (int)tap_iters(50);
+	weft_task *t, *busy[4];
+
+	(void)arg;
+	for (int i = 0; i < 4; i++)
+		busy[i] = start(mover, &k);
+	for (int i = 1; i <= rounds; i++) {
+		T_EQ(weft_actor_suspend(ref), 0);
+		c.req = 1;
+		t = call_begin(&c, ref, ADD, WEFT_FOREVER);
+		T_EQ(weft_actor_resume(ref), 0);
+		T_EQ(finish(t), 0);
+		T_EQ(c.rc, sizeof(long));
+		T_EQ(c.reply, i);
+		T_EQ(k.told, i);
+	}
+	for (int how = 0; how < 2; how++) { /* and it may not return */
+		T_EQ(weft_actor_suspend(ref), 0);
+		k.panics = how == 0;
+		k.exits = how == 1;
+		T_EQ(finish(start(large_call, &ref)), how ? 5 : WEFT_EPANIC);
+		T_EQ(k.told, rounds + 1 + how);
+		T_EQ(stats_of(ref).len, 0);
+		T_EQ(weft_actor_send(ref, 1, NULL, 0, 0), 0); /* past the mark, which is told again when it has gone down */
+		T_EQ(weft_actor_resume(ref), 0);
+		until(s.infos == how + 1);
+	}
+	k.stop = true;
+	for (int i = 0; i < 4; i++)
+		T_EQ(finish(busy[i]), 0);
+	T_EQ(weft_actor_stop_wait(ref), 0);
+	return 0;
+}
+
+/* Who is told of the mark is the caller, in the middle of its call. */
+TEST_WORKERS(mark)
+{
+	run(mark_main, NULL);
+}
+
 static int migrator_main(void *arg)
 {
 	struct caller *c = arg;
@@ -982,10 +1194,59 @@ static int timeout_main(void *arg)
 	return 0;
 }
 
-/* It is told when nothing has come for as long as it has said. */
+/* A call that is given up while it waits in the mailbox; a migration to the same. */
+static void disturb(weft_actor_ref ref, struct server *s, bool migrate)
+{
+	uint64_t had = stats_of(ref).received;
+	struct caller c;
+	weft_task *t;
+
+	if (migrate) {
+		T_EQ(weft_server_migrate(ref, &vt, NULL, NULL), 0);
+	} else {
+		T_EQ(weft_actor_suspend(ref), 0);
+		t = call_begin(&c, ref, ADD, WEFT_FOREVER);
+		weft_task_cancel(t);
+		T_EQ(finish(t), 0);
+		T_EQ(c.rc, WEFT_ECANCELED);
+		T_EQ(weft_actor_resume(ref), 0);
+		until(stats_of(ref).received == had + 1);
+	}
+	until_reason(s->task, "mailbox");
+}
+
+static int goes_on_main(void *arg)
+{
+	struct server s = {.sum = 0};
+	weft_actor_ref ref = begin(&s, NULL);
+	long v;
+
+	(void)arg;
+	time_fake();
+	for (int i = 0; i < 2; i++) {
+		T_EQ(weft_server_ask(ref, TIMEOUT, &v, (long)(10 * WEFT_SEC)), 0);
+		until_reason(s.task, "mailbox");
+		time_move(6 * WEFT_SEC);
+		disturb(ref, &s, i);
+		T_EQ(s.timeouts, i);
+		time_move(5 * WEFT_SEC); /* eleven in all */
+		until(s.timeouts == i + 1);
+	}
+	T_EQ(weft_server_ask(ref, TIMEOUT, &v, (long)INT64_MAX), 0); /* never */
+	disturb(ref, &s, false);
+	time_move(WEFT_SEC);
+	T_EQ(add(ref, 0, &v), sizeof v);
+	T_EQ(s.timeouts, 2);
+	T_EQ(weft_actor_stop_wait(ref), 0);
+	time_real();
+	return 0;
+}
+
+/* It is told when nothing has come for as long as it has said, whatever has come that is nothing to it. */
 TEST_WORKERS(idle)
 {
 	run(timeout_main, NULL);
+	run(goes_on_main, NULL);
 }
 
 static bool resident(uintptr_t at)
@@ -1094,8 +1355,11 @@ static int migrate_main(void *arg)
 	T_EQ(weft_server_migrate_until(ref, &better, to_better, &two, WEFT_NOW), WEFT_EAGAIN);
 	T_EQ(add(ref, 1, &v), sizeof v);
 	T_EQ(v, 101);
-	T_EQ(weft_actor_stop_wait(ref), 0);
+	s.goes_on = false;
+	T_EQ(weft_server_migrate(ref, &better, to_better, &panics), WEFT_EDOWN);
+	(void)weft_actor_wait(ref, NULL);
 	T_OK(s.over);
+	T_EQ(s.end.kind, WEFT_END_PANIC);
 	return 0;
 }
 
@@ -1335,4 +1599,28 @@ TEST_WORKERS(down)
 		T_EQ(weft_server_reply(l.s.kept, NULL, 0), WEFT_ESRCH);
 		nothing_left();
 	}
+}
+
+static int start_slow(void *arg)
+{
+	static const weft_server_vt slow = {.size = 5000, .init = never};
+
+	(void)arg;
+	return weft_server_start(NULL, &slow, NULL, NULL);
+}
+
+static int down_in_start(void *arg)
+{
+	weft_task *t = start(start_slow, NULL);
+
+	(void)arg;
+	until_reason(t, "actor");
+	weft_task_detach(t);
+	return 0;
+}
+
+/* Nor is anything lost of a start that is under way. */
+TEST_WORKERS(start_and_down)
+{
+	run(down_in_start, NULL);
 }

@@ -208,7 +208,7 @@ static int supervised(void *state)
 {
 	weft_actor_ref bus = *(weft_actor_ref *)state;
 
-	each(add_supervised, remove_supervised, bus, 3);
+	each(add_supervised, remove_supervised, bus, 2);
 	return 0;
 }
 
@@ -222,7 +222,7 @@ static int main_task(void *arg)
 	T_EQ(weft_server_start(&ref, &vt, NULL, NULL), 0);
 	T_EQ(weft_server_start(&full, &vt, NULL, NULL), 0);
 	use_up_letters(full);
-	each(start_one, NULL, ref, 3);
+	each(start_one, NULL, ref, 2);
 	each(call_large, NULL, ref, 1);
 	each(call_small, NULL, ref, 0);
 	each(change, NULL, ref, 1);
@@ -231,7 +231,7 @@ static int main_task(void *arg)
 		T_EQ(weft_pg_join("many", many[i]), 0);
 	}
 	each(call_group, NULL, ref, 1);
-	each(start_machine, NULL, ref, 3);
+	each(start_machine, NULL, ref, 2);
 	T_EQ(weft_fsm_start(&fsm, &machine, NULL, NULL), 0);
 	each(put_in, NULL, fsm, 1);
 	T_EQ(weft_actor_stop_wait(fsm), 0);
