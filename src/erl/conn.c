@@ -95,6 +95,7 @@ static void unlist(struct conn *c)
 
 void weft__erl_cut(struct conn *c)
 {
+	weft__erl_over(c);
 	weft_tcp_close(weft_tcp_ref(c->tcp));
 }
 
@@ -486,6 +487,7 @@ int weft__erl_reads(void *conn)
 	} while (n > 0 && hand_on(c, &in) == 0);
 	weft__erl_out_free(&in);
 	weft_chan_close(c->in);
+	weft__erl_over(c);
 	weft__erl_conn_unref(c);
 	return 0;
 }

@@ -385,12 +385,20 @@ int weft__erl_deliver(struct conn *c, weft_actor_ref to, uint64_t tag, struct sl
 	return rc == WEFT_EAGAIN ? fall_behind(c, i) : rc;
 }
 
+void weft__erl_over(struct conn *c)
+{
+	weft__erl_lock(&c->block);
+	c->over = true;
+	weft_cond_broadcast(&c->drained);
+	weft_mutex_unlock(&c->block);
+}
+
 void weft__erl_drain(struct conn *c)
 {
 	int rc = 0;
 
 	weft__erl_lock(&c->block);
-	while (c->backlog > c->n->backlog_max && rc == 0)
+	while (c->backlog > c->n->backlog_max && !c->over && rc == 0)
 		rc = weft_cond_wait(&c->drained, &c->block);
 	weft_mutex_unlock(&c->block);
 }

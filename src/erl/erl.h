@@ -15,7 +15,8 @@
  * are its own (talk.c). It waits for no mailbox: what does not fit is taken over by a task a receiver (deliver.c), until too many bytes wait there; so no actor that waits for an answer is in the way of that answer.
  *
  *   n->lock   conns, their states, ids (whose pids ours are), users, stopping. Held for a look or a change, never while anything is waited for but n->changed or a call's cond
- *   c->wlock  out; c->block: what waits to be delivered. Neither with another
+ *   c->wlock  out. Not with another
+ *   c->block  what waits to be delivered. Also within n->lock, never around it
  */
 #ifndef WEFT_ERL_ERL_H
 #define WEFT_ERL_ERL_H
@@ -219,6 +220,7 @@ struct conn {
 	size_t backlog;       /* bytes of what is neither delivered nor answered */
 	struct spill *spills; /* receivers that are behind */
 	struct map asked;     /* calls of theirs under way, by the mark of their tags */
+	bool over;            /* nothing more comes: the bound on backlog says nothing any more */
 	bool waits;           /* the talker wants to know when one of them is over */
 
 	/* The talker's own. */
@@ -276,8 +278,10 @@ bool weft__erl_is_asked(struct conn *c, weft_actor_ref ref);
 #define AGAIN UINT64_C(0x776566742d65727a)
 /* Nobody waits for that answer any more. */
 void weft__erl_give_up(struct conn *c, struct slice ref);
-/* Waits until little enough is kept. */
+/* Waits until little enough is kept, or it is over. */
 void weft__erl_drain(struct conn *c);
+/* Nothing more comes: what there is need not wait for room any more. */
+void weft__erl_over(struct conn *c);
 /* Nobody waits for any answer any more. */
 void weft__erl_give_all_up(struct conn *c);
 

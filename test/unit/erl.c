@@ -737,6 +737,76 @@ TEST_WORKERS(a_call_that_was_given_up_is_not_served)
 	run_net(given_up, NULL);
 }
 
+/* --- a connection of which nothing is read --- */
+
+/* b keeps as much as its bound allows, and reads no more of a. */
+static struct conn *until_full(struct pair *p, weft_actor_ref ear)
+{
+	static char big[2000];
+	struct conn *c;
+	bool full = false;
+
+	T_EQ(weft_actor_suspend(ear), 0);
+	for (int i = 0; i < 8; i++) {
+		ei_x_buff x = term_begin();
+
+		T_EQ(ei_x_encode_binary(&x, big, sizeof big), 0);
+		T_EQ(send_term(p->a, weft_erl_at("ear", B), x), 0);
+	}
+	T_EQ(weft__erl_conn_get(p->b, A, WEFT_FOREVER, &c), 0);
+	while (!full) {
+		let_run();
+		T_EQ(weft_mutex_lock(&c->block), 0);
+		full = c->backlog > c->n->backlog_max;
+		T_LE(c->backlog, c->n->backlog_max + 2 * sizeof big);
+		weft_mutex_unlock(&c->block);
+	}
+	return c;
+}
+
+/* Whoever cuts it is obeyed all the same, whoever waits for anything of it hears so, and there may be another. */
+static int stuck(void *arg)
+{
+	weft_actor_ref store, ear, there;
+	struct asking q;
+	struct watcher v;
+	struct store s;
+	struct conn *c;
+	weft_task *t;
+	struct pair p;
+	struct ear e;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.backlog_max = 8000});
+	store = store_start(&s);
+	ear = ear_start(&e, 1);
+	T_EQ(weft_erl_stand_in(p.b, &there, weft_erl_at("store", A)), 0);
+	watch_begin(&v, there);
+	q = (struct asking){.n = p.b, .to = weft_erl_at("store", A), .what = "silent"};
+	t = until_asks(&q, &s, 1);
+	c = until_full(&p, ear);
+	T_EQ(weft_erl_disconnect(p.b, A), 0);
+	T_EQ(weft_erl_watch(p.b, A), 0);
+	watch_end(&v, WEFT_END_CODE, WEFT_ENOTCONN);
+	T_EQ(finish(t), 0);
+	T_EQ(q.rc, WEFT_ENOTCONN);
+	weft__erl_conn_unref(c);
+	T_EQ(weft_erl_watch(p.a, B), 0);
+	weft__erl_conn_unref(until_full(&p, ear));
+	T_EQ(weft_erl_stop(p.b), 0);
+	T_EQ(weft_actor_kill(ear), 0);
+	(void)weft_actor_wait(ear, NULL);
+	end(store);
+	T_EQ(weft_erl_stop(p.a), 0);
+	book_close(&p.d);
+	return 0;
+}
+
+TEST_WORKERS(a_connection_of_which_nothing_is_read_may_end)
+{
+	run_net(stuck, NULL);
+}
+
 /* --- loss --- */
 
 /* b speaks once in a quarter of an hour, and a waits for a second. */
