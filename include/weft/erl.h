@@ -80,7 +80,7 @@ typedef struct weft_erl_opts {
 WEFT_API int weft_erl_start(weft_erl **out, const char *name, const char *cookie, const weft_erl_opts *o);
 WEFT_API int weft_erl_start_until(weft_erl **out, const char *name, const char *cookie, const weft_erl_opts *o, int64_t deadline);
 
-/* weft_erl_stop - send what waits to be sent, until the deadline; leave epmd, cut all connections, end all that stands in for others; calls of other tasks end with WEFT_ECLOSED. Then n is gone: nobody may begin to use it any more.
+/* weft_erl_stop - take no more calls, and send what waits to be sent, all answers that have been given among it, until the deadline; leave epmd, cut all connections, end all that stands in for others; calls of other tasks end with WEFT_ECLOSED. Then n is gone: nobody may begin to use it any more.
  *
  * Returns 0; what ended the sending: WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN. WEFT_EINVAL: NULL.
  * Blocks: yes, also when cancelled: for calls of its own, of which none waits any more. Threads: tasks, but no actor that stands in for a process.

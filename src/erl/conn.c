@@ -148,6 +148,7 @@ static void tell_ids(struct conn *c)
 
 void weft__erl_conn_end(struct conn *c)
 {
+	weft__erl_give_all_up(c); /* first: who has heard that it is lost finds no call of it served any more */
 	weft__erl_lock(&c->n->lock);
 	unlist(c);
 	tell_ids(c);
@@ -159,7 +160,6 @@ void weft__erl_conn_end(struct conn *c)
 	weft_mutex_unlock(&c->wlock);
 	weft_chan_close(c->in);
 	weft__erl_cut(c);
-	weft__erl_give_all_up(c);
 }
 
 /* --- dialing --- */

@@ -4,7 +4,8 @@
  *
  * A message goes into the mailbox at once if there is room. Else it is put aside, and a task of that receiver's waits for room; all that comes for the same receiver goes behind it, until nothing is left.
  *
- * A call's task begins at once, before the next message is looked at (weft_task_opts.now), so that the call is in the mailbox, or in line before it, in its turn.
+ * A call's task begins at once, before the next message is looked at (weft_task_opts.now), so that the call is in the mailbox, or in line before it, in its turn. Its caller may give it up from the moment that it
+ * has come (c->asked), whether or not it has begun.
  */
 #include "erl/erl.h"
 
@@ -21,7 +22,7 @@ struct item {
 	uint64_t tag;
 	size_t len;              /* of what goes into the mailbox, the first of bytes */
 	struct slice whom, mark; /* a call's: who is to be answered, with which tag; behind that */
-	struct map_node asked;   /* a call's, under way: in c->asked, while listed */
+	struct map_node asked;   /* a call's: in c->asked */
 	weft_ctx *ctx;           /* a call's: ends when nobody waits */
 	char bytes[];
 };
@@ -99,8 +100,11 @@ static void answer(struct item *i, struct slice what)
 	weft__erl_add(&o, i->whom);
 	o.failed = o.failed || m.failed;
 	message = (struct slice){m.at, (int)m.len};
-	if (weft__erl_put(i->c, &o, &message, WEFT_FOREVER) == WEFT_ENOMEM)
-		weft__erl_cut(i->c);
+	WEFT_WITH_SHIELD /* an answer that has been given is sent; c->dead ends the waiting */
+	{
+		if (weft__erl_put(i->c, &o, &message, WEFT_FOREVER) == WEFT_ENOMEM)
+			weft__erl_cut(i->c);
+	}
 	weft__erl_out_free(&o);
 	weft__erl_out_free(&m);
 }
@@ -137,20 +141,21 @@ static void ask(struct item *i)
 		answer(i, term);
 	else if (rc >= 0)
 		answer_code(i, WEFT_EINVAL);
-	else if (rc != WEFT_ESRCH && rc != WEFT_EDOWN && rc != WEFT_ECANCELED && rc != WEFT_ETIMEDOUT)
-		answer_code(i, rc);
-	if (rc == WEFT_ESRCH)
+	else if (rc != weft_ctx_check() && ((rc != WEFT_ESRCH && rc != WEFT_EDOWN) || weft_actor_alive(i->to)))
+		answer_code(i, rc); /* of a server that has ended the monitor tells; these may as well be what it has answered with */
+	else if (rc == WEFT_ESRCH)
 		weft_add_relaxed(&i->c->n->dropped, (uint64_t)1); /* statistics */
 	free(buf);
 }
 
-static void asked_end(struct item *i)
+static void asked_end(struct item *i, bool begun)
 {
 	struct conn *c = i->c;
 	bool waits;
 
 	weft__erl_lock(&c->block);
 	weft__erl_map_del(&c->asked, &i->asked);
+	c->running -= begun;
 	less(c, cost(i) + CALL_COST);
 	waits = c->waits;
 	weft_mutex_unlock(&c->block);
@@ -177,21 +182,29 @@ bool weft__erl_is_asked(struct conn *c, weft_actor_ref ref)
 	return is;
 }
 
+/* Frees it. */
+static void call_end(struct item *i, bool begun)
+{
+	weft_wg *calls = &i->c->n->calls;
+
+	asked_end(i, begun);
+	weft_ctx_free(i->ctx);
+	item_free(i);
+	if (begun)
+		weft_wg_done(calls);
+}
+
 static int asks(void *item)
 {
 	struct item *i = item;
-	weft_wg *calls = &i->c->n->calls;
 
 	ask(i);
-	asked_end(i);
-	weft_ctx_free(i->ctx);
-	item_free(i);
-	weft_wg_done(calls);
+	call_end(i, true);
 	return 0;
 }
 
-/* 0: the item is its task's; WEFT_ENOMEM. */
-static int call_begin(struct item *i)
+/* It is one of those that may be given up. 0; WEFT_ENOMEM; WEFT_ECLOSED: no more calls are taken. */
+static int call_come(struct item *i)
 {
 	struct conn *c = i->c;
 	int rc;
@@ -200,21 +213,37 @@ static int call_begin(struct item *i)
 	if (!i->ctx)
 		return WEFT_ENOMEM;
 	weft__erl_lock(&c->block);
-	rc = weft__erl_map_add(&c->asked, &i->asked, weft__erl_mark(i->mark));
+	rc = weft_load_relaxed(&c->n->closing) ? WEFT_ECLOSED : weft__erl_map_add(&c->asked, &i->asked, weft__erl_mark(i->mark));
 	if (rc == 0)
 		c->backlog += cost(i) + CALL_COST;
 	weft_mutex_unlock(&c->block);
-	if (rc == 0) {
-		weft_wg_add(&c->n->calls, 1);
-		weft_task_pin(); /* nobody else may run us on before it waits */
-		rc = weft_go_opts(NULL, asks, i, &(weft_task_opts){.name = "erl call", .now = true, .ctx = i->ctx});
-		weft_task_unpin();
-		if (rc == 0)
-			return 0;
-		weft_wg_done(&c->n->calls);
-		asked_end(i);
+	if (rc)
+		weft_ctx_free(i->ctx);
+	return rc;
+}
+
+/* The item is its task's, or nobody waits for it any more: it is gone. WEFT_ENOMEM: so it is. */
+static int call_begin(struct item *i)
+{
+	struct conn *c = i->c;
+	bool wanted;
+	int rc;
+
+	weft__erl_lock(&c->block);
+	wanted = !weft_load_relaxed(&c->n->closing) && weft_ctx_reason(i->ctx) == WEFT_NOT_CANCELED;
+	c->running += wanted;
+	weft_mutex_unlock(&c->block);
+	if (!wanted) {
+		call_end(i, false);
+		return 0;
 	}
-	weft_ctx_free(i->ctx);
+	weft_wg_add(&c->n->calls, 1);
+	weft_task_pin(); /* nobody else may run us on before it waits */
+	rc = weft_go_opts(NULL, asks, i, &(weft_task_opts){.name = "erl call", .now = true, .ctx = i->ctx});
+	weft_task_unpin();
+	if (rc == 0)
+		return 0;
+	call_end(i, true);
 	return WEFT_ENOMEM;
 }
 
@@ -241,6 +270,17 @@ void weft__erl_give_up(struct conn *c, struct slice ref)
 		(void)weft_ctx_cancel(ctx, 0);
 		weft_ctx_free(ctx);
 	}
+}
+
+int weft__erl_answered(struct conn *c, int64_t deadline)
+{
+	int rc = 0;
+
+	weft__erl_lock(&c->block);
+	while (c->running > 0 && rc == 0)
+		rc = weft_cond_wait_until(&c->drained, &c->block, deadline);
+	weft_mutex_unlock(&c->block);
+	return rc;
 }
 
 void weft__erl_give_all_up(struct conn *c)
@@ -271,12 +311,8 @@ static int hand_over(struct item *i, int64_t deadline)
 {
 	int rc;
 
-	if (i->tag == WEFT_ERL_CALL) {
-		rc = call_begin(i);
-		if (rc)
-			item_free(i);
-		return rc;
-	}
+	if (i->tag == WEFT_ERL_CALL)
+		return call_begin(i);
 	rc = send_item(i, deadline);
 	if (rc == WEFT_EAGAIN)
 		return rc;
@@ -342,7 +378,7 @@ static int fall_behind(struct conn *c, struct item *i)
 	int rc;
 
 	if (!s) {
-		item_free(i);
+		item_free(i); /* a message: calls fall behind no one but messages */
 		return WEFT_ENOMEM;
 	}
 	*s = (struct spill){.c = weft__erl_conn_ref(c), .to = i->to, .last = &s->first};
@@ -373,6 +409,11 @@ int weft__erl_deliver(struct conn *c, weft_actor_ref to, uint64_t tag, struct sl
 
 	if (!i)
 		return WEFT_ENOMEM;
+	rc = whom ? call_come(i) : 0;
+	if (rc) {
+		item_free(i);
+		return rc == WEFT_ECLOSED ? 0 : rc; /* its caller hears that the connection is lost */
+	}
 	weft__erl_lock(&c->block);
 	for (s = c->spills; s && !weft_actor_same(s->to, to);)
 		s = s->next;

@@ -165,6 +165,7 @@ struct weft_erl {
 	uint64_t last_id, sweep_at;
 	uint32_t users; /* calls of users' under way */
 	bool stopping;
+	WEFT_ATOMIC(bool) closing; /* no more calls of theirs. Written before each c->block is locked, read under one */
 };
 
 /* Locks whatever has become of the caller. */
@@ -220,6 +221,7 @@ struct conn {
 	size_t backlog;       /* bytes of what is neither delivered nor answered */
 	struct spill *spills; /* receivers that are behind */
 	struct map asked;     /* calls of theirs under way, by the mark of their tags */
+	size_t running;       /* of these, those that have a task */
 	bool over;            /* nothing more comes: the bound on backlog says nothing any more */
 	bool waits;           /* the talker wants to know when one of them is over */
 
@@ -284,6 +286,8 @@ void weft__erl_drain(struct conn *c);
 void weft__erl_over(struct conn *c);
 /* Nobody waits for any answer any more. */
 void weft__erl_give_all_up(struct conn *c);
+/* Waits until all answers that have been given are in c->out; after n->closing, and when all others have been given up. */
+int weft__erl_answered(struct conn *c, int64_t deadline);
 
 #define DFLAG_SEND_SENDER 0x80000u
 

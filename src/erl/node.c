@@ -362,6 +362,16 @@ int weft_erl_start(weft_erl **out, const char *name, const char *cookie, const w
 
 /* --- stop --- */
 
+/* Calls of theirs that have not been answered now never will be. */
+static void give_up(weft_erl *n)
+{
+	weft__erl_lock(&n->lock);
+	weft_store_relaxed(&n->closing, true); /* seen by whoever locks a c->block after us, or is listed after this */
+	for (struct conn *c = n->conns; c; c = c->next)
+		weft__erl_give_all_up(c);
+	weft_mutex_unlock(&n->lock);
+}
+
 /* One that has not been waited for; the caller's to unref. */
 static struct conn *not_flushed(weft_erl *n)
 {
@@ -383,7 +393,9 @@ static int flush(weft_erl *n, int64_t deadline)
 	struct conn *c;
 	int rc = 0;
 
+	give_up(n);
 	while (rc == 0 && (c = not_flushed(n))) {
+		rc = weft__erl_answered(c, deadline);
 		weft__erl_lock(&c->wlock);
 		while (rc == 0 && !c->dead && (c->out.len > 0 || c->writing))
 			rc = weft_cond_wait_until(&c->room, &c->wlock, deadline);

@@ -620,14 +620,14 @@ struct asking {
 	weft_erl_to to;
 	const char *what;
 	int rc;
+	char got[64]; /* once rc is 0 */
 };
 
 static int asks(void *arg)
 {
 	struct asking *a = arg;
-	char got[64];
 
-	a->rc = call_term(a->n, a->to, TERM(a->what), got, sizeof got, WEFT_FOREVER);
+	a->rc = call_term(a->n, a->to, TERM(a->what), a->got, sizeof a->got, WEFT_FOREVER);
 	return 0;
 }
 
@@ -735,6 +735,191 @@ static int given_up(void *arg)
 TEST_WORKERS(a_call_that_was_given_up_is_not_served)
 {
 	run_net(given_up, NULL);
+}
+
+/* --- calls that are answered later --- */
+
+/* A server that counts what it is asked, and keeps whom to answer. */
+struct keeper {
+	_Atomic int asked;
+	weft_from from;
+};
+
+static int keeps(void *state, weft_msg *m, weft_from from)
+{
+	struct keeper *k = state;
+
+	T_EQ(m->tag, WEFT_ERL_CALL);
+	k->from = from;
+	k->asked++;
+	return 0;
+}
+
+static int passes_over(void *state, weft_msg *m)
+{
+	(void)state;
+	T_EQ(m->tag, WEFT_ERL_SEND);
+	return 0;
+}
+
+static weft_actor_ref keeper_start(struct keeper *k, uint32_t cap)
+{
+	static const weft_server_vt vt = {.call = keeps, .info = passes_over};
+	weft_actor_ref ref;
+
+	k->asked = 0;
+	T_EQ(weft_server_start(&ref, &vt, k, &(weft_server_opts){.name = "keeper", .mailbox = {.cap = cap}}), 0);
+	return ref;
+}
+
+static weft_task *asks_keeper(struct asking *q, weft_erl *n)
+{
+	*q = (struct asking){.n = n, .to = weft_erl_at("keeper", B), .what = "get"};
+	return start(asks, q);
+}
+
+/* What a server answers with comes there, whatever else its code means here; and before the end of a node that is stopped at once. */
+static int codes(void *arg)
+{
+	static const int all[] = {-42, WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_ESRCH, WEFT_EDOWN, WEFT_ENOTCONN};
+	char wanted[64];
+	struct asking q;
+	struct keeper k;
+	weft_actor_ref ref;
+	weft_task *t;
+	struct pair p;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	ref = keeper_start(&k, 0);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		t = asks_keeper(&q, p.a);
+		until(k.asked == (int)i + 1);
+		T_EQ(weft_server_fail(k.from, all[i]), 0);
+		T_EQ(finish(t), 0);
+		T_EQ(q.rc, 0);
+		snprintf(wanted, sizeof wanted, "{error, {weft, %d}}", all[i]);
+		T_STR_EQ(q.got, wanted);
+	}
+	end(ref);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(any_code_may_be_an_answer)
+{
+	run_net(codes, NULL);
+}
+
+static int stopped(void *arg)
+{
+	struct asking q, r;
+	struct keeper k;
+	weft_actor_ref ref;
+	weft_task *t, *u;
+	weft_from from;
+	struct pair p;
+
+	(void)arg;
+	for (int i = 0; i < tap_iters(10); i++) {
+		two_begin(&p, (weft_erl_opts){.tick = 0});
+		ref = keeper_start(&k, 0);
+		t = asks_keeper(&q, p.a);
+		until(k.asked == 1);
+		from = k.from;
+		u = asks_keeper(&r, p.a);
+		until(k.asked == 2);
+		T_EQ(i % 2 ? weft_server_fail(from, -42) : weft_server_reply(from, "w\4done", 6), 0);
+		T_EQ(weft_erl_stop(p.b), 0);
+		T_EQ(finish(t), 0);
+		T_EQ(q.rc, 0);
+		T_STR_EQ(q.got, i % 2 ? "{error, {weft, -42}}" : "done");
+		T_EQ(finish(u), 0);
+		T_EQ(r.rc, WEFT_ENOTCONN); /* it has no answer, and is not waited for */
+		end(ref);
+		T_EQ(weft_erl_stop(p.a), 0);
+		book_close(&p.d);
+	}
+	return 0;
+}
+
+TEST_WORKERS(an_answer_comes_before_the_end_of_the_node)
+{
+	run_net(stopped, NULL);
+}
+
+static size_t asked_of(struct conn *c)
+{
+	size_t n;
+
+	T_EQ(weft_mutex_lock(&c->block), 0);
+	n = c->asked.count;
+	weft_mutex_unlock(&c->block);
+	return n;
+}
+
+/* Calls that wait behind messages for which there is no room: given up by their caller, by the loss of the connection, by the end of the node. */
+static int aside(void *arg)
+{
+	struct asking q;
+	struct keeper k;
+	weft_actor_ref ref;
+	struct conn *c;
+	weft_task *t;
+	struct pair p;
+	char got[64];
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	ref = keeper_start(&k, 1);
+	T_EQ(weft_erl_connect(p.a, B), 0);
+	T_EQ(weft__erl_conn_get(p.b, A, WEFT_FOREVER, &c), 0);
+	T_EQ(weft_actor_suspend(ref), 0);
+	for (int i = 0; i < 3; i++)
+		T_EQ(send_term(p.a, weft_erl_at("keeper", B), TERM("~i", (long)i)), 0);
+	t = asks_keeper(&q, p.a);
+	until(asked_of(c) == 1);
+	T_EQ(weft_task_cancel(t), 0);
+	T_EQ(finish(t), 0);
+	T_EQ(q.rc, WEFT_ECANCELED);
+	T_EQ(call_term(p.a, weft_erl_at("net_kernel", B), TERM("{is_auth,x}"), got, sizeof got, WEFT_FOREVER), 0); /* behind that */
+	T_EQ(weft_actor_resume(ref), 0);
+	until(asked_of(c) == 0);
+	T_EQ(weft_actor_suspend(ref), 0);
+	for (int i = 0; i < 3; i++)
+		T_EQ(send_term(p.a, weft_erl_at("keeper", B), TERM("~i", (long)i)), 0);
+	t = asks_keeper(&q, p.a);
+	until(asked_of(c) == 1);
+	T_EQ(weft_erl_disconnect(p.a, B), 0);
+	T_EQ(finish(t), 0);
+	T_EQ(q.rc, WEFT_ENOTCONN);
+	T_EQ(weft_erl_watch(p.b, A), 0);
+	T_EQ(weft_actor_resume(ref), 0);
+	until(asked_of(c) == 0);
+	T_EQ(k.asked, 0);
+	weft__erl_conn_unref(c);
+	T_EQ(weft_actor_suspend(ref), 0);
+	T_EQ(weft_erl_connect(p.a, B), 0);
+	T_EQ(weft__erl_conn_get(p.b, A, WEFT_FOREVER, &c), 0);
+	for (int i = 0; i < 3; i++)
+		T_EQ(send_term(p.a, weft_erl_at("keeper", B), TERM("~i", (long)i)), 0);
+	t = asks_keeper(&q, p.a);
+	until(asked_of(c) == 1);
+	weft__erl_conn_unref(c);
+	T_EQ(weft_erl_stop(p.b), 0); /* waits for none of them */
+	T_EQ(finish(t), 0);
+	T_EQ(q.rc, WEFT_ENOTCONN);
+	T_EQ(weft_actor_kill(ref), 0);
+	(void)weft_actor_wait(ref, NULL);
+	T_EQ(k.asked, 0);
+	T_EQ(weft_erl_stop(p.a), 0);
+	book_close(&p.d);
+	return 0;
+}
+
+TEST_WORKERS(a_call_behind_messages_may_be_given_up)
+{
+	run_net(aside, NULL);
 }
 
 /* --- a connection of which nothing is read --- */
