@@ -60,7 +60,7 @@ typedef struct weft_erl_opts {
 	int64_t tick; /* nanoseconds without a word after which a node is lost; 0: 60 s, as OTP's net_ticktime. The same everywhere, please */
 	size_t message_max; /* bytes of the longest message that is taken; a longer one ends the connection. 0: 64 MiB */
 	size_t reply_max;   /* bytes of the longest answer to a call of theirs; 0: 64 KiB */
-	size_t out_max;     /* bytes that wait to be sent to a node before a sender waits; 0: 1 MiB */
+	size_t out_max;     /* bytes that wait to be sent to a node before a sender waits; 0: 1 MiB. News of ends does not wait: at out_max + backlog_max the connection is cut */
 	size_t backlog_max; /* bytes of messages and calls of a node that are neither received nor answered before no more is read from it; 0: 64 MiB */
 	bool (*allow)(const char *name, void *arg); /* may others know this name of the registry? It must not block. NULL: all of them */
 	void *arg;

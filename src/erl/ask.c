@@ -2,7 +2,7 @@
  *
  * ask.c - what ours say to theirs: messages, calls, and actors that stand for one of theirs.
  *
- * A call is from a pid of its own, and monitors whom it asks: so whatever comes to that pid is the answer, or the end, and what comes later finds nobody. Who stands for a process has a pid for the same reason.
+ * A call is from a pid of its own, and monitors whom it asks: what comes there with the call's reference is the answer, or the end, and what comes later finds nobody. Who stands for a process has a pid for the same reason.
  */
 #include "erl/erl.h"
 
@@ -166,7 +166,7 @@ int weft_erl_cast(weft_erl *n, weft_erl_to to, const void *term, size_t len)
 /* --- monitors of theirs --- */
 
 /* {MONITOR_P | DEMONITOR_P, us, theirs, ref} */
-static int monitor(struct conn *c, enum op op, uint64_t number, const struct target *t, const struct out *ref)
+static int monitor(struct conn *c, enum op op, uint64_t number, const struct target *t, const struct out *ref, int64_t deadline)
 {
 	struct out o = {.at = NULL};
 	int rc;
@@ -176,7 +176,7 @@ static int monitor(struct conn *c, enum op op, uint64_t number, const struct tar
 	weft__erl_pid(c->n, &o, number);
 	weft__erl_add(&o, slice_of(&t->term));
 	weft__erl_add(&o, slice_of(ref));
-	rc = weft__erl_put(c, &o, NULL, WEFT_NOW);
+	rc = weft__erl_put(c, &o, NULL, deadline);
 	weft__erl_out_free(&o);
 	if (rc == WEFT_ENOMEM && op == OP_DEMONITOR_P)
 		weft__erl_cut(c);
@@ -231,24 +231,27 @@ static int wait_for(weft_erl *n, struct call *k, int64_t deadline)
 /* got: empty; receives the answer, if there is one. */
 static int ask(struct conn *c, const struct target *t, struct slice req, struct out *got, int64_t deadline)
 {
-	struct call k = {.id = {.conn = c}};
 	struct out ref = {.at = NULL}, q = {.at = NULL};
+	struct call k = {.id = {.conn = c}};
 	uint64_t number;
 	int rc;
 
 	k.id.call = &k;
-	rc = id_begin(c, &k.id);
-	if (rc)
-		return rc;
-	number = k.id.by_number.key;
 	weft__erl_ref(c->n, &ref);
+	k.ref = slice_of(&ref);
+	rc = ref.failed ? WEFT_ENOMEM : id_begin(c, &k.id);
+	if (rc) {
+		weft__erl_out_free(&ref);
+		return rc;
+	}
+	number = k.id.by_number.key;
 	as_call(c, &q, number, &ref, req);
-	rc = q.failed ? WEFT_ENOMEM : monitor(c, OP_MONITOR_P, number, t, &ref);
+	rc = q.failed ? WEFT_ENOMEM : monitor(c, OP_MONITOR_P, number, t, &ref, deadline);
 	if (rc == 0) {
 		rc = say(c, number, t, slice_of(&q), deadline);
 		if (rc == 0)
 			rc = wait_for(c->n, &k, deadline);
-		(void)monitor(c, OP_DEMONITOR_P, number, t, &ref); /* also of one that has told: that is nothing to it */
+		(void)monitor(c, OP_DEMONITOR_P, number, t, &ref, WEFT_NOW); /* also of one that has told: that is nothing to it */
 	}
 	id_end(c->n, &k.id);
 	if (rc == 0)
@@ -418,7 +421,7 @@ static int stand_begin(struct stand *s, weft_actor_ref *ref)
 	rc = id_begin(s->c, &s->id);
 	if (rc)
 		return rc;
-	rc = monitor(s->c, OP_MONITOR_P, s->id.by_number.key, &s->t, &s->ref);
+	rc = monitor(s->c, OP_MONITOR_P, s->id.by_number.key, &s->t, &s->ref, WEFT_NOW);
 	if (rc)
 		id_end(s->c->n, &s->id);
 	return rc;
@@ -439,7 +442,7 @@ static int stands(void *arg)
 			weft_msg_free(m);
 		}
 		id_end(s->c->n, &s->id);
-		(void)monitor(s->c, OP_DEMONITOR_P, s->id.by_number.key, &s->t, &s->ref);
+		(void)monitor(s->c, OP_DEMONITOR_P, s->id.by_number.key, &s->t, &s->ref, WEFT_NOW);
 	}
 	stand_free(s);
 	return rc == WEFT_ECLOSED ? 0 : rc;

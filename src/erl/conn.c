@@ -304,7 +304,7 @@ static int replace(struct conn *c, int64_t deadline)
 {
 	weft_erl *n = c->n;
 	struct conn *old;
-	int rc = weft__erl_shake_insists(c, deadline);
+	int rc = 0;
 
 	weft__erl_lock(&n->lock);
 	while (rc == 0 && (old = weft__erl_conn_find(n, c->peer))) {
@@ -358,9 +358,11 @@ static int greet(struct conn *c, int64_t deadline)
 	if (rc == 0 && say[0] == 'n')
 		rc = WEFT_EBUSY;
 	if (rc == 0 && say[0] == 'a')
-		rc = replace(c, deadline);
+		rc = weft__erl_shake_insists(c, deadline);
 	if (rc == 0)
 		rc = weft__erl_shake_answer(c, deadline);
+	if (rc == 0 && say[0] == 'a') /* it has the cookie: before that anybody could end what is there */
+		rc = replace(c, deadline);
 	return rc ? rc : up(c);
 }
 
@@ -564,6 +566,7 @@ static void append(struct conn *c, struct out *control, struct slice *message, s
 int weft__erl_put(struct conn *c, struct out *control, struct slice *message, int64_t deadline)
 {
 	size_t n = 2 + control->len + (message ? 1 + (size_t)message->len : 0);
+	bool full;
 	int rc = 0;
 
 	if (control->failed)
@@ -571,7 +574,8 @@ int weft__erl_put(struct conn *c, struct out *control, struct slice *message, in
 	weft__erl_lock(&c->wlock);
 	while (rc == 0 && !c->dead && deadline != WEFT_NOW && c->out.len > c->n->out_max)
 		rc = weft_cond_wait_until(&c->room, &c->wlock, deadline);
-	if (rc == 0 && c->dead)
+	full = rc == 0 && !c->dead && c->out.len > c->n->out_max && c->out.len - c->n->out_max > c->n->backlog_max;
+	if (rc == 0 && (c->dead || full))
 		rc = WEFT_ENOTCONN;
 	if (rc == 0) {
 		append(c, control, message, n);
@@ -583,5 +587,7 @@ int weft__erl_put(struct conn *c, struct out *control, struct slice *message, in
 	if (rc == 0)
 		weft_cond_signal(&c->work);
 	weft_mutex_unlock(&c->wlock);
+	if (full) /* a peer that reads nothing, and goes on asking for what cannot wait */
+		weft__erl_cut(c);
 	return rc;
 }

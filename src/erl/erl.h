@@ -127,6 +127,7 @@ struct id {
 /* A call under way, in its caller's frame; all under n->lock. */
 struct call {
 	struct id id;
+	struct slice ref; /* its answer's tag */
 	weft_cond answered;
 	int rc; /* once done: 0, or why there is no answer */
 	bool done;
@@ -241,7 +242,7 @@ struct conn *weft__erl_conn_ref(struct conn *c);
 void weft__erl_conn_unref(struct conn *c);
 /* The connection to a node, which is made if there is none. 0: *out is the caller's to unref. */
 int weft__erl_conn_get(weft_erl *n, const char *peer, int64_t deadline, struct conn **out);
-/* A control message, and one that it carries (NULL: none), into the queue. A deadline but WEFT_NOW waits for room; WEFT_NOW: goes in however much is there. 0; WEFT_ENOTCONN, WEFT_ENOMEM, ... */
+/* A control message, and one that it carries (NULL: none), into the queue. A deadline but WEFT_NOW waits for room; WEFT_NOW: goes in however much is there; far beyond all bounds it cuts the connection. 0; WEFT_ENOTCONN, WEFT_ENOMEM, ... */
 int weft__erl_put(struct conn *c, struct out *control, struct slice *message, int64_t deadline);
 /* Cuts it: its talker will notice, and tell everybody. */
 void weft__erl_cut(struct conn *c);

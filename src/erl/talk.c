@@ -354,7 +354,13 @@ static void on_down(struct conn *c, const struct slice *e)
 
 /* --- messages --- */
 
-/* {Tag, Answer} to a call's pid. True: it was one. */
+/* Is it our reference? Others may have written its head in another way; all that tells ours apart is at its end. */
+static bool is_ours(struct slice tag, struct slice ref)
+{
+	return tag.len >= MARK && memcmp(tag.at + tag.len - MARK, ref.at + ref.len - MARK, MARK) == 0;
+}
+
+/* {Tag, Answer} to a call's pid. True: it is one's; what else comes there is for nobody. */
 static bool answered(struct conn *c, uint64_t number, struct slice term)
 {
 	struct slice e[2];
@@ -365,7 +371,7 @@ static bool answered(struct conn *c, uint64_t number, struct slice term)
 	id = weft__erl_id(c->n, number);
 	if (id && id->call) {
 		is = true;
-		if (!id->call->done && weft__erl_split(term, e, 2) == 2) {
+		if (!id->call->done && weft__erl_split(term, e, 2) == 2 && is_ours(e[0], id->call->ref)) {
 			weft__erl_add(&id->call->got, e[1]);
 			id->call->rc = id->call->got.failed ? WEFT_ENOMEM : 0;
 			id->call->done = true;

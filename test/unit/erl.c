@@ -922,6 +922,43 @@ TEST_WORKERS(a_call_behind_messages_may_be_given_up)
 	run_net(aside, NULL);
 }
 
+/* A pair that comes to the pid of a call, and is not its answer. */
+static int progress(void *arg)
+{
+	weft_actor_ref ref;
+	struct keeper k;
+	struct asking q;
+	erlang_pid who;
+	weft_task *t;
+	struct pair p;
+	struct id *id;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	ref = keeper_start(&k, 0);
+	t = asks_keeper(&q, p.a);
+	until(k.asked == 1);
+	T_EQ(weft_erl_pid(p.a, ref, &who), 0); /* the number behind the call's */
+	T_EQ(weft_mutex_lock(&p.a->lock), 0);
+	id = weft__erl_id(p.a, --who.num);
+	T_OK(id && id->call);
+	weft_mutex_unlock(&p.a->lock);
+	T_EQ(send_term(p.b, weft_erl_at_pid(&who), TERM("{progress,~i}", 10)), 0);
+	T_EQ(send_term(p.b, weft_erl_at_pid(&who), TERM("none")), 0);
+	T_EQ(weft_server_reply(k.from, "w\4done", 6), 0);
+	T_EQ(finish(t), 0);
+	T_EQ(q.rc, 0);
+	T_STR_EQ(q.got, "done");
+	end(ref);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(a_call_is_answered_by_its_answer_alone)
+{
+	run_net(progress, NULL);
+}
+
 /* --- a connection of which nothing is read --- */
 
 /* b keeps as much as its bound allows, and reads no more of a. */
@@ -992,6 +1029,71 @@ TEST_WORKERS(a_connection_of_which_nothing_is_read_may_end)
 	run_net(stuck, NULL);
 }
 
+static size_t out_of(struct conn *c)
+{
+	size_t n;
+
+	T_EQ(weft_mutex_lock(&c->wlock), 0);
+	n = c->out.len;
+	weft_mutex_unlock(&c->wlock);
+	return n;
+}
+
+/* What does not wait for room has a bound as well: news of those whom a peer asks after, which reads nothing. Calls wait before they say anything. */
+static int mute(void *arg)
+{
+	weft_actor_ref ear;
+	struct conn *c;
+	struct pair p;
+	struct ear e;
+	size_t len, most = 0;
+	char got[64];
+	int rc;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.out_max = 4000, .backlog_max = 8000});
+	ear = ear_start(&e, 1);
+	weft__erl_conn_unref(until_full(&p, ear));
+	T_EQ(weft__erl_conn_get(p.a, B, WEFT_FOREVER, &c), 0);
+	do { /* until nothing goes */
+		ei_x_buff x = term_begin();
+
+		T_EQ(ei_x_encode_binary(&x, (char[4000]){0}, 4000), 0);
+		rc = weft_erl_send_until(p.a, weft_erl_at("ear", B), x.buff, (size_t)x.index, weft_in(WEFT_MS));
+		ei_x_free(&x);
+	} while (rc == 0);
+	T_EQ(rc, WEFT_ETIMEDOUT);
+	len = out_of(c);
+	for (int i = 0; i < 10; i++)
+		T_EQ(call_term(p.a, weft_erl_at("nobody", B), TERM("get"), got, sizeof got, weft_in(WEFT_MS / 5)), WEFT_ETIMEDOUT);
+	T_LE(out_of(c), len);
+	for (;;) {
+		struct out o = {.at = NULL};
+
+		weft__erl_raw(&o, (char[1000]){0}, 1000);
+		rc = weft__erl_put(c, &o, NULL, WEFT_NOW);
+		weft__erl_out_free(&o);
+		if (rc)
+			break;
+		len = out_of(c);
+		T_LE(len, 4000 + 8000 + 1100);
+		most = len > most ? len : most;
+	}
+	T_EQ(rc, WEFT_ENOTCONN);
+	T_GT(most, 4000 + 8000);
+	weft__erl_conn_unref(c);
+	T_EQ(weft_erl_watch(p.a, B), 0);
+	T_EQ(weft_actor_kill(ear), 0);
+	(void)weft_actor_wait(ear, NULL);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(what_does_not_wait_for_room_has_a_bound)
+{
+	run_net(mute, NULL);
+}
+
 /* --- loss --- */
 
 /* b speaks once in a quarter of an hour, and a waits for a second. */
@@ -1060,6 +1162,58 @@ static int strangers(void *arg)
 TEST_WORKERS(strangers_are_sent_away)
 {
 	run_net(strangers, NULL);
+}
+
+/* One that says the name of a node that is connected, and that the old connection is to go; but has no cookie. */
+static int impostor(void *arg)
+{
+	static const char says[] = "\0\x1aN\0\0\0\4\x07\7\xff\xff"
+				   "\0\0\0\1\0\x0b" B;
+	char at[WEFT_ADDR_TEXT];
+	unsigned char buf[256];
+	weft_actor_ref ear, there;
+	struct conn *c, *d;
+	struct pair p;
+	struct ear e;
+	weft_tcp *t;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	ear = ear_start(&e, 0);
+	T_EQ(weft_erl_stand_in(p.a, &there, weft_erl_at("ear", B)), 0);
+	T_EQ(weft__erl_conn_get(p.a, B, WEFT_FOREVER, &c), 0);
+	snprintf(at, sizeof at, "127.0.0.1:%d", weft_erl_port(p.a));
+	for (int i = 0; i < 2; i++) {
+		t = dial_to(at);
+		T_EQ(weft_tcp_write(t, says, sizeof says - 1, NULL), (ssize_t)sizeof says - 1);
+		T_EQ(reads_n(t, buf, 2 + 6), 0);
+		T_OK(memcmp(buf, "\0\6salive", 8) == 0);
+		T_EQ(weft_tcp_write(t, "\0\5strue", 7, NULL), 7);
+		T_EQ(reads_n(t, buf, 2), 0);
+		T_EQ(reads_n(t, buf + 2, buf[1]), 0);
+		T_EQ(buf[2], 'N');
+		if (i == 1) {
+			T_EQ(weft_tcp_write(t, "\0\x15r01230123456789abcdef", 23, NULL), 23);
+			while (weft_tcp_read(t, buf, sizeof buf) > 0)
+				;
+		}
+		weft_tcp_close(t);
+	}
+	T_EQ(weft_erl_ping(p.a, B), 0);
+	T_EQ(weft__erl_conn_get(p.a, B, WEFT_FOREVER, &d), 0);
+	T_OK(c == d);
+	weft__erl_conn_unref(c);
+	weft__erl_conn_unref(d);
+	T_OK(weft_actor_alive(there));
+	T_EQ(weft_actor_stop_wait(there), 0);
+	end(ear);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(a_stranger_ends_no_connection)
+{
+	run_net(impostor, NULL);
 }
 
 /* One that has the cookie, and then says what is no message: the connection ends, and everything else goes on. */
