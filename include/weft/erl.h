@@ -58,13 +58,13 @@ typedef struct weft_erl_opts {
 	int epmd_port;      /* epmd's, here and on other machines; 0: $ERL_EPMD_PORT, else 4369 */
 	const char *epmd;   /* the address of this machine's; NULL: 127.0.0.1 */
 	int64_t tick; /* nanoseconds without a word after which a node is lost; 0: 60 s, as OTP's net_ticktime. The same everywhere, please */
-	size_t message_max; /* bytes of the longest message that is taken; a longer one ends the connection. 0: 64 MiB */
-	size_t reply_max;   /* bytes of the longest answer to a call of theirs; 0: 64 KiB */
+	size_t message_max; /* bytes of the longest message that is taken, less than 1 GiB; a longer one ends the connection. 0: 64 MiB */
+	size_t reply_max;   /* bytes of the longest answer to a call of theirs, less than 1 GiB; 0: 64 KiB */
 	size_t out_max;     /* bytes that wait to be sent to a node before a sender waits; 0: 1 MiB. News of ends does not wait: at out_max + backlog_max the connection is cut */
 	size_t backlog_max; /* bytes of messages and calls of a node that are neither received nor answered before no more is read from it; 0: 64 MiB */
 	bool (*allow)(const char *name, void *arg); /* may others know this name of the registry? It must not block. NULL: all of them */
 	void *arg;
-	weft_ctx *ctx; /* above that of the node's tasks: when it ends the node is cut off. NULL: the caller's */
+	weft_ctx *ctx; /* above that of the node's tasks: when it ends the node is cut off, and what needs a connection fails with WEFT_ECLOSED. NULL: the caller's */
 } weft_erl_opts;
 
 /* weft_erl_start - listen, and have epmd know it.
@@ -97,7 +97,7 @@ WEFT_API int weft_erl_port(const weft_erl *n);
 /* weft_erl_connect - see that there is a connection. All that sends does so by itself.
  *
  * Returns 0; WEFT_ENOENT: epmd there knows no such node; WEFT_EACCES: the cookies differ, or it does not want us; WEFT_ECONNABORTED: what is there is no Erlang node, or too old; WEFT_EINVAL: no name of a node, or our own; WEFT_ECLOSED: n is
- * being stopped; WEFT_ENOMEM; the errors of weft_tcp_dial: WEFT_ECONNREFUSED, ...; WEFT_ETIMEDOUT (also of a handshake, after seven seconds), WEFT_ECANCELED, WEFT_EAGAIN: there is none, and the deadline is WEFT_NOW.
+ * being stopped, or cut off; WEFT_ENOMEM; the errors of weft_tcp_dial: WEFT_ECONNREFUSED, ...; WEFT_ETIMEDOUT (also of a handshake, after seven seconds), WEFT_ECANCELED, WEFT_EAGAIN: there is none, and the deadline is WEFT_NOW.
  * Blocks: yes (name, dial, read, condition). Threads: any.
  */
 WEFT_API int weft_erl_connect(weft_erl *n, const char *node);
@@ -106,14 +106,14 @@ WEFT_API int weft_erl_connect_until(weft_erl *n, const char *node, int64_t deadl
 /* weft_erl_disconnect - cut it, as erlang:disconnect_node does. Returns 0; WEFT_ENOTCONN; WEFT_EINVAL; WEFT_ECLOSED. Blocks: no. Threads: any. */
 WEFT_API int weft_erl_disconnect(weft_erl *n, const char *node);
 
-/* weft_erl_connected - is there a connection? May have changed when you read it. Threads: any. */
+/* weft_erl_connected - is there a connection? Not to a node of which there is none, nor while n is being stopped. May have changed when you read it. Threads: any. */
 WEFT_API bool weft_erl_connected(weft_erl *n, const char *node);
 
 /* weft_erl_ping - net_adm:ping: connect, and ask its net_kernel. Returns 0: pong; as weft_erl_connect and weft_erl_call. */
 WEFT_API int weft_erl_ping(weft_erl *n, const char *node);
 WEFT_API int weft_erl_ping_until(weft_erl *n, const char *node, int64_t deadline);
 
-/* weft_erl_watch - wait until there is no connection to the node. Returns 0: there is none; WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN; WEFT_EINVAL; WEFT_ECLOSED. Blocks: yes (condition). Threads: any. */
+/* weft_erl_watch - wait until the connection to the node has ended, whether or not there is another one by then. Returns 0: so it is, or there was none; WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN; WEFT_EINVAL; WEFT_ECLOSED. Blocks: yes (condition). Threads: any. */
 WEFT_API int weft_erl_watch(weft_erl *n, const char *node);
 WEFT_API int weft_erl_watch_until(weft_erl *n, const char *node, int64_t deadline);
 

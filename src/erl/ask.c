@@ -385,15 +385,32 @@ static int pass_call(struct stand *s, weft_from from, struct slice req)
 	return rc;
 }
 
+/* A term from one of ours; or what another node has sent to one of ours, which is this one. */
+static int passed_term(struct slice *term, const weft_msg *m)
+{
+	const char *p;
+	size_t len;
+
+	if (m->kind != WEFT_MSG_USER)
+		return WEFT_EINVAL;
+	p = weft_erl_term(m, &len, NULL);
+	if (!p)
+		return weft__erl_check(term, m->data, m->len);
+	*term = (struct slice){p, (int)len};
+	return 0;
+}
+
 static void pass(struct stand *s, weft_msg *m)
 {
 	weft_from from = weft_msg_from(m);
 	struct slice term;
-	int rc = m->kind == WEFT_MSG_USER ? weft__erl_check(&term, m->data, m->len) : WEFT_EINVAL;
+	int rc = passed_term(&term, m);
 
 	if (weft_from_none(from)) {
 		if (rc == 0)
-			(void)say_as(s->c, weft__erl_number(s->c->n, m->from), &s->t, term, m->tag == WEFT_ERL_CAST, WEFT_FOREVER);
+			rc = say_as(s->c, weft__erl_number(s->c->n, m->from), &s->t, term, m->tag == WEFT_ERL_CAST, WEFT_FOREVER);
+		if (rc == WEFT_ENOMEM) /* messages that there is no memory for are not left out */
+			weft__erl_cut(s->c);
 		return;
 	}
 	if (rc == 0)
@@ -547,22 +564,31 @@ bool weft_erl_connected(weft_erl *n, const char *node)
 {
 	bool is;
 
+	if (!node || weft__erl_enter(n) != 0)
+		return false;
 	weft__erl_lock(&n->lock);
-	is = node && up_to(n, node);
+	is = up_to(n, node) != NULL;
 	weft_mutex_unlock(&n->lock);
+	weft__erl_leave(n);
 	return is;
 }
 
 int weft_erl_watch_until(weft_erl *n, const char *node, int64_t deadline)
 {
 	int rc = node ? enter(n, deadline) : WEFT_EINVAL;
+	struct conn *c;
 
 	if (rc)
 		return rc;
 	weft__erl_lock(&n->lock);
-	while (rc == 0 && up_to(n, node))
+	c = up_to(n, node);
+	if (c)
+		weft__erl_conn_ref(c);
+	while (rc == 0 && c && c->state == CONN_UP) /* another may have come up before we look */
 		rc = n->stopping ? WEFT_ECLOSED : weft_cond_wait_until(&n->changed, &n->lock, deadline);
 	weft_mutex_unlock(&n->lock);
+	if (c)
+		weft__erl_conn_unref(c);
 	weft__erl_leave(n);
 	return rc;
 }

@@ -215,6 +215,12 @@ static int dial(struct conn *c, int64_t deadline)
 	return rc;
 }
 
+/* Has the context above that of its tasks ended? */
+static bool cut_off(weft_erl *n)
+{
+	return weft_ctx_reason(weft_group_ctx(&n->group)) != WEFT_NOT_CANCELED;
+}
+
 /* Below the caller's context, and the node's. */
 static int dial_under(struct conn *c, int64_t deadline)
 {
@@ -228,6 +234,8 @@ static int dial_under(struct conn *c, int64_t deadline)
 		}
 		weft_ctx_free(ctx);
 	}
+	if ((rc == WEFT_ECANCELED || rc == WEFT_ETIMEDOUT) && weft_ctx_check() == 0 && cut_off(c->n))
+		rc = WEFT_ECLOSED;
 	return rc;
 }
 
@@ -242,15 +250,18 @@ static bool is_node(const weft_erl *n, const char *peer)
 /* n->lock is held before and after, not meanwhile. */
 static int dial_unlocked(weft_erl *n, const char *peer, int64_t deadline)
 {
-	struct conn *c = make(n, CONN_DIALING);
+	struct conn *c;
 	int rc;
 
+	if (deadline == WEFT_NOW) /* it would be in the way of one that comes */
+		return WEFT_EAGAIN;
+	c = make(n, CONN_DIALING);
 	if (!c)
 		return WEFT_ENOMEM;
 	strcpy(c->peer, peer);
 	list(c);
 	weft_mutex_unlock(&n->lock);
-	rc = deadline == WEFT_NOW ? WEFT_EAGAIN : dial_under(c, deadline);
+	rc = dial_under(c, deadline);
 	if (rc)
 		fail(c);
 	weft__erl_lock(&n->lock);
@@ -432,7 +443,7 @@ static size_t length_at(const char *p)
 	return (size_t)u[0] << 24 | (size_t)u[1] << 16 | (size_t)u[2] << 8 | u[3];
 }
 
-/* Bytes of the messages that are there as a whole; -1: one is too long. */
+/* Bytes of the messages that are there as a whole; -1: the first is too long. */
 static ssize_t whole(const weft_erl *n, const struct out *in)
 {
 	size_t at = 0;
@@ -441,7 +452,7 @@ static ssize_t whole(const weft_erl *n, const struct out *in)
 		size_t len = length_at(in->at + at);
 
 		if (len > n->message_max)
-			return -1;
+			return at ? (ssize_t)at : -1; /* those before it count */
 		if (in->len - at - 4 < len)
 			break;
 		at += 4 + len;

@@ -43,7 +43,7 @@ static size_t cost(const struct item *i)
 static struct item *item_make(struct conn *c, weft_actor_ref to, uint64_t tag, struct slice from, struct slice term,
 			      const struct slice *answer)
 {
-	struct head h = {(uint32_t)from.len, (uint32_t)term.len};
+	struct head h = {.from_len = (uint32_t)from.len, .term_len = (uint32_t)term.len};
 	size_t len = sizeof h + (size_t)from.len + (size_t)term.len;
 	size_t more = answer ? (size_t)answer[0].len + (size_t)answer[1].len : 0;
 	struct item *i = malloc(sizeof *i + len + more);
@@ -456,7 +456,7 @@ const char *weft_erl_term(const weft_msg *m, size_t *len, erlang_pid *from)
 	    m->len < sizeof h)
 		return NULL;
 	memcpy(&h, p, sizeof h);
-	if ((uint64_t)h.from_len + h.term_len + sizeof h != m->len)
+	if (h.zero != 0 || (uint64_t)h.from_len + h.term_len + sizeof h != m->len)
 		return NULL;
 	p += sizeof h;
 	if (from && (h.from_len == 0 || ei_decode_pid(p, &at, from) != 0))

@@ -271,6 +271,7 @@ int weft__erl_talk(void *conn);
 
 /* What goes to an actor: a header, who has sent it, what. */
 struct head {
+	uint32_t zero; /* no term begins so: who gets both terms and these (a stand-in) can tell them apart */
 	uint32_t from_len, term_len;
 };
 

@@ -13,6 +13,7 @@
 
 #define SHAKING_MAX 64 /* strangers at a time */
 #define SWEEP_MIN 64
+#define LENGTH_MAX ((size_t)1 << 30) /* of messages of actors */
 #define NUMBER_BITS 28 /* of a pid's number; the rest is its serial */
 #define AGAIN_FIRST (WEFT_SEC / 4)
 #define AGAIN_MOST (8 * WEFT_SEC)
@@ -267,6 +268,8 @@ static int set_up(weft_erl *n, const char *name, const char *cookie, const weft_
 
 	if (!name || !name_it(n, name) || len == 0 || len > COOKIE_MAX || o->tick < 0)
 		return WEFT_EINVAL;
+	if (o->message_max >= LENGTH_MAX || o->reply_max >= LENGTH_MAX)
+		return WEFT_EINVAL;
 	memcpy(n->cookie, cookie, len + 1);
 	n->epmd_port = port_number(o);
 	if (n->epmd_port < 0 || (size_t)snprintf(n->epmd, sizeof n->epmd, "%s:%d", epmd, n->epmd_port) >= sizeof n->epmd)
@@ -471,14 +474,12 @@ int weft_erl_port(const weft_erl *n)
 
 int weft_erl_stats(weft_erl *n, weft_erl_stat *out)
 {
-	if (!n || !out)
-		return WEFT_EINVAL;
+	int rc = n && out ? weft__erl_enter(n) : WEFT_EINVAL;
+
+	if (rc)
+		return rc;
 	*out = (weft_erl_stat){.dropped = weft_load_relaxed(&n->dropped)}; /* statistics */
 	weft__erl_lock(&n->lock);
-	if (n->stopping) {
-		weft_mutex_unlock(&n->lock);
-		return WEFT_ECLOSED;
-	}
 	for (struct conn *c = n->conns; c; c = c->next)
 		out->nodes += c->state == CONN_UP;
 	for (size_t i = 0; i < n->ids.size; i++) {
@@ -490,5 +491,6 @@ int weft_erl_stats(weft_erl *n, weft_erl_stat *out)
 		}
 	}
 	weft_mutex_unlock(&n->lock);
+	weft__erl_leave(n);
 	return 0;
 }

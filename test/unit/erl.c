@@ -291,6 +291,8 @@ static int refuses(void *arg)
 	T_EQ(weft_erl_start(&n, A, "c", &(weft_erl_opts){.tick = -1}), WEFT_EINVAL);
 	T_EQ(weft_erl_start(&n, A, "c", &(weft_erl_opts){.epmd_port = 65536}), WEFT_EINVAL);
 	T_EQ(weft_erl_start(&n, A, "c", &(weft_erl_opts){.listen = "nonsense"}), WEFT_EINVAL);
+	T_EQ(weft_erl_start(&n, A, "c", &(weft_erl_opts){.message_max = (size_t)1 << 30}), WEFT_EINVAL);
+	T_EQ(weft_erl_start(&n, A, "c", &(weft_erl_opts){.reply_max = (size_t)1 << 30}), WEFT_EINVAL);
 	T_OK(!n);
 	n = node(&d, A, (weft_erl_opts){.tick = 0});
 	T_EQ(weft_erl_start(&m, A, "c", &(weft_erl_opts){.epmd_port = d.port, .listen = "127.0.0.1:0"}), WEFT_EEXIST);
@@ -387,7 +389,7 @@ static int stand_in(void *arg)
 	struct pair p;
 	struct ear e;
 	ei_x_buff x = TERM("{add,7}"), bad = TERM("get");
-	char reply[64];
+	char reply[64], got[64];
 	int n;
 
 	(void)arg;
@@ -404,6 +406,15 @@ static int stand_in(void *arg)
 	T_EQ(weft_actor_send(there, 0, x.buff, (size_t)x.index, WEFT_PRIO_NORMAL), 0);
 	T_EQ(weft_server_call(there, 0, bad.buff, (size_t)bad.index, reply, sizeof reply), 2);
 	T_EQ(s.info, 1);
+	/* What another node sends to it goes there as well. */
+	T_EQ(weft_reg_put("proxy", there), 0);
+	T_EQ(call_term(p.b, weft_erl_at("proxy", A), TERM("{add,1}"), got, sizeof got, WEFT_FOREVER), 0);
+	T_STR_EQ(got, "15");
+	T_EQ(cast_term(p.b, weft_erl_at("proxy", A), TERM("{add,1}")), 0);
+	T_EQ(send_term(p.b, weft_erl_at("proxy", A), TERM("hello")), 0);
+	T_EQ(call_term(p.b, weft_erl_at("proxy", A), TERM("get"), got, sizeof got, WEFT_FOREVER), 0);
+	T_STR_EQ(got, "16");
+	T_EQ(s.info, 2);
 	watch_begin(&w, there);
 	T_EQ(weft_actor_stop(store, (weft_end){WEFT_END_SHUTDOWN, 0}), 0);
 	watch_end(&w, WEFT_END_SHUTDOWN, 0);
@@ -576,9 +587,32 @@ TEST_WORKERS(who_sends_waits_while_the_peer_does_not_read)
 
 /* --- long messages --- */
 
+/* A message to ear; under wlock. */
+static void append_term(struct conn *c, const char *term, size_t n)
+{
+	struct out o = {.at = NULL};
+	unsigned char len[4];
+
+	weft__erl_raw(&o, "p\x83", 2);
+	weft__erl_tuple(&o, 4);
+	weft__erl_int(&o, OP_REG_SEND);
+	weft__erl_pid(c->n, &o, 0);
+	weft__erl_atom(&o, "");
+	weft__erl_atom(&o, "ear");
+	weft__erl_raw(&o, "\x83", 1);
+	weft__erl_raw(&o, term, n);
+	for (int i = 0; i < 4; i++)
+		len[i] = (unsigned char)(o.len >> 8 * (3 - i));
+	weft__erl_raw(&c->out, len, 4);
+	weft__erl_raw(&c->out, o.at, o.len);
+	T_OK(!c->out.failed);
+	weft__erl_out_free(&o);
+}
+
 static int large(void *arg)
 {
 	static char big[1 << 20];
+	struct conn *c;
 	weft_actor_ref ear;
 	struct pair p;
 	struct ear e;
@@ -597,10 +631,19 @@ static int large(void *arg)
 	T_EQ(ei_x_encode_binary(&x, big, sizeof big), 0);
 	T_EQ(ei_x_encode_binary(&x, big, sizeof big), 0);
 	T_EQ(ei_x_encode_empty_list(&x), 0);
-	T_EQ(weft_erl_send(p.a, weft_erl_at("ear", B), x.buff, (size_t)x.index), 0); /* too long: the connection ends */
+	T_EQ(weft_erl_connect(p.a, B), 0);
+	T_EQ(weft__erl_conn_get(p.a, B, WEFT_FOREVER, &c), 0);
+	T_EQ(weft_mutex_lock(&c->wlock), 0); /* so that they go together */
+	append_term(c, "w\6before", 8);
+	append_term(c, x.buff, (size_t)x.index); /* too long: the connection ends */
+	weft_cond_signal(&c->work);
+	weft_mutex_unlock(&c->wlock);
+	weft__erl_conn_unref(c);
 	T_EQ(weft_erl_watch(p.a, B), 0);
-	T_EQ(send_term(p.a, weft_erl_at("ear", B), TERM("again")), 0);
 	ear_until(&e, 2);
+	T_STR_EQ(e.last, "before");
+	T_EQ(send_term(p.a, weft_erl_at("ear", B), TERM("again")), 0);
+	ear_until(&e, 3);
 	T_STR_EQ(e.last, "again");
 	end(ear);
 	two_end(&p);
@@ -1095,6 +1138,87 @@ TEST_WORKERS(what_does_not_wait_for_room_has_a_bound)
 }
 
 /* --- loss --- */
+
+struct watching {
+	weft_erl *n;
+	int rc;
+};
+
+static int watches(void *arg)
+{
+	struct watching *w = arg;
+
+	w->rc = weft_erl_watch(w->n, B);
+	return 0;
+}
+
+/* One that is made again before whoever watches has looked has ended all the same. */
+static int again(void *arg)
+{
+	struct conn next = {.state = CONN_UP, .peer = B};
+	struct watching w;
+	struct conn *c;
+	weft_task *t;
+	struct pair p;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	T_EQ(weft_erl_connect(p.a, B), 0);
+	w.n = p.a;
+	t = start(watches, &w);
+	until_reason(t, "condition");
+	T_EQ(weft__erl_conn_get(p.a, B, WEFT_FOREVER, &c), 0);
+	T_EQ(weft_mutex_lock(&p.a->lock), 0);
+	T_OK(p.a->conns == c && !c->next);
+	c->state = CONN_DOWN;
+	p.a->conns = &next;
+	weft_cond_broadcast(&p.a->changed);
+	weft_mutex_unlock(&p.a->lock);
+	T_EQ(finish(t), 0);
+	T_EQ(w.rc, 0);
+	T_EQ(weft_mutex_lock(&p.a->lock), 0);
+	c->state = CONN_UP;
+	p.a->conns = c;
+	weft_mutex_unlock(&p.a->lock);
+	weft__erl_conn_unref(c);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(who_watches_a_connection_hears_of_its_end)
+{
+	run_net(again, NULL);
+}
+
+/* What asks for a connection that is there, of a node whose tasks' context has ended. */
+static int cut_off(void *arg)
+{
+	weft_ctx *ctx = weft_ctx_make(NULL);
+	struct epmd d;
+	weft_erl *a, *b;
+
+	(void)arg;
+	T_OK(ctx);
+	book_open(&d);
+	a = node(&d, A, (weft_erl_opts){.ctx = ctx});
+	b = node(&d, B, (weft_erl_opts){.tick = 0});
+	T_EQ(weft_erl_connect(a, B), 0);
+	T_EQ(weft_ctx_cancel(ctx, 0), 0);
+	T_EQ(weft_erl_watch(b, A), 0);
+	T_EQ(weft_erl_watch(a, B), 0);
+	T_EQ(weft_erl_connect(a, B), WEFT_ECLOSED);
+	T_EQ(send_term(a, weft_erl_at("x", B), TERM("x")), WEFT_ECLOSED);
+	T_EQ(weft_erl_stop(a), 0);
+	T_EQ(weft_erl_stop(b), 0);
+	weft_ctx_free(ctx);
+	book_close(&d);
+	return 0;
+}
+
+TEST_WORKERS(a_node_whose_context_has_ended_is_closed)
+{
+	run_net(cut_off, NULL);
+}
 
 /* b speaks once in a quarter of an hour, and a waits for a second. */
 static int silent(void *arg)
