@@ -182,7 +182,7 @@ static inline void book_close(struct epmd *d)
 	T_EQ(finish(d->task), 0);
 }
 
-/* --- a server: {add, N} is answered by the sum; get by it; silent never; fail by a code; stop: {ok, bye}, and it ends; who by the pid of whoever asks --- */
+/* --- a server: {add, N} is answered by the sum; get by it; silent never; fail by a code; bad and deep by what is no term; stop: {ok, bye}, and it ends; who by the pid of whoever asks --- */
 
 struct store {
 	long sum;
@@ -222,6 +222,14 @@ static inline int store_call(void *state, weft_msg *m, weft_from from)
 		return weft_server_fail(from, -42);
 	if (strcmp(what, "bad") == 0)
 		return weft_server_reply(from, "\x01\x02", 2);
+	if (strcmp(what, "deep") == 0) {
+		static char deep[2 * (WEFT_ERL_DEPTH + 1) + 1];
+
+		for (int i = 0; i <= WEFT_ERL_DEPTH; i++)
+			memcpy(deep + 2 * i, "h\1", 2);
+		deep[sizeof deep - 1] = 'j';
+		return weft_server_reply(from, deep, sizeof deep);
+	}
 	if (strcmp(what, "stop") == 0) {
 		T_EQ(reply_term(from, TERM("{ok,bye}")), 0);
 		return WEFT_SERVER_STOP;

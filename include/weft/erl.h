@@ -32,7 +32,7 @@
  * of theirs, and the other way round, is told noconnection.
  *
  * Terms are bytes in Erlang's external format, with or without the version byte; ei encodes and decodes them (ei_x_encode_..., ei_decode_...). What comes has none: ei_decode_version is not to be called. What came was looked at: ei may read it as
- * it is. Compile with -D_REENTRANT, as ei wants it.
+ * it is. No term is nested deeper than WEFT_ERL_DEPTH: one that comes ends the connection. (ei_s_print_term takes more than 2 KiB of stack a level; the rest of ei little.) Compile with -D_REENTRANT, as ei wants it.
  */
 #ifndef WEFT_ERL_H
 #define WEFT_ERL_H
@@ -52,6 +52,8 @@ WEFT_BEGIN_DECLS
 
 typedef struct weft_erl weft_erl; /* a node: this program's. One process may have several */
 
+#define WEFT_ERL_DEPTH 512 /* tuples, lists and maps within each other, at most */
+
 /* Zero is the default everywhere. */
 typedef struct weft_erl_opts {
 	const char *listen; /* where others connect to, as for weft_tcp_listen; NULL: ":0", all addresses, any port */
@@ -60,11 +62,12 @@ typedef struct weft_erl_opts {
 	int64_t tick; /* nanoseconds without a word after which a node is lost; 0: 60 s, as OTP's net_ticktime. The same everywhere, please */
 	size_t message_max; /* bytes of the longest message that is taken, less than 1 GiB; a longer one ends the connection. 0: 64 MiB */
 	size_t reply_max;   /* bytes of the longest answer to a call of theirs, less than 1 GiB; 0: 64 KiB */
-	size_t out_max;     /* bytes that wait to be sent to a node before a sender waits; 0: 1 MiB. News of ends does not wait: at out_max + backlog_max the connection is cut */
+	size_t out_max; /* bytes that wait to be sent to a node before a sender waits; 0: 1 MiB. News of ends does not wait: at out_max + backlog_max the connection is cut */
 	size_t backlog_max; /* bytes of messages and calls of a node that are neither received nor answered before no more is read from it; 0: 64 MiB */
 	bool (*allow)(const char *name, void *arg); /* may others know this name of the registry? It must not block. NULL: all of them */
 	void *arg;
-	weft_ctx *ctx; /* above that of the node's tasks: when it ends the node is cut off, and what needs a connection fails with WEFT_ECLOSED. NULL: the caller's */
+	weft_ctx *
+		ctx; /* above that of the node's tasks: when it ends the node is cut off, and what needs a connection fails with WEFT_ECLOSED. NULL: the caller's */
 } weft_erl_opts;
 
 /* weft_erl_start - listen, and have epmd know it.
@@ -144,7 +147,7 @@ static inline weft_erl_to weft_erl_at_pid(const erlang_pid *pid)
  *   term  len bytes: one term; copied
  *
  * Its sender is the calling actor's pid; that of the node, if the caller is none. Whether anybody has that name, or lives, is not asked.
- * Returns 0: it is on its way; WEFT_EINVAL: not one term, or no such address; WEFT_EMSGSIZE: more than 1 GiB; WEFT_ENOTCONN: the connection broke just now; as weft_erl_connect.
+ * Returns 0: it is on its way; WEFT_EINVAL: not one term that Erlang would take, or no such address; WEFT_EMSGSIZE: 1 GiB or more, or nested deeper than WEFT_ERL_DEPTH; WEFT_ENOTCONN: the connection broke just now; as weft_erl_connect.
  * Blocks: while there is no connection, or out_max bytes wait to be sent there (condition). Threads: any. On any error nothing was sent.
  */
 WEFT_API int weft_erl_send(weft_erl *n, weft_erl_to to, const void *term, size_t len);

@@ -22,7 +22,7 @@ static int target_of(struct target *t, weft_erl_to to)
 	int len = 0;
 
 	*t = (struct target){.named = !to.pid, .node = to.pid ? to.pid->node : to.node};
-	if (!t->node || (!to.pid && (!to.name || !to.name[0] || strlen(to.name) >= MAXATOMLEN)))
+	if (!t->node || (!to.pid && (!to.name || !to.name[0] || !weft__erl_is_text(to.name, strlen(to.name)))))
 		return WEFT_EINVAL;
 	if (to.pid && (strnlen(t->node, sizeof to.pid->node) > NODE_MAX || ei_encode_pid(buf, &len, to.pid) != 0))
 		return WEFT_EINVAL;

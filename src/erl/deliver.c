@@ -130,17 +130,18 @@ static void ask(struct item *i)
 	size_t cap = i->c->n->reply_max;
 	char *buf = malloc(cap);
 	struct slice term;
-	int rc;
+	int rc, bad;
 
 	if (!buf) {
 		answer_code(i, WEFT_ENOMEM);
 		return;
 	}
 	rc = weft_server_call_until(i->to, i->tag, i->bytes, i->len, buf, cap, WEFT_FOREVER);
-	if (rc >= 0 && weft__erl_check(&term, buf, (size_t)rc) == 0)
-		answer(i, term);
+	bad = rc >= 0 ? weft__erl_check(&term, buf, (size_t)rc) : 0;
+	if (bad)
+		answer_code(i, bad);
 	else if (rc >= 0)
-		answer_code(i, WEFT_EINVAL);
+		answer(i, term);
 	else if (rc != weft_ctx_check() && ((rc != WEFT_ESRCH && rc != WEFT_EDOWN) || weft_actor_alive(i->to)))
 		answer_code(i, rc); /* of a server that has ended the monitor tells; these may as well be what it has answered with */
 	else if (rc == WEFT_ESRCH)

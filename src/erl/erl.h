@@ -69,15 +69,17 @@ void weft__erl_int(struct out *o, long v);
 void weft__erl_atom(struct out *o, const char *name);
 void weft__erl_out_free(struct out *o);
 
-/* Bytes of the term that stands at p, in n bytes; -1: no term does. It has no version byte. */
+/* Bytes of the term that stands at p, in n bytes. It has no version byte. WEFT_EINVAL: no term does; WEFT_EMSGSIZE: it is nested too deep. */
 ssize_t weft__erl_size(const char *p, size_t n);
-/* Are these bytes one term, with or without version byte? Then *term is it, without. 0 or WEFT_EINVAL. */
+/* Are these bytes one term, with or without version byte? Then *term is it, without. 0, WEFT_EINVAL, WEFT_EMSGSIZE. */
 int weft__erl_check(struct slice *term, const void *p, size_t n);
 /* The elements of a tuple that is a term (weft__erl_size): how many; -1: it is none, or has more than max. */
 int weft__erl_split(struct slice t, struct slice *e, int max);
 bool weft__erl_is(struct slice t, const char *atom);
 /* An atom's text, in room for n; false: it is none, or too long. */
 bool weft__erl_text(struct slice t, char *buf, size_t n);
+/* May it be an atom's, or a part of one: UTF-8, and not too long? */
+bool weft__erl_is_text(const char *text, size_t n);
 /* The last bytes of a term: see MARK. */
 uint64_t weft__erl_mark(struct slice t);
 

@@ -14,7 +14,7 @@
 #define SHAKING_MAX 64 /* strangers at a time */
 #define SWEEP_MIN 64
 #define LENGTH_MAX ((size_t)1 << 30) /* of messages of actors */
-#define NUMBER_BITS 28 /* of a pid's number; the rest is its serial */
+#define NUMBER_BITS 28               /* of a pid's number; the rest is its serial */
 #define AGAIN_FIRST (WEFT_SEC / 4)
 #define AGAIN_MOST (8 * WEFT_SEC)
 

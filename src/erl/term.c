@@ -2,15 +2,15 @@
  *
  * term.c - terms in Erlang's external format: whether bytes are one, what a tuple is made of, what is put together for the wire.
  *
- * ei reads as far as the bytes say, wherever they end: so whatever comes from outside is measured here before ei looks at it.
+ * ei reads as far as the bytes say, wherever they end, and as deep: so whatever comes from outside is measured here before ei looks at it; and what goes out is what Erlang takes, which closes connections for less.
  */
 #include "erl/erl.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define FUN_DEPTH 16  /* funs that carry funs */
-#define ATOM_MAX 1020 /* bytes of 255 characters */
+#define FUN_DEPTH 16 /* funs that carry funs */
+#define ATOM_CHARS 255
 
 /* --- putting together --- */
 
@@ -101,12 +101,45 @@ static uint64_t number(const unsigned char *p, int bytes)
 	return v;
 }
 
+/* Bytes of the character that begins at p, in UTF-8 as Unicode has it; 0: none does. */
+static size_t character(const unsigned char *p, size_t n)
+{
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+	uint32_t v = p[0] & (0xffu >> (len + 1));
+
+	if (len == 1)
+		return 1;
+	if (len == 0 || len > n)
+		return 0;
+	for (size_t i = 1; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		v = v << 6 | (p[i] & 0x3f);
+	}
+	return v < least[len] || v > 0x10ffff || (v >= 0xd800 && v < 0xe000) ? 0 : len;
+}
+
+bool weft__erl_is_text(const char *text, size_t n)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t len, chars = 0;
+
+	for (; n > 0; p += len, n -= len) {
+		len = character(p, n);
+		if (len == 0 || ++chars > ATOM_CHARS)
+			return false;
+	}
+	return true;
+}
+
 /* Bytes of an atom that begins at p; 0: none does. */
 static size_t atom_size(const unsigned char *p, size_t n)
 {
+	bool utf8 = p[0] == ERL_SMALL_ATOM_UTF8_EXT || p[0] == ERL_ATOM_UTF8_EXT;
 	size_t head, len;
 
-	if (n < 3)
+	if (n < 2)
 		return 0;
 	switch (p[0]) {
 	case ERL_SMALL_ATOM_EXT:
@@ -116,13 +149,17 @@ static size_t atom_size(const unsigned char *p, size_t n)
 		break;
 	case ERL_ATOM_EXT:
 	case ERL_ATOM_UTF8_EXT:
+		if (n < 3)
+			return 0;
 		head = 3;
 		len = (size_t)number(p + 1, 2);
 		break;
 	default:
 		return 0;
 	}
-	return len <= ATOM_MAX && head + len <= n ? head + len : 0;
+	if (head + len > n)
+		return 0;
+	return (utf8 ? weft__erl_is_text((const char *)p + head, len) : len <= ATOM_CHARS) ? head + len : 0;
 }
 
 /* An atom with `before` bytes before it, the tag among them, and `after` behind. */
@@ -133,38 +170,57 @@ static size_t around_atom(const unsigned char *p, size_t n, size_t before, size_
 	return a ? before + a + after : 0;
 }
 
+/* Where we are: in what, and how many terms of it are still to come. */
+struct nest {
+	int depth, funs;
+	uint32_t left[WEFT_ERL_DEPTH + 1];
+};
+
 /* Bytes at p that are of this term alone, and *more terms behind them that belong to it. 0: no term. */
-static size_t step(const unsigned char *p, size_t n, uint64_t *more, int depth);
+static size_t step(const unsigned char *p, size_t n, uint64_t *more, struct nest *in);
 
-static ssize_t measure(const unsigned char *p, size_t n, uint64_t terms, int depth)
+static ssize_t measure(const unsigned char *p, size_t n, uint64_t terms, struct nest *in)
 {
+	int outside = in->depth;
 	size_t at = 0, len;
-	uint64_t more;
 
-	while (terms > 0) {
-		more = 0;
-		len = at < n ? step(p + at, n - at, &more, depth) : 0;
+	while (terms > 0 || in->depth > outside) {
+		if (terms > n - at) /* none is of no bytes */
+			return WEFT_EINVAL;
+		if (terms > 0) {
+			if (in->depth == WEFT_ERL_DEPTH + 1)
+				return WEFT_EMSGSIZE;
+			in->left[in->depth++] = (uint32_t)terms;
+		}
+		while (in->depth > outside && in->left[in->depth - 1] == 0)
+			in->depth--;
+		terms = 0;
+		if (in->depth == outside)
+			break;
+		in->left[in->depth - 1]--;
+		len = at < n ? step(p + at, n - at, &terms, in) : 0;
 		if (len == 0 || len > n - at)
-			return -1;
+			return WEFT_EINVAL;
 		at += len;
-		terms += more - 1;
 	}
 	return (ssize_t)at;
 }
 
 /* NEW_FUN_EXT says itself how long it is, and must be that. */
-static size_t fun_size(const unsigned char *p, size_t n, int depth)
+static size_t fun_size(const unsigned char *p, size_t n, struct nest *in)
 {
 	enum { FIXED = 1 + 4 + 1 + 16 + 4 + 4 };
 	uint64_t size;
 	ssize_t inner;
 
-	if (n < FIXED || depth >= FUN_DEPTH)
+	if (n < FIXED || in->funs >= FUN_DEPTH)
 		return 0;
 	size = number(p + 1, 4);
 	if (size < FIXED - 1 || size > n - 1 || !atom_size(p + FIXED, n - FIXED))
 		return 0;
-	inner = measure(p + FIXED, (size_t)size - (FIXED - 1), 4 + number(p + FIXED - 4, 4), depth + 1);
+	in->funs++;
+	inner = measure(p + FIXED, (size_t)size - (FIXED - 1), 4 + number(p + FIXED - 4, 4), in);
+	in->funs--;
 	return inner == (ssize_t)size - (FIXED - 1) ? (size_t)size + 1 : 0;
 }
 
@@ -174,7 +230,29 @@ static uint64_t counted(const unsigned char *p, size_t n, size_t head, int count
 	return n >= head ? number(p + head - (size_t)count, count) : 0;
 }
 
-static size_t step(const unsigned char *p, size_t n, uint64_t *more, int depth)
+/* fun M:F/A */
+static size_t export_size(const unsigned char *p, size_t n)
+{
+	size_t module = n > 1 ? atom_size(p + 1, n - 1) : 0;
+	size_t function = module && n > 1 + module ? atom_size(p + 1 + module, n - 1 - module) : 0;
+	size_t at = 1 + module + function;
+
+	return function && n > at && p[at] == ERL_SMALL_INTEGER_EXT ? at + 2 : 0;
+}
+
+/* ERL_FLOAT_EXT is text of 31 bytes, which whoever reads it takes for a string. */
+static bool is_float_text(const char *p)
+{
+	return memchr(p, 0, 31) && p[0] && p[strspn(p, " +-.0123456789eE")] == '\0';
+}
+
+/* Erlang has no infinity, and nothing that is not a number. */
+static bool is_finite(const unsigned char *p)
+{
+	return (number(p, 2) & 0x7ff0) != 0x7ff0;
+}
+
+static size_t step(const unsigned char *p, size_t n, uint64_t *more, struct nest *in)
 {
 	switch (p[0]) {
 	case ERL_SMALL_INTEGER_EXT:
@@ -182,9 +260,9 @@ static size_t step(const unsigned char *p, size_t n, uint64_t *more, int depth)
 	case ERL_INTEGER_EXT:
 		return 5;
 	case ERL_FLOAT_EXT:
-		return 32;
+		return n >= 32 && is_float_text((const char *)p + 1) ? 32 : 0;
 	case NEW_FLOAT_EXT:
-		return 9;
+		return n >= 9 && is_finite(p + 1) ? 9 : 0;
 	case ERL_ATOM_EXT:
 	case ERL_SMALL_ATOM_EXT:
 	case ERL_ATOM_UTF8_EXT:
@@ -195,7 +273,7 @@ static size_t step(const unsigned char *p, size_t n, uint64_t *more, int depth)
 		return around_atom(p, n, 1, 5);
 	case ERL_NEW_REFERENCE_EXT:
 	case ERL_NEWER_REFERENCE_EXT:
-		if (n < 3 || number(p + 1, 2) > 5)
+		if (n < 3 || number(p + 1, 2) == 0 || number(p + 1, 2) > 5)
 			return 0;
 		return around_atom(p, n, 3, (p[0] == ERL_NEW_REFERENCE_EXT ? 1 : 4) + 4 * (size_t)number(p + 1, 2));
 	case ERL_NEW_PORT_EXT:
@@ -220,7 +298,9 @@ static size_t step(const unsigned char *p, size_t n, uint64_t *more, int depth)
 		return 5;
 	case ERL_BINARY_EXT:
 		return 5 + (size_t)counted(p, n, 5, 4);
-	case ERL_BIT_BINARY_EXT:
+	case ERL_BIT_BINARY_EXT: /* of the last byte 1 to 8 bits count */
+		if (n < 6 || p[5] > 8 || (p[5] == 0) != (counted(p, n, 5, 4) == 0))
+			return 0;
 		return 6 + (size_t)counted(p, n, 5, 4);
 	case ERL_SMALL_BIG_EXT:
 		return 3 + (size_t)counted(p, n, 2, 1);
@@ -230,10 +310,9 @@ static size_t step(const unsigned char *p, size_t n, uint64_t *more, int depth)
 		*more = 2 * counted(p, n, 5, 4);
 		return 5;
 	case ERL_EXPORT_EXT:
-		*more = 3;
-		return 1;
+		return export_size(p, n);
 	case ERL_NEW_FUN_EXT:
-		return fun_size(p, n, depth);
+		return fun_size(p, n, in);
 	default:
 		return 0;
 	}
@@ -241,19 +320,27 @@ static size_t step(const unsigned char *p, size_t n, uint64_t *more, int depth)
 
 ssize_t weft__erl_size(const char *p, size_t n)
 {
-	return measure((const unsigned char *)p, n, 1, 0);
+	struct nest in;
+
+	in.depth = 0; /* the levels are written as they are reached */
+	in.funs = 0;
+	return measure((const unsigned char *)p, n, 1, &in);
 }
 
 int weft__erl_check(struct slice *term, const void *p, size_t n)
 {
 	const char *at = p;
+	ssize_t size;
 
 	if (n > 0 && (unsigned char)at[0] == VERSION_MAGIC) {
 		at++;
 		n--;
 	}
-	if (n == 0 || n > INT32_MAX || weft__erl_size(at, n) != (ssize_t)n)
+	if (n == 0 || n > INT32_MAX)
 		return WEFT_EINVAL;
+	size = weft__erl_size(at, n);
+	if (size != (ssize_t)n)
+		return size == WEFT_EMSGSIZE ? WEFT_EMSGSIZE : WEFT_EINVAL;
 	*term = (struct slice){at, (int)n};
 	return 0;
 }

@@ -38,7 +38,7 @@ static ei_x_buff sample(void)
 	ei_x_buff x;
 
 	T_EQ(ei_x_new(&x), 0);
-	T_EQ(ei_x_encode_tuple_header(&x, 13), 0);
+	T_EQ(ei_x_encode_tuple_header(&x, 14), 0);
 	T_EQ(ei_x_encode_long(&x, 5), 0);
 	T_EQ(ei_x_encode_long(&x, 100000), 0);
 	T_EQ(ei_x_encode_long(&x, INT64_MIN + 1), 0);
@@ -58,6 +58,7 @@ static ei_x_buff sample(void)
 	T_EQ(ei_x_append_buf(&x, "qw\1mw\1fa\2", 9), 0); /* fun m:f/2 */
 	add_fun(&x);
 	T_EQ(ei_x_append_buf(&x, "n\11\0\1\2\3\4\5\6\7\10\11", 12), 0);
+	T_EQ(ei_x_append_buf(&x, "c1.50000000000000000000e+00\0\0\0\0\0", 32), 0);
 	T_EQ(ei_x_encode_boolean(&x, 1), 0);
 	return x;
 }
@@ -75,7 +76,7 @@ TEST(terms_are_as_long_as_they_are)
 		char *part = malloc((size_t)n + 1); /* of its own, so that ASan sees who reads behind it */
 
 		memcpy(part, x.buff, (size_t)n);
-		T_EQ(weft__erl_size(part, (size_t)n), -1);
+		T_EQ(weft__erl_size(part, (size_t)n), WEFT_EINVAL);
 		free(part);
 	}
 	T_EQ(weft__erl_check(&t, x.buff, (size_t)x.index), 0);
@@ -97,7 +98,10 @@ TEST(no_bytes_lead_ei_astray)
 {
 	struct rng r = {1};
 	ei_x_buff x = sample();
-	int taken = 0;
+	int taken = 0, float_from_end = 32 + 6; /* true is behind it */
+	double d;
+
+	T_EQ(x.buff[x.index - float_from_end], ERL_FLOAT_EXT);
 
 	for (int i = 0; i < tap_iters(100000); i++) {
 		char *p = malloc((size_t)x.index);
@@ -110,11 +114,122 @@ TEST(no_bytes_lead_ei_astray)
 			taken++;
 			if (ei_skip_term(p, &at) == 0)
 				T_LE(at, x.index);
+			at = x.index - float_from_end;
+			if (p[at] == ERL_FLOAT_EXT)
+				(void)ei_decode_double(p, &at, &d);
 		}
 		free(p);
 	}
 	T_GT(taken, 0);
 	ei_x_free(&x);
+}
+
+#define IS(bytes, rc) T_EQ(weft__erl_check(&t, "" bytes, sizeof bytes - 1), (rc))
+
+/* What Erlang closes a connection for, and what is next to it. */
+TEST(what_erlang_does_not_take_is_no_term)
+{
+	char long_text[2 + 256], *big;
+	struct slice t;
+
+	IS("w\2\xc3\xa4", 0);
+	IS("w\0", 0);
+	IS("w\1\xc3", WEFT_EINVAL);
+	IS("w\2\xc3"
+	   "a",
+	   WEFT_EINVAL);
+	IS("w\1\x80", WEFT_EINVAL);
+	IS("w\2\xc1\x81", WEFT_EINVAL); /* longer than need be */
+	IS("w\3\xe0\x80\x81", WEFT_EINVAL);
+	IS("w\3\xed\xa0\x80", WEFT_EINVAL); /* half a pair of UTF-16 */
+	IS("w\3\xed\x9f\xbf", 0);
+	IS("w\3\xee\x80\x80", 0);
+	IS("w\4\xf0\x9f\x98\x80", 0);
+	IS("w\4\xf4\x90\x80\x80", WEFT_EINVAL); /* beyond Unicode */
+	IS("w\4\xf5\x80\x80\x80", WEFT_EINVAL);
+	IS("s\1\xff", 0); /* Latin-1 */
+	memset(long_text, 'x', sizeof long_text);
+	memcpy(long_text, "w\xff", 2);
+	T_EQ(weft__erl_check(&t, long_text, 2 + 255), 0);
+	big = malloc(3 + 1020);
+	memcpy(big, "v\3\xfc", 3);
+	for (int i = 0; i < 255; i++)
+		memcpy(big + 3 + 4 * (size_t)i, "\xf0\x9f\x98\x80", 4);
+	T_EQ(weft__erl_check(&t, big, 3 + 1020), 0);
+	memcpy(big, "v\1\0", 3);
+	memset(big + 3, 'x', 256);
+	T_EQ(weft__erl_check(&t, big, 3 + 256), WEFT_EINVAL);
+	big[0] = 'd';
+	T_EQ(weft__erl_check(&t, big, 3 + 256), WEFT_EINVAL);
+	free(big);
+	IS("F\x3f\xf8\0\0\0\0\0\0", 0);
+	IS("F\x7f\xf0\0\0\0\0\0\0", WEFT_EINVAL);
+	IS("F\xff\xf8\0\0\0\0\0\0", WEFT_EINVAL);
+	IS("F\x7f\xef\xff\xff\xff\xff\xff\xff", 0);
+	IS("c1.50000000000000000000e+00\0\0\0\0\0", 0);
+	IS("cnan\0                           ", WEFT_EINVAL);
+	IS("c\0                              ", WEFT_EINVAL);
+	IS("c1.50000000000000000000000000000", WEFT_EINVAL); /* without an end */
+	IS("M\0\0\0\1\4\xf0", 0);
+	IS("M\0\0\0\1\0\xf0", WEFT_EINVAL);
+	IS("M\0\0\0\1\x09\xf0", WEFT_EINVAL);
+	IS("M\0\0\0\0\0", 0);
+	IS("M\0\0\0\0\1", WEFT_EINVAL);
+	IS("Z\0\0w\3a@b\0\0\0\1", WEFT_EINVAL); /* a reference of nothing */
+	IS("qw\1ma\1a\1", WEFT_EINVAL);         /* m:1/1 */
+	IS("qw\1mw\1fw\1a", WEFT_EINVAL);
+}
+
+/* n of them, one within the other. */
+static char *nested(const char *head, size_t len, size_t n, const char *tail, size_t tail_len, size_t *size)
+{
+	char *p = malloc(n * (len + tail_len) + 2), *at = p;
+
+	for (size_t i = 0; i < n; i++, at += len)
+		memcpy(at, head, len);
+	memcpy(at, "a\1", 2);
+	at += 2;
+	for (size_t i = 0; i < n; i++, at += tail_len)
+		memcpy(at, tail, tail_len);
+	*size = (size_t)(at - p);
+	return p;
+}
+
+TEST(terms_are_nested_only_so_deep)
+{
+	static const struct {
+		const char *head, *tail;
+		size_t len, tail_len;
+	} kinds[] = {{"h\1", "", 2, 0},
+		     {"i\0\0\0\1", "", 5, 0},
+		     {"l\0\0\0\1", "j", 5, 1},
+		     {"t\0\0\0\1a\1", "", 7, 0},
+		     {"l\0\0\0\1a\1", "", 7, 0}};
+	struct slice t;
+	size_t n;
+	char *p;
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		for (size_t deep = WEFT_ERL_DEPTH - 1; deep < 100000; deep = deep <= WEFT_ERL_DEPTH ? deep + 1 : 10 * deep) {
+			int at = 0;
+
+			p = nested(kinds[i].head, kinds[i].len, deep, kinds[i].tail, kinds[i].tail_len, &n);
+			T_EQ(weft__erl_check(&t, p, n), deep <= WEFT_ERL_DEPTH ? 0 : WEFT_EMSGSIZE);
+			if (deep <= WEFT_ERL_DEPTH)
+				T_EQ(ei_skip_term(p, &at), 0);
+			free(p);
+		}
+	}
+	p = nested("h\2a\1", 4, WEFT_ERL_DEPTH, "", 0, &n); /* many that are not deep, behind each other, too */
+	T_EQ(weft__erl_check(&t, p, n), 0);
+	free(p);
+	p = malloc(5 + 3 * 2000 + 1);
+	memcpy(p, "l\0\0\x07\xd0", 5);
+	for (int i = 0; i < 2000; i++)
+		memcpy(p + 5 + 3 * i, "h\1j", 3);
+	p[5 + 3 * 2000] = 'j';
+	T_EQ(weft__erl_check(&t, p, 5 + 3 * 2000 + 1), 0);
+	free(p);
 }
 
 static void digest(const char *a, const char *b, const char *wanted)
@@ -249,6 +364,8 @@ static int speak(void *arg)
 	T_STR_EQ(got, "{error, {weft, -42}}");
 	T_EQ(call_term(p.a, weft_erl_at("store", B), TERM("bad"), got, sizeof got, WEFT_FOREVER), 0);
 	T_STR_EQ(got, "{error, {weft, -22}}");
+	T_EQ(call_term(p.a, weft_erl_at("store", B), TERM("deep"), got, sizeof got, WEFT_FOREVER), 0);
+	T_STR_EQ(got, "{error, {weft, -90}}");
 	T_EQ(call_term(p.a, weft_erl_at("nobody", B), TERM("get"), got, sizeof got, WEFT_FOREVER), WEFT_ESRCH);
 	T_EQ(call_term(p.a, weft_erl_at("store", B), TERM("silent"), got, sizeof got, weft_in(WEFT_MS)), WEFT_ETIMEDOUT);
 	T_EQ(weft_erl_stats(p.b, &st), 0);
@@ -272,6 +389,8 @@ TEST_WORKERS(two_nodes_speak)
 
 static int refuses(void *arg)
 {
+	size_t size;
+	char *deep = nested("h\1", 2, WEFT_ERL_DEPTH + 1, "", 0, &size);
 	ei_x_buff x = TERM("atom");
 	struct epmd d;
 	erlang_pid far = {.node = "x@127.0.0.1", .num = 1};
@@ -314,6 +433,8 @@ static int refuses(void *arg)
 	T_EQ(weft_erl_send(n, weft_erl_at("x", B), x.buff, (size_t)x.index - 1), WEFT_EINVAL);
 	T_EQ(weft_erl_send(n, weft_erl_at("x", B), NULL, 0), WEFT_EINVAL);
 	T_EQ(weft_erl_send(n, weft_erl_at("x", B), x.buff, (size_t)1 << 30), WEFT_EMSGSIZE);
+	T_EQ(weft_erl_send(n, weft_erl_at("x", B), deep, size), WEFT_EMSGSIZE);
+	T_EQ(weft_erl_send(n, weft_erl_at("\xff", B), x.buff, (size_t)x.index), WEFT_EINVAL);
 	T_EQ(weft_erl_send(n, weft_erl_at("", B), x.buff, (size_t)x.index), WEFT_EINVAL);
 	T_EQ(weft_erl_send(n, weft_erl_at("x", NULL), x.buff, (size_t)x.index), WEFT_EINVAL);
 	T_EQ(weft_erl_send_until(n, weft_erl_at("x", B), x.buff, (size_t)x.index, 1), WEFT_ETIMEDOUT);
@@ -334,6 +455,7 @@ static int refuses(void *arg)
 	book_close(&d);
 	T_EQ(weft_erl_start(&n, A, "c", &(weft_erl_opts){.epmd_port = d.port, .listen = "127.0.0.1:0"}), WEFT_ECONNREFUSED);
 	ei_x_free(&x);
+	free(deep);
 	return 0;
 }
 
@@ -612,11 +734,13 @@ static void append_term(struct conn *c, const char *term, size_t n)
 static int large(void *arg)
 {
 	static char big[1 << 20];
-	struct conn *c;
 	weft_actor_ref ear;
+	struct conn *c;
 	struct pair p;
 	struct ear e;
 	ei_x_buff x = {.buff = NULL};
+	size_t size;
+	char *deep;
 
 	(void)arg;
 	two_begin(&p, (weft_erl_opts){.message_max = (1 << 20) + 4096});
@@ -644,6 +768,18 @@ static int large(void *arg)
 	T_STR_EQ(e.last, "before");
 	T_EQ(send_term(p.a, weft_erl_at("ear", B), TERM("again")), 0);
 	ear_until(&e, 3);
+	T_STR_EQ(e.last, "again");
+	deep = nested("h\1", 2, WEFT_ERL_DEPTH + 1, "", 0, &size);
+	T_EQ(weft__erl_conn_get(p.a, B, WEFT_FOREVER, &c), 0);
+	T_EQ(weft_mutex_lock(&c->wlock), 0);
+	append_term(c, deep, size);
+	weft_cond_signal(&c->work);
+	weft_mutex_unlock(&c->wlock);
+	weft__erl_conn_unref(c);
+	free(deep);
+	T_EQ(weft_erl_watch(p.a, B), 0);
+	T_EQ(send_term(p.a, weft_erl_at("ear", B), TERM("again")), 0);
+	ear_until(&e, 4);
 	T_STR_EQ(e.last, "again");
 	end(ear);
 	two_end(&p);
