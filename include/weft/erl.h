@@ -20,7 +20,13 @@
  *
  * weft_erl_term says what a message carries. Messages of one process come in the order in which it has sent them, calls among them. A call that fails by a code c (weft_server_fail, WEFT_ENOTSUP, WEFT_EMSGSIZE) is answered by
  * {error, {weft, c}}; one whose server has ended is not: its caller hears so by its monitor. When its caller gives up it is cancelled, and what has not been received yet never will be.
- * No actor that is slow holds up others of the same connection, nor answers: what it has no room for is kept for it, up to a bound on bytes, at which nothing more is read from that node.
+ * No actor that is slow holds up others of the same connection, nor answers: what it has no room for is kept for it, up to a bound on bytes, at which nothing more is read from that node. As long as that lasts its silence says
+ * nothing, and it is lost only when writing to it fails.
+ *
+ * m->from of such a message is no address: it may be an actor of this node's own, which reads nothing, and without which the connection ends (so it is not to be stopped or killed), or WEFT_NO_ACTOR. Who has sent it says weft_erl_term.
+ *
+ * Order. Not kept is that of messages of two connections to the same node, one behind the other: what was kept for a slow actor from the first and what comes by the second race for its mailbox. Nor is that of what one of ours has
+ * sent by a stand-in and of its own end: who monitors it there may hear of the end first.
  *
  * Ours to theirs. weft_erl_send, _cast and _call; and weft_erl_stand_in, which starts an actor that stands for a process: to send to it, call, monitor or link to it is to do so to that one, and it ends when that one does. Connections
  * are made when they are needed, also again after a loss. A message to a node is lost if the connection breaks before it has arrived, which nobody is told: who wants to know monitors.
@@ -63,7 +69,7 @@ typedef struct weft_erl_opts {
 	size_t message_max; /* bytes of the longest message that is taken, less than 1 GiB; a longer one ends the connection. 0: 64 MiB */
 	size_t reply_max;   /* bytes of the longest answer to a call of theirs, less than 1 GiB; 0: 64 KiB */
 	size_t out_max; /* bytes that wait to be sent to a node before a sender waits; 0: 1 MiB. News of ends does not wait: at out_max + backlog_max the connection is cut */
-	size_t backlog_max; /* bytes of messages and calls of a node that are neither received nor answered before no more is read from it; 0: 64 MiB */
+	size_t backlog_max; /* bytes of messages and calls of a node that are neither received nor answered before no more is read from it; a call counts for 16 KiB more than its own. 0: 64 MiB */
 	bool (*allow)(const char *name, void *arg); /* may others know this name of the registry? It must not block. NULL: all of them */
 	void *arg;
 	weft_ctx *
@@ -170,7 +176,7 @@ WEFT_API int weft_erl_call_until(weft_erl *n, weft_erl_to to, const void *req, s
  *
  * It ends as that one does, with the end that its reason is; if there is none, at once, with WEFT_END_UNKNOWN; when the node is lost, with WEFT_ENOTCONN; and when it is stopped or killed here, which means nothing to that one.
  * What is sent to it (weft_actor_send, data: a term) is sent there, with the tag WEFT_ERL_CAST as a cast, else as a message; the sender there is the sender here. A call (weft_server_call: request and answer are terms) is one there, and
- * fails with the codes of weft_erl_call. What is no term is dropped, and such a call fails with WEFT_EINVAL.
+ * fails with the codes of weft_erl_call. What another node has sent to it (by a name of the registry, or its pid) goes on in the same way. What is no term is dropped, and such a call fails with WEFT_EINVAL.
  *
  *   out  receives its reference
  *

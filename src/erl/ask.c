@@ -3,6 +3,9 @@
  * ask.c - what ours say to theirs: messages, calls, and actors that stand for one of theirs.
  *
  * A call is from a pid of its own, and monitors whom it asks: what comes there with the call's reference is the answer, or the end, and what comes later finds nobody. Who stands for a process has a pid for the same reason.
+ *
+ * A call of who stands for one is passed on by a task. Nobody tells that its caller has given up: so those are swept out when there are twice as many calls as were left the last time, and all of them when the
+ * stand-in ends, for then their callers have been told.
  */
 #include "erl/erl.h"
 
@@ -329,6 +332,8 @@ struct stand {
 	struct target t;
 	struct out ref;
 	struct id id;
+	struct passed *calls;   /* under way, and not given up; these under n->lock */
+	size_t count, sweep_at; /* of them; how many are too many */
 };
 
 /* Where the starter waits. */
@@ -341,6 +346,9 @@ struct starting {
 
 /* A call of who stands there, on its way. */
 struct passed {
+	struct passed *next, **at; /* in s->calls */
+	struct stand *s;           /* NULL: it has been given up. All these under n->lock */
+	weft_ctx *ctx;             /* ends when it is */
 	struct conn *c;
 	struct target t;
 	weft_from from;
@@ -348,26 +356,79 @@ struct passed {
 	char bytes[];
 };
 
+/* Under n->lock. */
+static void passed_list(struct stand *s, struct passed *p)
+{
+	p->s = s;
+	p->next = s->calls;
+	p->at = &s->calls;
+	if (p->next)
+		p->next->at = &p->next;
+	s->calls = p;
+	s->count++;
+}
+
+static void passed_unlist(struct passed *p)
+{
+	if (!p->s)
+		return;
+	*p->at = p->next;
+	if (p->next)
+		p->next->at = p->at;
+	p->s->count--;
+	p->s = NULL;
+}
+
+/* Gives up those that nobody waits for, or all. */
+static void sweep(struct stand *s, bool all)
+{
+	struct passed *p, *next;
+
+	for (p = s->calls; p; p = next) {
+		next = p->next;
+		if (!all && weft_server_waiting(p->from))
+			continue;
+		passed_unlist(p);
+		(void)weft_ctx_cancel(p->ctx, 0); /* its task frees it, behind n->lock */
+	}
+	s->sweep_at = 2 * s->count + SWEEP_MIN;
+}
+
+static void passed_free(struct passed *p)
+{
+	weft__erl_out_free(&p->t.term);
+	weft_ctx_free(p->ctx);
+	weft__erl_conn_unref(p->c);
+	free(p);
+}
+
 static int passes(void *arg)
 {
 	struct passed *p = arg;
 	struct out got = {.at = NULL};
-	int rc = ask(p->c, &p->t, p->req, &got, WEFT_FOREVER);
+	int rc = 0;
 
+	WEFT_WITH_CTX (p->ctx) {
+		rc = weft_ctx_check();
+		if (rc == 0)
+			rc = ask(p->c, &p->t, p->req, &got, WEFT_FOREVER);
+	}
+	weft__erl_lock(&p->c->n->lock);
+	passed_unlist(p);
+	weft_mutex_unlock(&p->c->n->lock);
 	if (rc == 0)
 		(void)weft_server_reply(p->from, got.at, got.len);
 	else
 		(void)weft_server_fail(p->from, rc);
 	weft__erl_out_free(&got);
-	weft__erl_out_free(&p->t.term);
-	weft__erl_conn_unref(p->c);
-	free(p);
+	passed_free(p);
 	return 0;
 }
 
 static int pass_call(struct stand *s, weft_from from, struct slice req)
 {
 	struct passed *p = malloc(sizeof *p + (size_t)req.len);
+	weft_erl *n = s->c->n;
 	int rc = WEFT_ENOMEM;
 
 	if (!p)
@@ -375,12 +436,22 @@ static int pass_call(struct stand *s, weft_from from, struct slice req)
 	*p = (struct passed){.c = weft__erl_conn_ref(s->c), .from = from, .t = {.named = s->t.named}, .req = {p->bytes, req.len}};
 	memcpy(p->bytes, req.at, (size_t)req.len);
 	weft__erl_add(&p->t.term, slice_of(&s->t.term));
-	if (!p->t.term.failed)
-		rc = weft_group_go(&s->c->n->group, passes, p);
+	p->ctx = weft_ctx_make(weft_group_ctx(&n->group));
+	if (p->t.term.failed || !p->ctx) {
+		passed_free(p);
+		return rc;
+	}
+	weft__erl_lock(&n->lock);
+	if (s->count >= s->sweep_at)
+		sweep(s, false);
+	passed_list(s, p);
+	weft_mutex_unlock(&n->lock);
+	rc = weft_group_go(&n->group, passes, p);
 	if (rc) {
-		weft__erl_out_free(&p->t.term);
-		weft__erl_conn_unref(p->c);
-		free(p);
+		weft__erl_lock(&n->lock);
+		passed_unlist(p);
+		weft_mutex_unlock(&n->lock);
+		passed_free(p);
 	}
 	return rc;
 }
@@ -458,6 +529,9 @@ static int stands(void *arg)
 			pass(s, m);
 			weft_msg_free(m);
 		}
+		weft__erl_lock(&s->c->n->lock);
+		sweep(s, true);
+		weft_mutex_unlock(&s->c->n->lock);
 		id_end(s->c->n, &s->id);
 		(void)monitor(s->c, OP_DEMONITOR_P, s->id.by_number.key, &s->t, &s->ref, WEFT_NOW);
 	}
@@ -473,6 +547,7 @@ static int stand(weft_erl *n, weft_actor_ref *out, weft_erl_to to, int64_t deadl
 
 	if (!s)
 		return WEFT_ENOMEM;
+	s->sweep_at = SWEEP_MIN;
 	rc = target_of(&s->t, to);
 	weft__erl_ref(n, &s->ref);
 	if (rc == 0)

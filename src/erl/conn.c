@@ -26,7 +26,10 @@ static struct conn *make(weft_erl *n, enum conn_state state)
 	if (!c)
 		return NULL;
 	c->in = weft_chan_make(sizeof(struct block *), BLOCKS);
-	if (!c->in) {
+	c->bell = weft_chan_make(1, 1);
+	if (!c->in || !c->bell) {
+		weft_chan_free(c->in);
+		weft_chan_free(c->bell);
 		free(c);
 		return NULL;
 	}
@@ -54,9 +57,11 @@ void weft__erl_conn_unref(struct conn *c)
 			free(b);
 	}
 	weft_chan_free(c->in);
+	weft_chan_free(c->bell);
 	weft_tcp_free(c->tcp);
 	weft__erl_out_free(&c->out);
 	weft__erl_map_free(&c->asked);
+	weft__erl_map_free(&c->receivers);
 	weft__erl_map_free(&c->by_monitor);
 	weft__erl_map_free(&c->by_mark);
 	free(c);

@@ -13,7 +13,9 @@
 #include <string.h>
 #include <weft/task.h>
 
-#define CALL_COST 512 /* bytes that a call under way counts for besides its own */
+#define CALL_COST   \
+	((size_t)16 \
+	 << 10) /* bytes that a call counts for besides its own: its task's stack, its context, and what is touched of the room for its answer */
 
 struct item {
 	struct item *next;
@@ -24,7 +26,16 @@ struct item {
 	struct slice whom, mark; /* a call's: who is to be answered, with which tag; behind that */
 	struct map_node asked;   /* a call's: in c->asked */
 	weft_ctx *ctx;           /* a call's: ends when nobody waits */
+	struct receiver *asks;   /* a call's */
 	char bytes[];
+};
+
+/* Who is asked. Under c->block; there is one as long as calls are under way to it. */
+struct receiver {
+	struct map_node by_ref; /* in c->receivers */
+	weft_actor_ref ref;
+	size_t calls;
+	bool awaited; /* the bell rings after the last of them */
 };
 
 /* Who is behind. Under c->block. */
@@ -81,6 +92,49 @@ static void less(struct conn *c, size_t n)
 {
 	c->backlog -= n;
 	weft_cond_broadcast(&c->drained);
+}
+
+/* --- whom they ask; under c->block --- */
+
+static struct receiver *receiver_find(struct conn *c, weft_actor_ref ref)
+{
+	struct map_node *node = weft__erl_map_get(&c->receivers, weft__erl_key(ref));
+
+	while (node && !weft_actor_same(part_of(node, struct receiver, by_ref)->ref, ref))
+		node = weft__erl_map_next(node);
+	return node ? part_of(node, struct receiver, by_ref) : NULL;
+}
+
+/* One call more. NULL: no memory. */
+static struct receiver *receiver_get(struct conn *c, weft_actor_ref ref)
+{
+	struct receiver *r = receiver_find(c, ref);
+
+	if (!r) {
+		r = calloc(1, sizeof *r);
+		if (!r)
+			return NULL;
+		r->ref = ref;
+		if (weft__erl_map_add(&c->receivers, &r->by_ref, weft__erl_key(ref)) != 0) {
+			free(r);
+			return NULL;
+		}
+	}
+	r->calls++;
+	return r;
+}
+
+/* One less. True: the bell is to be rung. */
+static bool receiver_put(struct conn *c, struct receiver *r)
+{
+	bool awaited;
+
+	if (--r->calls > 0)
+		return false;
+	awaited = r->awaited;
+	weft__erl_map_del(&c->receivers, &r->by_ref);
+	free(r);
+	return awaited;
 }
 
 /* --- calls of theirs --- */
@@ -152,35 +206,32 @@ static void ask(struct item *i)
 static void asked_end(struct item *i, bool begun)
 {
 	struct conn *c = i->c;
-	bool waits;
+	bool ring;
 
 	weft__erl_lock(&c->block);
 	weft__erl_map_del(&c->asked, &i->asked);
 	c->running -= begun;
 	less(c, cost(i) + CALL_COST);
-	waits = c->waits;
+	ring = receiver_put(c, i->asks);
 	weft_mutex_unlock(&c->block);
-	if (!waits)
+	if (!ring)
 		return;
 	WEFT_WITH_SHIELD
 	{
-		if (weft_actor_send(c->self, AGAIN, NULL, 0, WEFT_PRIO_NORMAL) == WEFT_ENOMEM)
-			weft__erl_cut(c);
+		(void)weft_chan_trysend(c->bell, &(char){0}); /* else it rings already */
 	}
 }
 
 bool weft__erl_is_asked(struct conn *c, weft_actor_ref ref)
 {
-	bool is = false;
+	struct receiver *r;
 
 	weft__erl_lock(&c->block);
-	for (size_t s = 0; s < c->asked.size && !is; s++) {
-		for (struct map_node *node = c->asked.slots[s]; node && !is; node = node->next)
-			is = weft_actor_same(part_of(node, struct item, asked)->to, ref);
-	}
-	c->waits = c->waits || is;
+	r = receiver_find(c, ref);
+	if (r)
+		r->awaited = true;
 	weft_mutex_unlock(&c->block);
-	return is;
+	return r != NULL;
 }
 
 /* Frees it. */
@@ -204,6 +255,22 @@ static int asks(void *item)
 	return 0;
 }
 
+/* Under c->block. */
+static int call_list(struct item *i)
+{
+	struct conn *c = i->c;
+
+	i->asks = receiver_get(c, i->to);
+	if (!i->asks)
+		return WEFT_ENOMEM;
+	if (weft__erl_map_add(&c->asked, &i->asked, weft__erl_mark(i->mark)) != 0) {
+		(void)receiver_put(c, i->asks);
+		return WEFT_ENOMEM;
+	}
+	c->backlog += cost(i) + CALL_COST;
+	return 0;
+}
+
 /* It is one of those that may be given up. 0; WEFT_ENOMEM; WEFT_ECLOSED: no more calls are taken. */
 static int call_come(struct item *i)
 {
@@ -214,9 +281,7 @@ static int call_come(struct item *i)
 	if (!i->ctx)
 		return WEFT_ENOMEM;
 	weft__erl_lock(&c->block);
-	rc = weft_load_relaxed(&c->n->closing) ? WEFT_ECLOSED : weft__erl_map_add(&c->asked, &i->asked, weft__erl_mark(i->mark));
-	if (rc == 0)
-		c->backlog += cost(i) + CALL_COST;
+	rc = weft_load_relaxed(&c->n->closing) ? WEFT_ECLOSED : call_list(i);
 	weft_mutex_unlock(&c->block);
 	if (rc)
 		weft_ctx_free(i->ctx);

@@ -44,6 +44,7 @@
 #define COOKIE_MAX 255
 #define VERSION_MAGIC 131
 #define SHAKE_NS (7 * WEFT_SEC) /* a handshake takes no longer: OTP's net_setuptime */
+#define SWEEP_MIN 64            /* so many of a kind before it is asked which are still wanted */
 #define MARK 12                 /* the last bytes of a pid or reference, which tell it from others of its node */
 
 /* --- bytes and terms (term.c) --- */
@@ -176,6 +177,8 @@ void weft__erl_lock(weft_mutex *m);
 /* Around every call of a user's: 0, or WEFT_ECLOSED; 0 must be followed by leave. */
 int weft__erl_enter(weft_erl *n);
 void weft__erl_leave(weft_erl *n);
+/* Of an actor, in tables. */
+uint64_t weft__erl_key(weft_actor_ref ref);
 /* Whose number it is; NULL: nobody's. Under n->lock. */
 struct id *weft__erl_id(weft_erl *n, uint64_t number);
 /* A new one; under n->lock. 0 or WEFT_ENOMEM. */
@@ -212,7 +215,8 @@ struct conn {
 	weft_tcp *tcp;     /* under n->lock until it is up */
 	WEFT_ATOMIC(uint32_t) refs;
 
-	weft_chan *in; /* of struct block * */
+	weft_chan *in;   /* of struct block * */
+	weft_chan *bell; /* a byte: see weft__erl_is_asked */
 	weft_mutex wlock;
 	weft_cond work, room;
 	struct out out;
@@ -226,12 +230,12 @@ struct conn {
 	struct map asked;     /* calls of theirs under way, by the mark of their tags */
 	size_t running;       /* of these, those that have a task */
 	bool over;            /* nothing more comes: the bound on backlog says nothing any more */
-	bool waits;           /* the talker wants to know when one of them is over */
+	struct map receivers; /* whom these ask (struct receiver, deliver.c) */
 
 	/* The talker's own. */
 	struct map by_monitor, by_mark; /* relations */
 	struct rel *late; /* of whom has ended, and may have answered calls before that: they are told when the answers are on their way */
-	weft_actor_ref self; /* constant, from before it delivers anything */
+	struct block *hand; /* being looked at */
 };
 
 /* Whole messages, as they have come. */
@@ -279,9 +283,8 @@ struct head {
 
 /* Hands it over, or keeps it for later. Tag: WEFT_ERL_SEND, _CAST, _CALL; a call has whom to answer and its tag. The talker. 0 or WEFT_ENOMEM. */
 int weft__erl_deliver(struct conn *c, weft_actor_ref to, uint64_t tag, struct slice from, struct slice term, const struct slice *answer);
-/* Is one of theirs still about to be answered by this one? Then the talker gets a message (weft_actor_send, AGAIN) whenever one has been. */
+/* Is one of theirs still about to be answered by this one? Then c->bell rings when none is any more. */
 bool weft__erl_is_asked(struct conn *c, weft_actor_ref ref);
-#define AGAIN UINT64_C(0x776566742d65727a)
 /* Nobody waits for that answer any more. */
 void weft__erl_give_up(struct conn *c, struct slice ref);
 /* Waits until little enough is kept, or it is over. */

@@ -11,8 +11,7 @@
 #include <string.h>
 #include <weft/task.h>
 
-#define SHAKING_MAX 64 /* strangers at a time */
-#define SWEEP_MIN 64
+#define SHAKING_MAX 64               /* strangers at a time */
 #define LENGTH_MAX ((size_t)1 << 30) /* of messages of actors */
 #define NUMBER_BITS 28               /* of a pid's number; the rest is its serial */
 #define AGAIN_FIRST (WEFT_SEC / 4)
@@ -52,7 +51,7 @@ void weft__erl_leave(weft_erl *n)
 
 /* --- pids --- */
 
-static uint64_t key_of(weft_actor_ref ref)
+uint64_t weft__erl_key(weft_actor_ref ref)
 {
 	return (uint64_t)(uintptr_t)ref.weft__at ^ ref.weft__gen << 48 ^ ref.weft__gen;
 }
@@ -95,7 +94,7 @@ static void sweep(weft_erl *n)
 
 static struct id *id_of(weft_erl *n, weft_actor_ref ref)
 {
-	struct map_node *node = weft__erl_map_get(&n->refs, key_of(ref));
+	struct map_node *node = weft__erl_map_get(&n->refs, weft__erl_key(ref));
 
 	while (node && !weft_actor_same(part_of(node, struct id, by_ref)->ref, ref))
 		node = weft__erl_map_next(node);
@@ -112,7 +111,7 @@ static struct id *id_make(weft_erl *n, weft_actor_ref ref)
 	if (!id)
 		return NULL;
 	id->ref = ref;
-	if (weft__erl_map_add(&n->refs, &id->by_ref, key_of(ref)) != 0) {
+	if (weft__erl_map_add(&n->refs, &id->by_ref, weft__erl_key(ref)) != 0) {
 		free(id);
 		return NULL;
 	}

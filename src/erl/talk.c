@@ -17,8 +17,8 @@ enum rel_kind { REL_MONITOR, REL_LINK };
 
 struct rel {
 	struct map_node by_monitor, by_mark;
-	struct rel *next; /* in c->late */
-	weft_end end;     /* how, while it is there */
+	struct rel *next, **at; /* in c->late; at: NULL if it is not there */
+	weft_end end;           /* how, while it is there */
 	enum rel_kind kind;
 	weft_actor_ref ref;  /* one of ours */
 	uint64_t number;     /* a link's: of the pid of ours that is meant */
@@ -95,11 +95,10 @@ static void keep(struct rel *r, struct slice *into, size_t *at, struct slice s)
 
 static void rel_free(struct conn *c, struct rel *r)
 {
-	for (struct rel **at = &c->late; *at; at = &(*at)->next) {
-		if (*at == r) {
-			*at = r->next;
-			break;
-		}
+	if (r->at) {
+		*r->at = r->next;
+		if (r->next)
+			r->next->at = r->at;
 	}
 	weft__erl_map_del(&c->by_monitor, &r->by_monitor);
 	weft__erl_map_del(&c->by_mark, &r->by_mark);
@@ -116,6 +115,7 @@ static int rel_add(struct conn *c, enum rel_kind kind, weft_actor_ref ref, uint6
 
 	if (!r)
 		return WEFT_ENOMEM;
+	r->at = NULL;
 	r->kind = kind;
 	r->ref = ref;
 	r->number = number;
@@ -206,13 +206,16 @@ static void heard(struct conn *c, const weft_down *d)
 	r->end = d->end;
 	if (weft__erl_is_asked(c, r->ref)) {
 		r->next = c->late;
+		r->at = &c->late;
+		if (r->next)
+			r->next->at = &r->next;
 		c->late = r;
 	} else {
 		tell(c, r);
 	}
 }
 
-/* An answer is on its way. */
+/* The last answers of somebody are on their way. */
 static void heard_again(struct conn *c)
 {
 	struct rel *r, *next;
@@ -221,11 +224,6 @@ static void heard_again(struct conn *c)
 		next = r->next;
 		if (!weft__erl_is_asked(c, r->ref))
 			tell(c, r);
-	}
-	if (!c->late) {
-		weft__erl_lock(&c->block);
-		c->waits = false;
-		weft_mutex_unlock(&c->block);
 	}
 }
 
@@ -580,31 +578,39 @@ static bool block_of(struct conn *c, const struct block *b)
 	return true;
 }
 
+/* Ends of ours. What else comes is from whoever takes the sender of a message (m->from) for one who reads. */
+static void mail(struct conn *c, weft_msg *m)
+{
+	if (m->kind == WEFT_MSG_DOWN)
+		heard(c, weft_msg_down(m));
+	else if (!weft_from_none(weft_msg_from(m)))
+		(void)weft_server_fail(weft_msg_from(m), WEFT_ENOTSUP);
+	weft_msg_free(m);
+}
+
 static void converse(struct conn *c)
 {
-	struct block *b;
-	weft_msg *m;
 	bool fine = true;
+	weft_msg *m;
+	char rang;
 	int i;
 
 	while (fine) {
-		weft_case cases[] = {WEFT_MAIL(&m), WEFT_RECV(c->in, &b)};
+		weft_case cases[] = {WEFT_MAIL(&m), WEFT_RECV(c->in, &c->hand), WEFT_RECV(c->bell, &rang)};
 
-		i = weft_chan_select(cases, 2);
+		i = weft_chan_select(cases, 3);
 		if (i < 0 || cases[i].status != 0)
 			return;
-		if (i == 1) {
-			fine = block_of(c, b);
-			free(b);
-			continue;
-		}
-		if (m->kind == WEFT_MSG_DOWN)
-			heard(c, weft_msg_down(m));
-		else if (m->tag == AGAIN)
+		if (i == 0)
+			mail(c, m);
+		else if (i == 2)
 			heard_again(c);
-		else if (!weft_from_none(weft_msg_from(m)))
-			(void)weft_server_fail(weft_msg_from(m), WEFT_ENOTSUP);
-		weft_msg_free(m);
+		else
+			fine = block_of(c, c->hand);
+		if (i == 1) {
+			free(c->hand);
+			c->hand = NULL;
+		}
 	}
 }
 
@@ -617,18 +623,28 @@ static int start(struct conn *c, weft_task_fn *fn)
 	return rc;
 }
 
-int weft__erl_talk(void *conn)
+static void talk_end(struct conn *c)
 {
-	struct conn *c = conn;
-
-	if (weft_actor_attach(&c->self, &(weft_mailbox_opts){.cap = WEFT_MAILBOX_UNBOUNDED}) == 0 && start(c, weft__erl_reads) == 0 &&
-	    start(c, weft__erl_writes) == 0)
-		converse(c);
 	WEFT_WITH_SHIELD
 	{
 		weft__erl_conn_end(c);
 		rels_end(c);
 	}
+	free(c->hand);
+	c->hand = NULL;
 	weft__erl_conn_unref(c);
+}
+
+int weft__erl_talk(void *conn)
+{
+	struct conn *c = conn;
+	weft_actor_ref self;
+
+	WEFT_DEFER(talk_end, c); /* functions of users' are called here (allow, on_high), which may panic */
+	if (weft_actor_attach(&self, &(weft_mailbox_opts){.cap = WEFT_MAILBOX_UNBOUNDED}) != 0)
+		return 0;
+	(void)weft_actor_trap(true); /* who links to the sender of a message does not end it */
+	if (start(c, weft__erl_reads) == 0 && start(c, weft__erl_writes) == 0)
+		converse(c);
 	return 0;
 }

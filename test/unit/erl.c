@@ -1101,6 +1101,121 @@ TEST_WORKERS(a_call_behind_messages_may_be_given_up)
 	run_net(aside, NULL);
 }
 
+enum { CROWD = 100 };
+
+struct caller {
+	weft_actor_ref to;
+	weft_task *task;
+	int rc;
+};
+
+static int calls(void *arg)
+{
+	struct caller *c = arg;
+	char reply[16];
+
+	c->rc = weft_server_call(c->to, 0, "w\3get", 5, reply, sizeof reply);
+	return 0;
+}
+
+static void crowd_calls(struct caller *crowd, weft_actor_ref to)
+{
+	for (int i = 0; i < CROWD; i++) {
+		crowd[i].to = to;
+		crowd[i].task = start(calls, &crowd[i]);
+	}
+}
+
+static void crowd_ends(struct caller *crowd, int rc)
+{
+	for (int i = 0; i < CROWD; i++) {
+		T_EQ(finish(crowd[i].task), 0);
+		T_EQ(crowd[i].rc, rc);
+	}
+}
+
+static uint32_t calls_of(weft_erl *n)
+{
+	weft_erl_stat st;
+
+	T_EQ(weft_erl_stats(n, &st), 0);
+	return st.calls;
+}
+
+/* Calls that a stand-in has passed on: given up by their callers they do not stay for ever, nor behind its end. */
+static int crowd(void *arg)
+{
+	struct caller all[CROWD], more[CROWD];
+	weft_actor_ref ref, there;
+	struct keeper k;
+	struct pair p;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	ref = keeper_start(&k, 0);
+	T_EQ(weft_erl_stand_in(p.a, &there, weft_erl_at("keeper", B)), 0);
+	crowd_calls(all, there);
+	until(k.asked == CROWD);
+	T_EQ(calls_of(p.a), CROWD);
+	for (int i = 0; i < CROWD; i++)
+		T_EQ(weft_task_cancel(all[i].task), 0);
+	crowd_ends(all, WEFT_ECANCELED);
+	crowd_calls(more, there);
+	until(k.asked == 2 * CROWD);
+	until(calls_of(p.a) == CROWD); /* those who wait */
+	T_EQ(weft_actor_stop_wait(there), 0);
+	crowd_ends(more, WEFT_EDOWN);
+	until(calls_of(p.a) == 0);
+	T_EQ(weft_erl_stand_in(p.a, &there, weft_erl_at("keeper", B)), 0);
+	crowd_calls(all, there);
+	until(k.asked == 3 * CROWD);
+	T_EQ(weft_actor_kill(ref), 0);
+	crowd_ends(all, WEFT_EDOWN);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(calls_by_a_stand_in_that_are_given_up_do_not_stay)
+{
+	run_net(crowd, NULL);
+}
+
+/* All whom a server has left without an answer hear of its end, behind the answers to others. */
+static int orphans(void *arg)
+{
+	static struct asking q[CROWD];
+	weft_task *t[CROWD];
+	struct keeper k;
+	weft_actor_ref ref;
+	struct pair p;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	ref = keeper_start(&k, 0);
+	for (int i = 0; i < CROWD; i++) {
+		t[i] = asks_keeper(&q[i], p.a);
+		if (i % 2 == 0)
+			continue;
+		until(k.asked == i + 1);
+		T_EQ(weft_server_reply(k.from, "w\4done", 6), 0);
+	}
+	T_EQ(weft_actor_kill(ref), 0);
+	for (int i = 0, answered = 0; i < CROWD; i++) {
+		T_EQ(finish(t[i]), 0);
+		T_OK(q[i].rc == 0 || q[i].rc == WEFT_EDOWN);
+		answered += q[i].rc == 0;
+		if (i == CROWD - 1)
+			T_EQ(answered, CROWD / 2);
+	}
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(all_who_ask_hear_of_the_end_of_a_server)
+{
+	run_net(orphans, NULL);
+}
+
 /* A pair that comes to the pid of a call, and is not its answer. */
 static int progress(void *arg)
 {
@@ -1520,7 +1635,96 @@ TEST_WORKERS(who_speaks_nonsense_is_cut_off)
 	run_net(liar, NULL);
 }
 
+/* --- the sender of a message is nobody --- */
+
+/* Whatever is done to m->from but to stop it, or to kill it, is done to nobody. */
+static int is_rude(void *state, weft_msg *m)
+{
+	_Atomic int *heard = state;
+	char buf[8];
+
+	T_OK(weft_erl_term(m, NULL, NULL));
+	if (!weft_actor_same(m->from, WEFT_NO_ACTOR)) {
+		T_EQ(weft_actor_send(m->from, m->tag, "x", 1, WEFT_PRIO_NORMAL), 0);
+		T_EQ(weft_server_call(m->from, m->tag, "x", 1, buf, sizeof buf), WEFT_ENOTSUP);
+		T_EQ(weft_actor_signal(m->from, (weft_end){WEFT_END_CODE, -7}), 0);
+		T_EQ(weft_actor_link(m->from), 0);
+	}
+	(*heard)++;
+	return -7;
+}
+
+static int rude(void *arg)
+{
+	struct conn *c, *d;
+	weft_actor_ref ref;
+	_Atomic int heard = 0;
+	struct pair p;
+	weft_end e;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	T_EQ(weft_actor_start(&ref, &(weft_actor_opts){.on_msg = is_rude, .state = &heard}), 0);
+	T_EQ(weft_reg_put("rude", ref), 0);
+	T_EQ(weft_erl_connect(p.a, B), 0);
+	T_EQ(weft__erl_conn_get(p.a, B, WEFT_FOREVER, &c), 0);
+	T_EQ(send_term(p.a, weft_erl_at("rude", B), TERM("hello")), 0);
+	if (weft_actor_wait(ref, &e) == 0) /* it may be gone already */
+		T_EQ(e.code, -7);
+	T_EQ(heard, 1);
+	T_EQ(weft_erl_ping(p.a, B), 0);
+	T_EQ(weft_erl_ping(p.b, A), 0);
+	T_EQ(weft__erl_conn_get(p.a, B, WEFT_FOREVER, &d), 0);
+	T_OK(c == d);
+	weft__erl_conn_unref(c);
+	weft__erl_conn_unref(d);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(who_answers_the_sender_of_a_message_answers_nobody)
+{
+	run_net(rude, NULL);
+}
+
 /* --- names that are not for all --- */
+
+static bool panics(const char *name, void *arg)
+{
+	(void)arg;
+	if (strcmp(name, "panic") == 0)
+		weft_task_panic("in allow");
+	return true;
+}
+
+/* What a user's function does wrong ends the connection, and nobody waits for anything of it. */
+static int panicked(void *arg)
+{
+	weft_actor_ref store, there;
+	struct watcher v;
+	struct store s;
+	struct pair p;
+	char got[64];
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.allow = panics});
+	store = store_start(&s);
+	T_EQ(weft_erl_stand_in(p.b, &there, weft_erl_at("store", A)), 0);
+	watch_begin(&v, there);
+	T_EQ(call_term(p.a, weft_erl_at("panic", B), TERM("get"), got, sizeof got, WEFT_FOREVER), WEFT_ENOTCONN);
+	T_EQ(weft_erl_watch(p.b, A), 0);
+	watch_end(&v, WEFT_END_CODE, WEFT_ENOTCONN);
+	T_EQ(call_term(p.a, weft_erl_at("store", B), TERM("get"), got, sizeof got, WEFT_FOREVER), 0);
+	T_STR_EQ(got, "0");
+	end(store);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(what_panics_in_a_function_of_a_user_ends_the_connection)
+{
+	run_net(panicked, NULL);
+}
 
 static bool only_ear(const char *name, void *arg)
 {
