@@ -406,6 +406,7 @@ static int passes(void *arg)
 {
 	struct passed *p = arg;
 	struct out got = {.at = NULL};
+	bool given_up;
 	int rc = 0;
 
 	WEFT_WITH_CTX (p->ctx) {
@@ -414,11 +415,12 @@ static int passes(void *arg)
 			rc = ask(p->c, &p->t, p->req, &got, WEFT_FOREVER);
 	}
 	weft__erl_lock(&p->c->n->lock);
+	given_up = !p->s;
 	passed_unlist(p);
 	weft_mutex_unlock(&p->c->n->lock);
 	if (rc == 0)
 		(void)weft_server_reply(p->from, got.at, got.len);
-	else
+	else if (!given_up) /* else who waits still is told by the end of whom he has asked */
 		(void)weft_server_fail(p->from, rc);
 	weft__erl_out_free(&got);
 	passed_free(p);

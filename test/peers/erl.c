@@ -199,9 +199,26 @@ static void they_end_ours(struct world *w)
 
 /* --- ours to theirs --- */
 
+struct asking {
+	weft_erl *n;
+	const char *what;
+	int rc;
+};
+
+static int asks(void *arg)
+{
+	struct asking *a = arg;
+	char got[64];
+
+	a->rc = call_term(a->n, at("main"), TERM(a->what), got, sizeof got, WEFT_FOREVER);
+	return 0;
+}
+
 static void we_speak(struct world *w)
 {
+	struct asking q = {.n = w->n, .what = "get"};
 	char got[256];
+	weft_task *t;
 
 	T_EQ(weft_erl_ping(w->n, THEIRS), 0);
 	T_EQ(send_term(w->n, at("main"), TERM("{from_weft,[1,2]}")), 0);
@@ -211,9 +228,12 @@ static void we_speak(struct world *w)
 	T_EQ(call_term(w->n, at("rex"), TERM("{call,erlang,'+',[40,2],user}"), got, sizeof got, WEFT_FOREVER), 0);
 	T_STR_EQ(got, "42");
 	T_EQ(call_term(w->n, at("nobody"), TERM("get"), got, sizeof got, WEFT_FOREVER), WEFT_ESRCH);
-	T_EQ(call_term(w->n, at("main"), TERM("get"), got, sizeof got, weft_in(WEFT_MS)), WEFT_ETIMEDOUT);
-	/* The answer comes late, to nobody. */
-	ERL_IS(w, "receive {'$gen_call', F1, get} -> gen_server:reply(F1, late) after 30000 -> late end.", "ok");
+	t = start(asks, &q);
+	ERL_IS(w, "receive {'$gen_call', F1, get} -> got after 30000 -> late end.", "got");
+	T_EQ(weft_task_cancel(t), 0);
+	T_EQ(finish(t), 0);
+	T_EQ(q.rc, WEFT_ECANCELED);
+	ERL_IS(w, "gen_server:reply(F1, late).", "ok"); /* to nobody */
 	T_EQ(call_term(w->n, at("rex"), TERM("{call,erlang,node,[],user}"), got, sizeof got, WEFT_FOREVER), 0);
 	T_STR_EQ(got, "'" THEIRS "'");
 	ERL_IS(w, "is_pid(spawn(fun() -> register(dies, self()), receive {'$gen_call', _, _} -> exit(oh) end end)).", "true");
@@ -333,20 +353,6 @@ TEST_WORKERS(erlang_and_weft_speak_both_ways)
 
 /* --- loss --- */
 
-struct asking {
-	weft_erl *n;
-	int rc;
-};
-
-static int asks(void *arg)
-{
-	struct asking *a = arg;
-	char got[64];
-
-	a->rc = call_term(a->n, at("main"), TERM("never"), got, sizeof got, WEFT_FOREVER);
-	return 0;
-}
-
 static int lost(void *arg)
 {
 	weft_actor_ref ours, there;
@@ -369,7 +375,7 @@ static int lost(void *arg)
 	T_EQ(weft_erl_stand_in(w.n, &there, at("main")), 0);
 	watch_begin(&v, there);
 	watch_begin(&u, ours);
-	q.n = w.n;
+	q = (struct asking){.n = w.n, .what = "never"};
 	t = start(asks, &q);
 	ERL_IS(&w, "receive {'$gen_call', _, never} -> here after 30000 -> late end.", "here");
 	peer_signal(&w.erl, SIGKILL);

@@ -6,6 +6,7 @@
 #include "../erl.h"
 
 #include "base/rand.h"
+#include <pthread.h>
 #include <stdlib.h>
 
 /* --- terms --- */
@@ -453,7 +454,6 @@ static int refuses(void *arg)
 	T_EQ(weft_erl_stop(m), 0);
 	T_EQ(weft_erl_stop(n), 0);
 	book_close(&d);
-	T_EQ(weft_erl_start(&n, A, "c", &(weft_erl_opts){.epmd_port = d.port, .listen = "127.0.0.1:0"}), WEFT_ECONNREFUSED);
 	ei_x_free(&x);
 	free(deep);
 	return 0;
@@ -462,6 +462,215 @@ static int refuses(void *arg)
 TEST_WORKERS(who_may_not_is_told_so)
 {
 	run_net(refuses, NULL);
+}
+
+/* --- others than nodes --- */
+
+/* A port that nobody listens on, and nobody can as long as the descriptor is open. */
+static int nobodys_port(int *fd)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof a;
+
+	*fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	T_GE(*fd, 0);
+	T_EQ(bind(*fd, (struct sockaddr *)&a, sizeof a), 0);
+	T_EQ(getsockname(*fd, (struct sockaddr *)&a, &n), 0);
+	return ntohs(a.sin_port);
+}
+
+/* Says the same to all who come, and waits until they go. */
+struct bore {
+	weft_tcp_listener *l;
+	const char *_Atomic says;
+	_Atomic size_t n;
+};
+
+static int is_bore(void *arg)
+{
+	struct bore *b = arg;
+	char buf[256];
+	weft_tcp *c;
+
+	while (weft_tcp_accept(b->l, &c) == 0) {
+		(void)weft_tcp_write(c, b->says, b->n, NULL);
+		while (weft_tcp_read(c, buf, sizeof buf) > 0)
+			;
+		weft_tcp_close(c);
+	}
+	return 0;
+}
+
+static int connects(void *arg)
+{
+	return weft_erl_connect(arg, "c@127.0.0.1");
+}
+
+static int others(void *arg)
+{
+	static const char junk[] = "hello, world",
+			  old[] = "\0\3sok"
+				  "\0\x1eN\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\1\0\x0b"
+				  "c@127.0.0.1",
+			  no[] = "\0\x0csnot_allowed",
+			  another[] = "\0\3sok"
+				      "\0\x1eN\0\0\0\4\x07\7\xff\xff\0\0\0\1\0\0\0\1\0\x0b"
+				      "d@127.0.0.1";
+	static const struct {
+		const char *says;
+		size_t n;
+		int rc;
+	} all[] = {{junk, sizeof junk, WEFT_ECONNABORTED},
+		   {old, sizeof old - 1, WEFT_ECONNABORTED},
+		   {another, sizeof another - 1, WEFT_ECONNABORTED},
+		   {no, sizeof no - 1, WEFT_EACCES}};
+	struct bore b = {.says = junk, .n = sizeof junk};
+	weft_task *t, *c;
+	struct epmd d;
+	weft_erl *n;
+	int fd;
+
+	(void)arg;
+	b.l = listen_at("127.0.0.1:0", NULL);
+	t = start(is_bore, &b);
+	T_EQ(weft_erl_start(&n, A, "c", &(weft_erl_opts){.epmd_port = port_of(b.l), .listen = "127.0.0.1:0"}), WEFT_ECONNABORTED);
+	T_EQ(weft_erl_start(&n, A, "c", &(weft_erl_opts){.epmd_port = nobodys_port(&fd), .listen = "127.0.0.1:0"}), WEFT_ECONNREFUSED);
+	T_EQ(close(fd), 0);
+	book_open(&d);
+	n = node(&d, A, (weft_erl_opts){.tick = 0});
+	T_EQ(weft_mutex_lock(&d.lock), 0);
+	d.book[d.count++] = (struct book){"c", port_of(b.l)};
+	weft_mutex_unlock(&d.lock);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		b.says = all[i].says; /* nobody is connected now */
+		b.n = all[i].n;
+		T_EQ(weft_erl_connect(n, "c@127.0.0.1"), all[i].rc);
+	}
+	b.n = 0;
+	T_EQ(weft_erl_connect_until(n, "c@127.0.0.1", weft_in(WEFT_MS)), WEFT_ETIMEDOUT);
+	time_fake();
+	c = start(connects, n);
+	while (weft_task_stateof(c) != WEFT_TASK_DONE) {
+		time_move(WEFT_SEC);
+		let_run();
+	}
+	time_real();
+	T_EQ(finish(c), WEFT_ETIMEDOUT); /* nobody shakes hands for so long */
+	T_EQ(weft_tcp_listener_close(b.l), 0);
+	T_EQ(finish(t), 0);
+	T_EQ(weft_erl_stop(n), 0);
+	book_close(&d);
+	return 0;
+}
+
+TEST_WORKERS(what_is_no_node_is_told_from_one)
+{
+	run_net(others, NULL);
+}
+
+/* --- who may ask, and when --- */
+
+TEST(without_a_runtime_there_is_no_node)
+{
+	weft_erl *n;
+
+	T_EQ(weft_erl_start(&n, A, "c", &(weft_erl_opts){.listen = "127.0.0.1:0"}), WEFT_ESRCH);
+	T_OK(!n);
+}
+
+/* As long as somebody stops it. */
+static int closed(void *arg)
+{
+	weft_actor_ref ear, ref;
+	weft_erl_stat st;
+	erlang_pid pid;
+	struct pair p;
+	struct ear e;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	ear = ear_start(&e, 0);
+	T_EQ(weft_erl_connect(p.a, B), 0);
+	T_OK(weft_erl_connected(p.a, B));
+	T_EQ(weft_mutex_lock(&p.a->lock), 0);
+	p.a->stopping = true;
+	weft_mutex_unlock(&p.a->lock);
+	T_EQ(weft_erl_connect(p.a, B), WEFT_ECLOSED);
+	T_EQ(weft_erl_disconnect(p.a, B), WEFT_ECLOSED);
+	T_OK(!weft_erl_connected(p.a, B));
+	T_EQ(weft_erl_ping(p.a, B), WEFT_ECLOSED);
+	T_EQ(weft_erl_watch(p.a, B), WEFT_ECLOSED);
+	T_EQ(send_term(p.a, weft_erl_at("ear", B), TERM("x")), WEFT_ECLOSED);
+	T_EQ(cast_term(p.a, weft_erl_at("ear", B), TERM("x")), WEFT_ECLOSED);
+	T_EQ(call_term(p.a, weft_erl_at("ear", B), TERM("x"), NULL, 0, WEFT_FOREVER), WEFT_ECLOSED);
+	T_EQ(weft_erl_stand_in(p.a, &ref, weft_erl_at("ear", B)), WEFT_ECLOSED);
+	T_EQ(weft_erl_pid(p.a, ear, &pid), WEFT_ECLOSED);
+	T_EQ(weft_erl_stats(p.a, &st), WEFT_ECLOSED);
+	T_EQ(weft_mutex_lock(&p.a->lock), 0);
+	p.a->stopping = false;
+	weft_mutex_unlock(&p.a->lock);
+	end(ear);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(a_node_that_is_being_stopped_is_closed)
+{
+	run_net(closed, NULL);
+}
+
+struct thread {
+	struct pair *p;
+	weft_actor_ref there;
+	_Atomic bool done;
+};
+
+static void *is_thread(void *arg)
+{
+	struct thread *t = arg;
+	weft_erl *a = t->p->a;
+	char got[64];
+
+	T_EQ(weft_erl_ping(a, B), 0);
+	T_EQ(cast_term(a, weft_erl_at("store", B), TERM("{add,5}")), 0);
+	T_EQ(call_term(a, weft_erl_at("store", B), TERM("get"), got, sizeof got, WEFT_FOREVER), 0);
+	T_STR_EQ(got, "5");
+	T_EQ(send_term(a, weft_erl_at("store", B), TERM("hello")), 0);
+	T_EQ(weft_erl_stand_in(a, &t->there, weft_erl_at("store", B)), 0);
+	T_OK(weft_erl_connected(a, B));
+	T_EQ(weft_erl_disconnect(a, B), 0);
+	T_EQ(weft_erl_watch(a, B), 0);
+	T_EQ(weft_erl_connect(a, B), 0);
+	t->done = true;
+	return NULL;
+}
+
+/* Threads that run no tasks. */
+static int threads(void *arg)
+{
+	weft_actor_ref store;
+	pthread_t thread;
+	struct thread t;
+	struct store s;
+	struct pair p;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	store = store_start(&s);
+	t = (struct thread){.p = &p};
+	T_EQ(pthread_create(&thread, NULL, is_thread, &t), 0);
+	until(t.done);
+	T_EQ(pthread_join(thread, NULL), 0);
+	(void)weft_actor_wait(t.there, NULL); /* its connection is cut */
+	T_EQ(s.cast, 1);
+	end(store);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(threads_that_are_no_tasks_may_ask)
+{
+	run_net(threads, NULL);
 }
 
 /* --- both at once --- */
@@ -476,10 +685,21 @@ static int pings_b(void *arg)
 	return weft_erl_ping(arg, B);
 }
 
+/* Of one end of the connection to that node. */
+static int port_at(weft_erl *n, const char *peer, int (*which)(weft_tcp *t, weft_addr *out))
+{
+	struct conn *c;
+	weft_addr at;
+
+	T_EQ(weft__erl_conn_get(n, peer, WEFT_FOREVER, &c), 0);
+	T_EQ(which(c->tcp, &at), 0);
+	weft__erl_conn_unref(c);
+	return weft_addr_port(&at);
+}
+
 static int both(void *arg)
 {
 	struct pair p;
-	weft_erl_stat st;
 	weft_task *t[4];
 
 	(void)arg;
@@ -489,8 +709,7 @@ static int both(void *arg)
 			t[k] = start(k % 2 ? pings_a : pings_b, k % 2 ? p.b : p.a);
 		for (int k = 0; k < 4; k++)
 			T_EQ(finish(t[k]), 0);
-		T_EQ(weft_erl_stats(p.a, &st), 0);
-		T_LE(st.nodes, 1);
+		T_EQ(port_at(p.a, B, weft_tcp_local), port_at(p.b, A, weft_tcp_peer)); /* the same */
 		two_end(&p);
 	}
 	return 0;
@@ -597,8 +816,30 @@ TEST_WORKERS(a_slow_receiver_holds_up_nobody_else)
 	run_net(slow, NULL);
 }
 
+static size_t out_of(struct conn *c)
+{
+	size_t n;
+
+	T_EQ(weft_mutex_lock(&c->wlock), 0);
+	n = c->out.len;
+	weft_mutex_unlock(&c->wlock);
+	return n;
+}
+
+static size_t backlog_of(struct conn *c)
+{
+	size_t n;
+
+	T_EQ(weft_mutex_lock(&c->block), 0);
+	n = c->backlog;
+	weft_mutex_unlock(&c->block);
+	return n;
+}
+
+/* Beyond the bounds there is one message at most. */
 static int bounded(void *arg)
 {
+	struct conn *to, *from;
 	weft_actor_ref ear;
 	struct pair p;
 	struct ear e;
@@ -609,13 +850,20 @@ static int bounded(void *arg)
 	memset(big, 'x', sizeof big);
 	two_begin(&p, (weft_erl_opts){.out_max = 4000, .backlog_max = 8000});
 	ear = ear_start(&e, 1);
+	T_EQ(weft_erl_ping(p.a, B), 0);
+	T_EQ(weft__erl_conn_get(p.a, B, WEFT_FOREVER, &to), 0);
+	T_EQ(weft__erl_conn_get(p.b, A, WEFT_FOREVER, &from), 0);
 	for (int i = 0; i < n; i++) {
 		ei_x_buff x = {.buff = NULL};
 
 		T_EQ(ei_x_new(&x), 0);
 		T_EQ(ei_x_encode_binary(&x, big, sizeof big), 0);
 		T_EQ(send_term(p.a, weft_erl_at("ear", B), x), 0);
+		T_LE(out_of(to), 4000 + sizeof big + 256);
+		T_LE(backlog_of(from), 8000 + sizeof big + 1024);
 	}
+	weft__erl_conn_unref(to);
+	weft__erl_conn_unref(from);
 	ear_until(&e, n);
 	T_EQ(e.bytes, (size_t)n * (sizeof big + 5));
 	end(ear);
@@ -1260,7 +1508,6 @@ static struct conn *until_full(struct pair *p, weft_actor_ref ear)
 {
 	static char big[2000];
 	struct conn *c;
-	bool full = false;
 
 	T_EQ(weft_actor_suspend(ear), 0);
 	for (int i = 0; i < 8; i++) {
@@ -1270,13 +1517,7 @@ static struct conn *until_full(struct pair *p, weft_actor_ref ear)
 		T_EQ(send_term(p->a, weft_erl_at("ear", B), x), 0);
 	}
 	T_EQ(weft__erl_conn_get(p->b, A, WEFT_FOREVER, &c), 0);
-	while (!full) {
-		let_run();
-		T_EQ(weft_mutex_lock(&c->block), 0);
-		full = c->backlog > c->n->backlog_max;
-		T_LE(c->backlog, c->n->backlog_max + 2 * sizeof big);
-		weft_mutex_unlock(&c->block);
-	}
+	until(backlog_of(c) > c->n->backlog_max);
 	return c;
 }
 
@@ -1321,16 +1562,6 @@ static int stuck(void *arg)
 TEST_WORKERS(a_connection_of_which_nothing_is_read_may_end)
 {
 	run_net(stuck, NULL);
-}
-
-static size_t out_of(struct conn *c)
-{
-	size_t n;
-
-	T_EQ(weft_mutex_lock(&c->wlock), 0);
-	n = c->out.len;
-	weft_mutex_unlock(&c->wlock);
-	return n;
 }
 
 /* What does not wait for room has a bound as well: news of those whom a peer asks after, which reads nothing. Calls wait before they say anything. */
@@ -1386,6 +1617,61 @@ static int mute(void *arg)
 TEST_WORKERS(what_does_not_wait_for_room_has_a_bound)
 {
 	run_net(mute, NULL);
+}
+
+static int stops(void *arg)
+{
+	return weft_erl_stop(arg);
+}
+
+/* What waits to be sent to a node that reads nothing is waited for as long as whoever stops it says. */
+static int unsent(void *arg)
+{
+	static const char ticks[8 << 20]; /* more than sockets take */
+	static const int codes[] = {WEFT_EAGAIN, WEFT_ETIMEDOUT, WEFT_ECANCELED};
+	struct conn *to, *from;
+	weft_actor_ref ear;
+	struct pair p;
+	weft_task *t;
+	struct ear e;
+
+	(void)arg;
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+		two_begin(&p, (weft_erl_opts){.backlog_max = 8000});
+		ear = ear_start(&e, 1);
+		T_EQ(weft_erl_ping(p.a, B), 0);
+		T_EQ(weft__erl_conn_get(p.a, B, WEFT_FOREVER, &to), 0);
+		T_EQ(weft__erl_conn_get(p.b, A, WEFT_FOREVER, &from), 0);
+		T_EQ(setsockopt(number_of(to->tcp), SOL_SOCKET, SO_SNDBUF, &(int){1 << 16}, sizeof(int)), 0);
+		T_EQ(setsockopt(number_of(from->tcp), SOL_SOCKET, SO_RCVBUF, &(int){1 << 16}, sizeof(int)), 0);
+		weft__erl_conn_unref(until_full(&p, ear));
+		T_EQ(weft_mutex_lock(&to->wlock), 0);
+		weft__erl_raw(&to->out, ticks, sizeof ticks);
+		weft_cond_signal(&to->work);
+		weft_mutex_unlock(&to->wlock);
+		weft__erl_conn_unref(to);
+		weft__erl_conn_unref(from);
+		if (codes[i] == WEFT_EAGAIN) {
+			T_EQ(weft_erl_stop_until(p.a, WEFT_NOW), WEFT_EAGAIN);
+		} else if (codes[i] == WEFT_ETIMEDOUT) {
+			T_EQ(weft_erl_stop_until(p.a, weft_in(WEFT_MS)), WEFT_ETIMEDOUT);
+		} else {
+			t = start(stops, p.a);
+			until_reason(t, "condition");
+			T_EQ(weft_task_cancel(t), 0);
+			T_EQ(finish(t), WEFT_ECANCELED);
+		}
+		T_EQ(weft_actor_kill(ear), 0);
+		(void)weft_actor_wait(ear, NULL);
+		T_EQ(weft_erl_stop(p.b), 0);
+		book_close(&p.d);
+	}
+	return 0;
+}
+
+TEST_WORKERS(who_stops_a_node_says_for_how_long_it_sends)
+{
+	run_net(unsent, NULL);
 }
 
 /* --- loss --- */
@@ -1471,7 +1757,7 @@ TEST_WORKERS(a_node_whose_context_has_ended_is_closed)
 	run_net(cut_off, NULL);
 }
 
-/* b speaks once in a quarter of an hour, and a waits for a second. */
+/* b speaks every few hours, and a waits for a minute. */
 static int silent(void *arg)
 {
 	struct epmd d;
@@ -1479,12 +1765,12 @@ static int silent(void *arg)
 
 	(void)arg;
 	book_open(&d);
-	a = node(&d, A, (weft_erl_opts){.tick = WEFT_SEC});
-	b = node(&d, B, (weft_erl_opts){.tick = 3600 * WEFT_SEC});
+	a = node(&d, A, (weft_erl_opts){.tick = 60 * WEFT_SEC});
+	b = node(&d, B, (weft_erl_opts){.tick = 10 * 3600 * WEFT_SEC});
 	T_EQ(weft_erl_connect(a, B), 0);
 	time_fake();
 	while (weft_erl_connected(a, B)) {
-		time_move(WEFT_SEC / 2);
+		time_move(30 * WEFT_SEC);
 		let_run();
 	}
 	time_real();
