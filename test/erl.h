@@ -165,6 +165,7 @@ static inline int is_epmd(void *arg)
 		}
 		weft_group_cancel(&g, 0);
 	}
+	weft_tcp_listener_free(d->l); /* its own: when the other is gone it may be between two connections */
 	return 0;
 }
 
@@ -173,6 +174,7 @@ static inline void book_open(struct epmd *d)
 	memset(d, 0, sizeof *d);
 	d->l = listen_at("127.0.0.1:0", NULL);
 	d->port = port_of(d->l);
+	(void)weft_tcp_listener_ref(d->l);
 	d->task = start(is_epmd, d);
 }
 

@@ -445,8 +445,8 @@ int weft_erl_stop_until(weft_erl *n, int64_t deadline)
 	WEFT_WITH_SHIELD
 	{
 		shut(n);
-		weft_tcp_listener_close(n->listener);
 		weft_group_close(&n->group);
+		weft_tcp_listener_close(n->listener); /* not before: whoever accepts may be between two connections */
 		(void)weft_wg_wait(&n->calls);
 	}
 	ids_free(n);

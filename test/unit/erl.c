@@ -498,6 +498,7 @@ static int is_bore(void *arg)
 			;
 		weft_tcp_close(c);
 	}
+	weft_tcp_listener_free(b->l);
 	return 0;
 }
 
@@ -532,6 +533,7 @@ static int others(void *arg)
 
 	(void)arg;
 	b.l = listen_at("127.0.0.1:0", NULL);
+	(void)weft_tcp_listener_ref(b.l);
 	t = start(is_bore, &b);
 	T_EQ(weft_erl_start(&n, A, "c", &(weft_erl_opts){.epmd_port = port_of(b.l), .listen = "127.0.0.1:0"}), WEFT_ECONNABORTED);
 	T_EQ(weft_erl_start(&n, A, "c", &(weft_erl_opts){.epmd_port = nobodys_port(&fd), .listen = "127.0.0.1:0"}), WEFT_ECONNREFUSED);
@@ -1823,6 +1825,52 @@ static int strangers(void *arg)
 TEST_WORKERS(strangers_are_sent_away)
 {
 	run_net(strangers, NULL);
+}
+
+struct door {
+	char at[WEFT_ADDR_TEXT];
+	_Atomic bool shut;
+};
+
+static int comes(void *arg)
+{
+	struct door *d = arg;
+	weft_tcp *c;
+
+	while (!d->shut && weft_tcp_dial(&c, d->at) == 0)
+		weft_tcp_close(c);
+	return 0;
+}
+
+static int throng(void *arg)
+{
+	weft_task *t[2];
+	struct door o;
+	struct epmd d;
+	weft_erl *n;
+
+	(void)arg;
+	for (int i = 0; i < tap_iters(20); i++) {
+		book_open(&d);
+		n = node(&d, A, (weft_erl_opts){.tick = 0});
+		o.shut = false;
+		snprintf(o.at, sizeof o.at, "127.0.0.1:%d", weft_erl_port(n));
+		for (int k = 0; k < 2; k++)
+			t[k] = start(comes, &o);
+		for (int k = 0; k < i % 8; k++)
+			let_run();
+		T_EQ(weft_erl_stop(n), 0);
+		o.shut = true;
+		for (int k = 0; k < 2; k++)
+			T_EQ(finish(t[k]), 0);
+		book_close(&d);
+	}
+	return 0;
+}
+
+TEST_WORKERS(strangers_may_come_while_a_node_is_stopped)
+{
+	run_net(throng, NULL);
 }
 
 /* One that says the name of a node that is connected, and that the old connection is to go; but has no cookie. */
