@@ -9,7 +9,7 @@
  *     weft_erl_send(n, weft_erl_at("logger", "b@127.0.0.1"), x.buff, (size_t)x.index);
  *
  * The program is a hidden node, as C nodes are: it speaks to all, is in nodes(hidden) there, and takes no part in global and pg. It speaks OTP's distribution protocol, version 6, with OTP 24 and newer; epmd must run.
- * Whoever has the cookie may do all that is said here; who listens on the wire reads it. So does every Erlang node.
+ * Whoever has the cookie may do all that is said here; who listens on the wire reads it; who has no cookie but reaches the port can say another node's name, and keep that one from connecting for some seconds at a time. So it is with every Erlang node.
  *
  * Theirs to ours. Every name of the registry (weft/registry.h), and every pid that was given away (weft_erl_pid, or as the sender of a message), is an address:
  *

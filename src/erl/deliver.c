@@ -13,9 +13,8 @@
 #include <string.h>
 #include <weft/task.h>
 
-#define CALL_COST   \
-	((size_t)16 \
-	 << 10) /* bytes that a call counts for besides its own: its task's stack, its context, and what is touched of the room for its answer */
+/* Bytes that a call counts for besides its own: its task's stack, its context, and what is touched of the room for its answer. */
+#define CALL_COST ((size_t)16 << 10)
 
 struct item {
 	struct item *next;

@@ -1582,16 +1582,16 @@ static int mute(void *arg)
 	ear = ear_start(&e, 1);
 	weft__erl_conn_unref(until_full(&p, ear));
 	T_EQ(weft__erl_conn_get(p.a, B, WEFT_FOREVER, &c), 0);
-	do { /* until nothing goes */
+	do { /* until nothing goes; the writer may be late, and take what is there */
 		ei_x_buff x = term_begin();
 
 		T_EQ(ei_x_encode_binary(&x, (char[4000]){0}, 4000), 0);
 		rc = weft_erl_send_until(p.a, weft_erl_at("ear", B), x.buff, (size_t)x.index, weft_in(WEFT_MS));
 		ei_x_free(&x);
-	} while (rc == 0);
+		len = out_of(c);
+	} while (rc == 0 || len <= 4000);
 	T_EQ(rc, WEFT_ETIMEDOUT);
-	len = out_of(c);
-	for (int i = 0; i < 10; i++)
+	for (int i = 0; i < 5; i++) /* if room there is, that is less */
 		T_EQ(call_term(p.a, weft_erl_at("nobody", B), TERM("get"), got, sizeof got, weft_in(WEFT_MS / 5)), WEFT_ETIMEDOUT);
 	T_LE(out_of(c), len);
 	for (;;) {
