@@ -4,7 +4,7 @@
  *
  * A message goes into the mailbox at once if there is room. Else it is put aside, and a task of that receiver's waits for room; all that comes for the same receiver goes behind it, until nothing is left.
  *
- * A call's task begins at once, before the next message is looked at (weft_task_opts.now), so that the call is in the mailbox, or in line before it, in its turn. Its caller may give it up from the moment that it
+ * A call's task begins at once, and has asked before the next message is looked at, so that the call is in the mailbox, or in line before it, in its turn. Its caller may give it up from the moment that it
  * has come (c->asked), whether or not it has begun.
  */
 #include "erl/erl.h"
@@ -287,10 +287,19 @@ static int call_come(struct item *i)
 	return rc;
 }
 
+/* The first thing that it waits for is the answer. */
+static bool has_asked(weft_task *t)
+{
+	enum weft_task_state s = weft_task_stateof(t);
+
+	return s == WEFT_TASK_PARKED || s == WEFT_TASK_DONE;
+}
+
 /* The item is its task's, or nobody waits for it any more: it is gone. WEFT_ENOMEM: so it is. */
 static int call_begin(struct item *i)
 {
 	struct conn *c = i->c;
+	weft_task *t;
 	bool wanted;
 	int rc;
 
@@ -304,12 +313,16 @@ static int call_begin(struct item *i)
 	}
 	weft_wg_add(&c->n->calls, 1);
 	weft_task_pin(); /* nobody else may run us on before it waits */
-	rc = weft_go_opts(NULL, asks, i, &(weft_task_opts){.name = "erl call", .now = true, .ctx = i->ctx});
+	rc = weft_go_opts(&t, asks, i, &(weft_task_opts){.name = "erl call", .now = true, .ctx = i->ctx});
 	weft_task_unpin();
-	if (rc == 0)
-		return 0;
-	call_end(i, true);
-	return WEFT_ENOMEM;
+	if (rc) {
+		call_end(i, true);
+		return WEFT_ENOMEM;
+	}
+	while (!has_asked(t)) /* it had to let others run, as any task at times, before it could ask */
+		weft_task_yield();
+	weft_task_detach(t);
+	return 0;
 }
 
 static bool ends_with(struct slice t, struct slice end)

@@ -675,6 +675,28 @@ TEST_WORKERS(threads_that_are_no_tasks_may_ask)
 	run_net(threads, NULL);
 }
 
+/* A message to one of theirs, as it goes onto the wire; under wlock. */
+static void append_term(struct conn *c, const char *name, const char *term, size_t n)
+{
+	struct out o = {.at = NULL};
+	unsigned char len[4];
+
+	weft__erl_raw(&o, "p\x83", 2);
+	weft__erl_tuple(&o, 4);
+	weft__erl_int(&o, OP_REG_SEND);
+	weft__erl_pid(c->n, &o, 0);
+	weft__erl_atom(&o, "");
+	weft__erl_atom(&o, name);
+	weft__erl_raw(&o, "\x83", 1);
+	weft__erl_raw(&o, term, n);
+	for (int i = 0; i < 4; i++)
+		len[i] = (unsigned char)(o.len >> 8 * (3 - i));
+	weft__erl_raw(&c->out, len, 4);
+	weft__erl_raw(&c->out, o.at, o.len);
+	T_OK(!c->out.failed);
+	weft__erl_out_free(&o);
+}
+
 /* --- both at once --- */
 
 static int pings_a(void *arg)
@@ -959,28 +981,6 @@ TEST_WORKERS(who_sends_waits_while_the_peer_does_not_read)
 
 /* --- long messages --- */
 
-/* A message to ear; under wlock. */
-static void append_term(struct conn *c, const char *term, size_t n)
-{
-	struct out o = {.at = NULL};
-	unsigned char len[4];
-
-	weft__erl_raw(&o, "p\x83", 2);
-	weft__erl_tuple(&o, 4);
-	weft__erl_int(&o, OP_REG_SEND);
-	weft__erl_pid(c->n, &o, 0);
-	weft__erl_atom(&o, "");
-	weft__erl_atom(&o, "ear");
-	weft__erl_raw(&o, "\x83", 1);
-	weft__erl_raw(&o, term, n);
-	for (int i = 0; i < 4; i++)
-		len[i] = (unsigned char)(o.len >> 8 * (3 - i));
-	weft__erl_raw(&c->out, len, 4);
-	weft__erl_raw(&c->out, o.at, o.len);
-	T_OK(!c->out.failed);
-	weft__erl_out_free(&o);
-}
-
 static int large(void *arg)
 {
 	static char big[1 << 20];
@@ -1008,8 +1008,8 @@ static int large(void *arg)
 	T_EQ(weft_erl_connect(p.a, B), 0);
 	T_EQ(weft__erl_conn_get(p.a, B, WEFT_FOREVER, &c), 0);
 	T_EQ(weft_mutex_lock(&c->wlock), 0); /* so that they go together */
-	append_term(c, "w\6before", 8);
-	append_term(c, x.buff, (size_t)x.index); /* too long: the connection ends */
+	append_term(c, "ear", "w\6before", 8);
+	append_term(c, "ear", x.buff, (size_t)x.index); /* too long: the connection ends */
 	weft_cond_signal(&c->work);
 	weft_mutex_unlock(&c->wlock);
 	weft__erl_conn_unref(c);
@@ -1022,7 +1022,7 @@ static int large(void *arg)
 	deep = nested("h\1", 2, WEFT_ERL_DEPTH + 1, "", 0, &size);
 	T_EQ(weft__erl_conn_get(p.a, B, WEFT_FOREVER, &c), 0);
 	T_EQ(weft_mutex_lock(&c->wlock), 0);
-	append_term(c, deep, size);
+	append_term(c, "ear", deep, size);
 	weft_cond_signal(&c->work);
 	weft_mutex_unlock(&c->wlock);
 	weft__erl_conn_unref(c);
@@ -1501,6 +1501,90 @@ static int progress(void *arg)
 TEST_WORKERS(a_call_is_answered_by_its_answer_alone)
 {
 	run_net(progress, NULL);
+}
+
+/* A server that gets numbers, by calls and casts in turn. */
+struct turns {
+	_Atomic long next;
+	long wrong;
+};
+
+static void in_turn(struct turns *t, weft_msg *m, uint64_t tag)
+{
+	const char *term = weft_erl_term(m, NULL, NULL);
+	int at = 0;
+	long n;
+
+	T_EQ(m->tag, tag);
+	T_EQ(ei_decode_long(term, &at, &n), 0);
+	t->wrong += n != t->next;
+	t->next++;
+}
+
+static int turn_call(void *state, weft_msg *m, weft_from from)
+{
+	in_turn(state, m, WEFT_ERL_CALL);
+	(void)weft_server_reply(from, "j", 1);
+	return 0;
+}
+
+static int turn_cast(void *state, weft_msg *m)
+{
+	in_turn(state, m, WEFT_ERL_CAST);
+	return 0;
+}
+
+/* A call, or a cast, of v to "turns", as Erlang says it; under wlock. */
+static void append_turn(struct conn *c, long v)
+{
+	struct out o = {.at = NULL};
+
+	weft__erl_tuple(&o, v % 2 ? 2 : 3);
+	weft__erl_atom(&o, v % 2 ? "$gen_cast" : "$gen_call");
+	if (v % 2 == 0) {
+		weft__erl_tuple(&o, 2);
+		weft__erl_pid(c->n, &o, 0);
+		weft__erl_ref(c->n, &o);
+	}
+	weft__erl_int(&o, v);
+	T_OK(!o.failed);
+	append_term(c, "turns", o.at, o.len);
+	weft__erl_out_free(&o);
+}
+
+/* A call comes in its turn among messages of the same process, whoever steals. */
+static int turns(void *arg)
+{
+	static const weft_server_vt vt = {.call = turn_call, .cast = turn_cast};
+	long sent = 0, n = tap_iters(2000);
+	struct turns s = {.next = 0};
+	weft_actor_ref ref;
+	struct conn *c;
+	struct pair p;
+
+	(void)arg;
+	two_begin(&p, (weft_erl_opts){.tick = 0});
+	T_EQ(weft_server_start(&ref, &vt, &s, &(weft_server_opts){.name = "turns"}), 0);
+	T_EQ(weft_erl_connect(p.a, B), 0);
+	T_EQ(weft__erl_conn_get(p.a, B, WEFT_FOREVER, &c), 0);
+	while (sent < n) {
+		T_EQ(weft_mutex_lock(&c->wlock), 0);
+		for (int i = 0; i < 4; i++)
+			append_turn(c, sent++);
+		weft_cond_signal(&c->work);
+		weft_mutex_unlock(&c->wlock);
+		until(s.next == sent);
+	}
+	T_EQ(s.wrong, 0);
+	weft__erl_conn_unref(c);
+	end(ref);
+	two_end(&p);
+	return 0;
+}
+
+TEST_WORKERS(a_call_comes_in_its_turn)
+{
+	run_net(turns, NULL);
 }
 
 /* --- a connection of which nothing is read --- */
