@@ -99,6 +99,17 @@ if command -v clang++-14 >/dev/null; then
 	try "clang, C++: runs" "$work/user.clang.cpp"
 fi
 
+# libweft-erl, where erl_interface was found.
+if pkg-config --exists weft-erl; then
+	try "weft-erl, shared: builds" sh -c "gcc -Wall -Wextra -Werror '$src/erl.c' -o '$work/erl' \$(pkg-config --cflags --libs weft-erl)"
+	try "weft-erl, shared: runs" "$work/erl"
+	try "weft-erl, C++: builds" sh -c "g++ -std=c++11 -Wall -Wextra -Werror -x c++ '$src/erl.c' -o '$work/erl.cpp' \$(pkg-config --cflags --libs weft-erl)"
+	try "weft-erl, C++: runs" "$work/erl.cpp"
+	try "weft-erl, static: builds" sh -c "gcc -Wall -Wextra -Werror '$src/erl.c' -o '$work/erl.static' \$(pkg-config --cflags weft-erl) \
+		-L'$libdir' -Wl,-Bstatic -lweft-erl -lweft -lei -Wl,-Bdynamic \$(pkg-config --libs --static weft | sed -e 's/-lweft//g')"
+	try "weft-erl, static: runs without the shared libraries of weft" env -u LD_LIBRARY_PATH "$work/erl.static"
+fi
+
 # libweft-tls, where OpenSSL was found.
 if pkg-config --exists weft-tls; then
 	try "libweft needs no OpenSSL" sh -c "! readelf -d '$libdir/libweft.so' | grep -q -e ssl -e crypto"

@@ -43,11 +43,11 @@ def compile_order(compiler, header, before, after):
 
 
 def all_headers(header):
-    """Those of weft/ and below, without short.h, whose names are for programs that want them."""
+    """Those of weft/ and below, without short.h, whose names are for programs that want them, and erl.h, which needs another's, unless it is the one."""
     top = os.path.dirname(os.path.abspath(header))
     top = os.path.dirname(top) if os.path.basename(top) == 'weft' else top
     found = sorted(os.path.relpath(h, top) for h in glob.glob(top + '/weft/**/*.h', recursive=True))
-    return [h for h in found if h != 'weft/short.h']
+    return [h for h in found if h != 'weft/short.h' and (h != 'weft/erl.h' or os.path.basename(header) == 'erl.h')]
 
 
 def main(argv):

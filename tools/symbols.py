@@ -14,7 +14,7 @@ import sys
 API = re.compile(r'\bWEFT_API\b([^;{]*)[;{]', re.S)
 NAME = re.compile(r'\b(weft_\w+)\s*(?:\(|\[|$)')
 
-BESIDE = {'libweft-tls.so': 'tls.h'}
+BESIDE = {'libweft-tls.so': 'tls.h', 'libweft-erl.so': 'erl.h'}
 
 
 def declared(include, library):

@@ -7,7 +7,7 @@
  *
  * Not every long name has a short one. Types without: weft_addr, which everybody calls his variables; weft_timer (POSIX has timer_t), weft_cond, weft_latch, weft_barrier, weft_once, weft_event,
  * weft_spin, weft_flight, weft_local, weft_gen, weft_group, weft_stream, weft_panic, weft_file, weft_dir, weft_pipe, weft_tty, weft_unix, weft_io, weft_rd, weft_wr, weft_limited, weft_tee, weft_chain, weft_opts, weft_stat; weft_err,
- * which err.h has; all of weft/tls.h. Functions without: weft_tcp_fd and its like (pipe_fd); weft_run, weft_exit, weft_in and others whose short names mean something already.
+ * which err.h has; all of weft/tls.h and weft/erl.h. Functions without: weft_tcp_fd and its like (pipe_fd); weft_run, weft_exit, weft_in and others whose short names mean something already.
  */
 #ifndef WEFT_SHORT_H
 #define WEFT_SHORT_H
