@@ -71,6 +71,7 @@
 
 #define DEADLOCK_NS (20 * MS)     /* all idle for so long: can anything go on? */
 #define LOOP_BUSY_NS (1 * MS)     /* a worker that does not run out of tasks asks its loop so often */
+#define LOOP_BACKLOG_NS (10 * MS) /* and so often while many wait in the injection queue */
 #define LOOP_EVENTS SMALL(128, 2) /* events a loop takes at a time */
 
 #define EXIT_GRACE_NS (100 * MS) /* WEFT_MAIN: main has returned; tasks that still run get so long to park */

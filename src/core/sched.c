@@ -4,7 +4,8 @@
  *
  * Order of work on a worker: the LIFO slot (a task just woken, whose data is in this core's cache), then the ring.  Every TICK_SLOW schedules,
  * or when the monitor says so, the slow pick looks first at due timers, the injection queue and the inbox; the loop is polled on the worker's own
- * stack.  After SLOT_RUN_MAX runs out of the slot in a row the next wake goes to the tail, so that a pair waking each other starves nobody; if there is
+ * stack, but seldom while half a ring or more waits in the injection queue: they have waited longer than those whom the loop would bring, and who come before them.
+ * After SLOT_RUN_MAX runs out of the slot in a row the next wake goes to the tail, so that a pair waking each other starves nobody; if there is
  * anybody in the ring: two that are alone there stay together, where their data is.
  *
  * Every scheduling choice is one function: next task (weft__sched_pick), victim (worker.c: steal), whom to wake (core/idle.h).
@@ -187,6 +188,7 @@ NOINLINE struct weft_task *weft__sched_pick_slow(struct worker *w)
 {
 	struct runtime *rt = w->rt;
 	struct weft_task *t, *shared;
+	bool backlog;
 
 	store_relaxed(&w->countdown, TICK_SLOW); /* a nudge of the monitor that comes just now is repeated */
 	if (load_acquire(&rt->stopping))         /* pairs with store_release in weft__runtime_stop */
@@ -204,7 +206,8 @@ NOINLINE struct weft_task *weft__sched_pick_slow(struct worker *w)
 		if (t)
 			sched_push_tail(w, t);
 	}
-	if (weft__loop_watches(w->loop) && clock_past(w->coarse_now, w->polled_at, LOOP_BUSY_NS)) {
+	backlog = injectq_len(&rt->inject) >= RUNQ_CAP / 2;
+	if (weft__loop_watches(w->loop) && clock_past(w->coarse_now, w->polled_at, backlog ? LOOP_BACKLOG_NS : LOOP_BUSY_NS)) {
 		w->polled_at = w->coarse_now;
 		weft__ready_list(w, weft__loop_poll(w->loop, LOOP_TASK, &w->errand));
 		if (unlikely(w->errand))

@@ -42,6 +42,18 @@ static void wait_off_cpu(struct weft_task *t)
 	}
 }
 
+/* The oldest of those that wait for whichever worker comes; its share of the others goes to its ring, so that it need not come back for each. */
+static struct weft_task *take_injected(struct worker *w)
+{
+	struct inject_node *nodes[RUNQ_CAP / 2];
+	uint32_t share = injectq_len(&w->rt->inject) / w->rt->n + 1; /* a hint */
+	uint32_t n = injectq_pop_n(&w->rt->inject, nodes, share < RUNQ_CAP / 2 ? share : RUNQ_CAP / 2);
+
+	for (uint32_t i = 1; i < n; i++)
+		sched_push_tail(w, task_of_next(nodes[i]));
+	return n ? task_of_next(nodes[0]) : NULL;
+}
+
 static struct weft_task *shared_queues(struct worker *w)
 {
 	struct weft_task *t = task_of_next(injectq_pop(&w->pinned));
@@ -50,7 +62,7 @@ static struct weft_task *shared_queues(struct worker *w)
 		t = weft__sched_pick(w);
 	if (!t)
 		t = task_of_next(injectq_pop(&w->inbox));
-	return t ? t : task_of_next(injectq_pop(&w->rt->inject));
+	return t ? t : take_injected(w);
 }
 
 static void count_steal(struct worker *w, struct weft_task *t)
