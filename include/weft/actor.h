@@ -297,7 +297,7 @@ WEFT_API int weft_actor_stop(weft_actor_ref ref, weft_end end);
 WEFT_API int weft_actor_stop_wait(weft_actor_ref ref);
 WEFT_API int weft_actor_stop_wait_until(weft_actor_ref ref, int64_t deadline);
 
-/* weft_actor_kill - end it without on_stop. It cannot be trapped; it cancels on_stop, too, if that is running. Returns 0, or WEFT_ESRCH. Blocks: no. Threads: any. */
+/* weft_actor_kill - end it without on_stop. It cannot be trapped; it cancels on_stop, too, if that is running. It loses its names and groups (weft/registry.h) before this returns. Returns 0, or WEFT_ESRCH. Blocks: no. Threads: any. */
 WEFT_API int weft_actor_kill(weft_actor_ref ref);
 
 /* weft_actor_signal - send an exit signal, as links do: it becomes a message, where the receiver traps those; else, unless it is WEFT_END_NORMAL, it cancels the actor, which ends with it.

@@ -101,7 +101,7 @@ struct actor {
 	uint8_t overflow; /* enum weft_overflow; constant */
 	bool suspended, traps, above;
 	bool named;    /* it has, or had, a name or a group */
-	bool nameless; /* it gets none any more */
+	bool nameless; /* it gets none any more: it has been killed, or dies */
 	uint64_t gen;
 	uint32_t len;              /* letters in mail that count */
 	uint32_t cap;              /* constant */
@@ -352,6 +352,7 @@ struct aftermath {
 	struct weft_task *ready;  /* to be made runnable; NULL: nobody */
 	weft_ctx *ctx, *last_ctx; /* to be cancelled; references */
 	struct weft_task *task;   /* the same */
+	weft_actor_ref unnamed;   /* whose names and groups are to be taken away; WEFT_NO_ACTOR: nobody's */
 };
 void weft__aftermath(struct worker *w, struct aftermath *m);
 /* Locked. An order, if it outdoes what the actor has been told so far. Returns whether it does. */
@@ -391,8 +392,8 @@ void weft__actor_die(struct actor *a, weft_end e, int started);
 /* l becomes the news of that end. */
 void weft__letter_down(struct letter *l, uint64_t monitor, weft_actor_ref ref, weft_end e, enum weft_msg_kind kind);
 
-/* --- registry.c, pg.c: it has died; nothing is locked --- */
-extern HIDDEN void (*weft__reg_forget)(struct actor *a);
-extern HIDDEN void (*weft__pg_forget)(struct actor *a);
+/* --- registry.c, pg.c: it has been killed, or dies; by now it is nameless, and may be gone. Nothing is locked --- */
+extern HIDDEN void (*weft__reg_forget)(weft_actor_ref ref);
+extern HIDDEN void (*weft__pg_forget)(weft_actor_ref ref);
 
 #endif

@@ -15,8 +15,8 @@
 #include "core/ctx.h"
 #include <string.h>
 
-void (*weft__reg_forget)(struct actor *a);
-void (*weft__pg_forget)(struct actor *a);
+void (*weft__reg_forget)(weft_actor_ref ref);
+void (*weft__pg_forget)(weft_actor_ref ref);
 
 void weft__letter_down(struct letter *l, uint64_t monitor, weft_actor_ref ref, weft_end e, enum weft_msg_kind kind)
 {
@@ -67,9 +67,9 @@ static struct inject_node *leave(struct actor *a, struct list *left, weft_end e,
 		a->nameless = true;
 		lock_drop_solo(&a->lock);
 		if (weft__reg_forget)
-			weft__reg_forget(a);
+			weft__reg_forget(actor_ref(a)); /* the generation is changed by us only */
 		if (weft__pg_forget)
-			weft__pg_forget(a);
+			weft__pg_forget(actor_ref(a));
 		lock_take_solo(&a->lock, RANK_ACTOR);
 	}
 	a->gen++;

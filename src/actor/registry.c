@@ -191,19 +191,26 @@ int weft_reg_send(const char *text, uint64_t tag, const void *data, size_t len, 
 	return rc;
 }
 
-static void forget(struct actor *a)
+/* An actor has all of its names, or none, taken away before the next one has its cell: so the first tells whose they are. */
+static void forget(weft_actor_ref ref)
 {
+	struct actor *a = actor_at(ref);
 	struct list_node *n;
+	struct name *e;
 
 	for (;;) {
+		e = NULL;
 		lock_take_solo(&names_lock, RANK_NAMES);
-		n = list_pop_head(&a->names);
-		if (n)
-			list_remove(&container_of(n, struct name, of_actor)->in_bucket);
+		n = list_first(&a->names);
+		if (n && weft_actor_same(container_of(n, struct name, of_actor)->ref, ref)) {
+			e = container_of(n, struct name, of_actor);
+			list_remove(&e->in_bucket);
+			list_remove(&e->of_actor);
+		}
 		lock_drop_solo(&names_lock);
-		if (!n)
+		if (!e)
 			return;
-		free(container_of(n, struct name, of_actor));
+		free(e);
 	}
 }
 
