@@ -21,7 +21,7 @@ WEFT_API int weft_reg_put(const char *name, weft_actor_ref ref);
 /* weft_reg_get - whose name it is. Returns 0, or WEFT_ENOENT: nobody's, then *out is WEFT_NO_ACTOR; WEFT_EINVAL, WEFT_ENAMETOOLONG as above. Blocks: no. Threads: any. */
 WEFT_API int weft_reg_get(const char *name, weft_actor_ref *out);
 
-/* weft_reg_wait - the same, and wait until it is somebody's. Returns 0; WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN; WEFT_EINVAL, WEFT_ENAMETOOLONG; WEFT_ENOMEM: a thread
+/* weft_reg_wait - the same, and wait until it is somebody's: also, with a deadline, for one that is being started again. Returns 0; WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN; WEFT_EINVAL, WEFT_ENAMETOOLONG; WEFT_ENOMEM: a thread
  * outside has nothing to wait with. Such a thread is not told when the runtime goes down: the name may come in another. Blocks: yes (name of an actor). Threads: any. */
 WEFT_API int weft_reg_wait(const char *name, weft_actor_ref *out);
 WEFT_API int weft_reg_wait_until(const char *name, weft_actor_ref *out, int64_t deadline);
@@ -29,7 +29,7 @@ WEFT_API int weft_reg_wait_until(const char *name, weft_actor_ref *out, int64_t 
 /* weft_reg_del - take the name away from whoever has it. Returns 0, or WEFT_ENOENT; WEFT_EINVAL, WEFT_ENAMETOOLONG. Blocks: no. Threads: any. */
 WEFT_API int weft_reg_del(const char *name);
 
-/* weft_reg_send - weft_actor_send to whoever has the name. Also WEFT_ENOENT; WEFT_EINVAL, WEFT_ENAMETOOLONG. */
+/* weft_reg_send - weft_actor_send to whoever has the name (to a server: for vt.info; weft_reg_cast in weft/server.h is for vt.cast). Also WEFT_ENOENT; WEFT_EINVAL, WEFT_ENAMETOOLONG. */
 WEFT_API int weft_reg_send(const char *name, uint64_t tag, const void *data, size_t len, int prio);
 WEFT_API int weft_reg_send_until(const char *name, uint64_t tag, const void *data, size_t len, int prio, int64_t deadline);
 

@@ -207,11 +207,10 @@ static void bury(void *arg)
 	weft_ctx *ctx = a->ctx, *last = a->last_ctx;
 	struct list_node *n;
 	weft_defer again;
-	weft_panic p;
 
 	weft__defer_push(&again, bury, r);
-	while (!list_empty(&r->mail) && weft_task_try(destroy_mail, r, &p) == WEFT_EPANIC)
-		weft__actor_say(&p);
+	while (!list_empty(&r->mail))
+		(void)weft__actor_try(destroy_mail, r);
 	weft__defer_drop(&again);
 	while ((n = list_pop_head(&a->hand)) != NULL)
 		letter_put(weft__worker(), letter_of_link(n));

@@ -75,6 +75,19 @@ struct letter *weft__order_exit(struct actor *a, struct letter *l, weft_actor_re
 	return l;
 }
 
+bool weft__actor_canceled(void)
+{
+	struct actor *a = actor_self(weft__worker());
+	bool told;
+
+	if (!a || weft_ctx_check())
+		return weft_ctx_check() != 0;
+	lock_take_solo(&a->lock, RANK_ACTOR); /* its on_stop is not cancelled, but it is */
+	told = a->order >= ORDER_CANCEL;
+	actor_unlock(a);
+	return told;
+}
+
 static inline bool end_is(weft_end e)
 {
 	return e.kind >= WEFT_END_NORMAL && e.kind <= WEFT_END_UNKNOWN;

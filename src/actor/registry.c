@@ -8,12 +8,6 @@
 
 #include <stdlib.h>
 
-struct name {
-	struct list_node in_bucket, of_actor; /* under names_lock */
-	weft_actor_ref ref;
-	char text[WEFT_NAME_MAX + 1];
-};
-
 /* Who waits, in its frame. */
 struct asking {
 	struct name_key key;
@@ -112,6 +106,22 @@ int weft_reg_get(const char *text, weft_actor_ref *out)
 		*out = e->ref;
 	lock_drop_solo(&names_lock);
 	return e ? 0 : WEFT_ENOENT;
+}
+
+void weft__reg_name(weft_actor_ref ref, char text[WEFT_NAME_MAX + 1])
+{
+	struct actor *a = actor_at(ref);
+	struct list_node *n;
+
+	*text = 0;
+	if (!a)
+		return;
+	(void)weft__worker(); /* as above */
+	lock_take_solo(&names_lock, RANK_NAMES);
+	n = list_first(&a->names);
+	if (n && weft_actor_same(container_of(n, struct name, of_actor)->ref, ref))
+		strcpy(text, container_of(n, struct name, of_actor)->text);
+	lock_drop_solo(&names_lock);
 }
 
 int weft_reg_wait_until(const char *text, weft_actor_ref *out, int64_t deadline)

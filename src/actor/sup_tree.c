@@ -33,7 +33,7 @@ static void add_life(struct text *t, uint64_t restarts, int64_t since)
 	if (restarts)
 		add(t, ", %llu restart%s", (unsigned long long)restarts, restarts == 1 ? "" : "s");
 	if (since && t->times)
-		add(t, ", for %.1f s", (double)(t->now - since) / (double)WEFT_SEC);
+		add(t, ", for %.1f s", t->now > since ? (double)(t->now - since) / (double)WEFT_SEC : 0);
 	add(t, "\n");
 }
 
@@ -42,7 +42,7 @@ static int add_sup(struct text *t, weft_actor_ref sup, int depth, const char *na
 static int add_child(struct text *t, const weft_child_info *c, int depth, bool dynamic)
 {
 	static const char *const states[] = {"down", "waiting", "up"};
-	const char *name = dynamic ? "child" : c->id;
+	const char *name = !dynamic ? c->id : c->name[0] ? c->name : c->id[0] ? c->id : "child";
 	int rc;
 
 	if (c->sup && c->state == WEFT_CHILD_UP) {
@@ -51,6 +51,8 @@ static int add_child(struct text *t, const weft_child_info *c, int depth, bool d
 			return rc; /* 0, or why the caller can ask no more */
 	}
 	add(t, "%*s%s: %s", depth * 2, "", name, states[c->state]);
+	if (c->state == WEFT_CHILD_WAITING && t->times)
+		add(t, " for %.1f s more", c->due > t->now ? (double)(c->due - t->now) / (double)WEFT_SEC : 0);
 	add_life(t, c->restarts, c->state == WEFT_CHILD_UP ? c->since : 0);
 	return 0;
 }

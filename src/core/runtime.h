@@ -19,6 +19,7 @@
 #include "core/timer.h"
 #include "core/wait.h"
 #include "queue/wsq.h"
+#include "weft/defer.h"
 #include "weft/runtime.h"
 #include "weft/time.h"
 #include <pthread.h>
@@ -190,6 +191,9 @@ void weft__task_unref(struct worker *w, struct weft_task *t);
 NORETURN void weft__task_leave(int result); /* ends the calling task, what it has deferred aside */
 
 /* --- defer.c --- */
+/* weft_task_try; a panic is told to `heard` before the stack is left that it has come from. */
+typedef void panic_heard(void *arg, const weft_panic *p);
+int weft__task_try(weft_task_fn *fn, void *arg, weft_panic *out, panic_heard *heard, void *heard_arg);
 bool weft__panic_report(
 	struct weft_task
 		*t); /* the caller, running what it has deferred: if because of a panic, says so on standard error, with its stack */
