@@ -106,6 +106,23 @@ WEFT_API int weft__server_start_at(weft_actor_ref *out, const weft_server_vt *vt
 
 /* --- asking --- */
 
+/* What a value is asked with, or nothing: NOTHING, if there is one argument; a value may be a literal with commas, up to 30. */
+#define WEFT__ASK_HOW(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, a22, a23, a24, a25, \
+		      a26, a27, a28, a29, a30, a31, a32, how, ...)                                                                        \
+	how
+#define WEFT__ASK_BY(...)                                                                                                             \
+	WEFT__ASK_HOW(__VA_ARGS__, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE,  \
+		      VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, \
+		      VALUE, NOTHING, ~)
+#define WEFT__ASK_NOTHING(fn, to, tag, out) WEFT__ASK_UNTIL_NOTHING(fn, to, tag, out, WEFT_FOREVER)
+#define WEFT__ASK_VALUE(fn, to, tag, out, ...) WEFT__ASK_UNTIL_VALUE(fn, to, tag, out, WEFT_FOREVER, __VA_ARGS__)
+#define WEFT__ASK_UNTIL_NOTHING(fn, to, tag, out, deadline) fn((to), (tag), NULL, 0, (out), sizeof *(out), (deadline))
+#define WEFT__ASK_UNTIL_VALUE(fn, to, tag, out, deadline, ...)                                       \
+	__extension__({                                                                              \
+		__typeof__(__VA_ARGS__) weft__value = (__VA_ARGS__);                                 \
+		fn((to), (tag), &weft__value, sizeof weft__value, (out), sizeof *(out), (deadline)); \
+	})
+
 /* weft_server_call - send a request and wait for the answer.
  *
  *   tag    the server's m->tag
@@ -124,14 +141,11 @@ WEFT_API int weft_server_call(weft_actor_ref to, uint64_t tag, const void *req, 
 WEFT_API int weft_server_call_until(weft_actor_ref to, uint64_t tag, const void *req, size_t len, void *reply, size_t cap,
 				    int64_t deadline);
 
-/* weft_server_ask - the same with a value (not an array: weft_server_call; 0, where the server does not look), and an answer that is *out: weft_server_ask(ref, ADD, &sum, 5L). Returns 0; WEFT_EMSGSIZE also if the answer is shorter than *out, whose first bytes may
- * have been written then; else as above. */
-#define weft_server_ask(to, tag, out, ...) weft_server_ask_until(to, tag, out, WEFT_FOREVER, __VA_ARGS__)
-#define weft_server_ask_until(to, tag, out, deadline, ...)                                                         \
-	__extension__({                                                                                            \
-		__typeof__(__VA_ARGS__) weft__value = (__VA_ARGS__);                                               \
-		weft__server_ask((to), (tag), &weft__value, sizeof weft__value, (out), sizeof *(out), (deadline)); \
-	})
+/* weft_server_ask - the same with a value (not an array: weft_server_call), or without one, and an answer that is *out: weft_server_ask(ref, ADD, &sum, 5L), weft_server_ask(ref, GET, &sum). Returns 0; WEFT_EMSGSIZE also if
+ * the answer is shorter than *out, whose first bytes may have been written then; else as above. weft_server_ask_until - the deadline is behind out: weft_server_ask_until(ref, ADD, &sum, weft_in(WEFT_SEC), 5L). */
+#define weft_server_ask(to, tag, ...) WEFT__JOIN(WEFT__ASK_, WEFT__ASK_BY(__VA_ARGS__))(weft__server_ask, to, tag, __VA_ARGS__)
+#define weft_server_ask_until(to, tag, out, ...) \
+	WEFT__JOIN(WEFT__ASK_UNTIL_, WEFT__ASK_BY(__VA_ARGS__))(weft__server_ask, to, tag, out, __VA_ARGS__)
 WEFT_API int weft__server_ask(weft_actor_ref to, uint64_t tag, const void *req, size_t len, void *reply, size_t size, int64_t deadline);
 
 /* weft_reg_call - weft_server_call to whoever has the name (weft/registry.h); the bytes of the answer. Also WEFT_ENOENT: nobody, also while a supervisor has not started it again; WEFT_ENAMETOOLONG. */
@@ -139,12 +153,9 @@ WEFT_API int weft_reg_call(const char *name, uint64_t tag, const void *req, size
 WEFT_API int weft_reg_call_until(const char *name, uint64_t tag, const void *req, size_t len, void *reply, size_t cap, int64_t deadline);
 
 /* weft_reg_ask - weft_server_ask to whoever has the name, weft_reg_ask("sums", ADD, &sum, 5L); weft_reg_cast - weft_server_cast. The same errors besides. */
-#define weft_reg_ask(name, tag, out, ...) weft_reg_ask_until(name, tag, out, WEFT_FOREVER, __VA_ARGS__)
-#define weft_reg_ask_until(name, tag, out, deadline, ...)                                                         \
-	__extension__({                                                                                           \
-		__typeof__(__VA_ARGS__) weft__value = (__VA_ARGS__);                                              \
-		weft__reg_ask((name), (tag), &weft__value, sizeof weft__value, (out), sizeof *(out), (deadline)); \
-	})
+#define weft_reg_ask(name, tag, ...) WEFT__JOIN(WEFT__ASK_, WEFT__ASK_BY(__VA_ARGS__))(weft__reg_ask, name, tag, __VA_ARGS__)
+#define weft_reg_ask_until(name, tag, out, ...) \
+	WEFT__JOIN(WEFT__ASK_UNTIL_, WEFT__ASK_BY(__VA_ARGS__))(weft__reg_ask, name, tag, out, __VA_ARGS__)
 WEFT_API int weft__reg_ask(const char *name, uint64_t tag, const void *req, size_t len, void *reply, size_t size, int64_t deadline);
 WEFT_API int weft_reg_cast(const char *name, uint64_t tag, const void *data, size_t len);
 WEFT_API int weft_reg_cast_until(const char *name, uint64_t tag, const void *data, size_t len, int64_t deadline);

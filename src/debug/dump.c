@@ -284,7 +284,9 @@ static void put_head(struct dump *d, const struct weft_task *c, unsigned worker)
 			put(d, " %s", text);
 		} else {
 			s = weft__symbol_find(&d->symbols, d->actors.self.cell ? d->actors.self.fn : (uintptr_t)c->fn);
-			if (s->name)
+			if (d->actors.self.cell && (s->ours || !s->name))
+				put(d, " actor");
+			else if (s->name)
 				put(d, " %s", s->name);
 			else if (s->module)
 				put(d, " (%s+%#lx)", base_name(s->module), (unsigned long)s->address);
@@ -601,9 +603,10 @@ void weft__dump_self(void)
 	d->now = clock_now();
 	weft__tracer_open(&d->tracer);
 	weft__backtrace_self(&d->tracer, &d->trace);
-	if (t && copy_record(d, t, &d->copy))
+	if (t && copy_record(d, t, &d->copy)) {
+		weft__actors_look(&d->tracer.peek, &d->copy, t, &d->actors);
 		put_head(d, &d->copy, w->id + 1);
-	else
+	} else
 		put(d, w ? "worker %u, on its own stack:\n" : "a thread that runs no task:\n", w ? w->id + 1 : 0);
 	trim_trace(d);
 	put_trace(d);

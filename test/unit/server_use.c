@@ -12,7 +12,11 @@
 #include "weft/server.h"
 #include "weft/supervisor.h"
 
-enum { ADD = 1, GIVE, KEEP, PANIC, NESTED };
+enum { ADD = 1, GET, SIX, GIVE, KEEP, PANIC, NESTED };
+
+struct six {
+	long first, second, third, fourth, fifth, sixth;
+};
 
 static weft_from kept;
 static weft_actor_ref nested;
@@ -28,6 +32,11 @@ static int on_call(void *state, weft_msg *m, weft_from from)
 		return weft_server_answer(from, *sum);
 	case GIVE:
 		return (int)*weft_msg_as(m, long);
+	case SIX:
+		return weft_server_answer(from, *sum + weft_msg_as(m, struct six)->first);
+	case GET:
+		T_EQ(m->len, 0);
+		return weft_server_answer(from, *sum);
 	case KEEP:
 		kept = from;
 		return 0;
@@ -74,6 +83,16 @@ static int names_main(void *arg)
 	T_EQ(weft_reg_ask_until("sums", ADD, &sum, WEFT_FOREVER, 1L), 0);
 	T_EQ(sum, 11);
 	T_EQ(weft_reg_ask("sums", ADD, &small, 1L), WEFT_EMSGSIZE); /* longer than that */
+	sum = 0;
+	T_EQ(weft_reg_ask("sums", GET, &sum), 0);
+	T_EQ(sum, 12);
+	T_EQ(weft_reg_ask_until("sums", GET, &sum, weft_in(3600 * WEFT_SEC)), 0);
+	T_EQ(weft_server_ask(ref, GET, &sum), 0);
+	T_EQ(weft_server_ask_until(ref, GET, &sum, WEFT_FOREVER), 0);
+	T_EQ(weft_server_ask_until(ref, GET, &sum, WEFT_NOW), WEFT_EAGAIN);
+	T_EQ(weft_server_ask_until(ref, ADD, &sum, WEFT_FOREVER, ((struct six){8, 1, 2, 3, 4, 5}).first), 0); /* commas */
+	T_EQ(weft_server_ask(ref, SIX, &sum, (struct six){8, 1, 2, 3, 4, 5}), 0);
+	T_EQ(sum, 28);
 	T_EQ(weft_reg_ask("nobody", ADD, &sum, 5L), WEFT_ENOENT);
 	T_EQ(weft_reg_ask("", ADD, &sum, 5L), WEFT_EINVAL);
 	T_EQ(weft_reg_ask(TOO_LONG, ADD, &sum, 5L), WEFT_ENAMETOOLONG);
@@ -556,6 +575,7 @@ static int dump_main(void *arg)
 	says(text, " \"the bank\": ", "\n    actor, named \"the bank\" and 1 more, 2 of 1024 in its mailbox, suspended\n");
 	says(text, " \"first\": ", " child_of_user \"first\": parked, event"); /* what it runs */
 	says(text, " \"first\": ", "\n    actor, 0 of 1024 in its mailbox\n");
+	says(text, " actor \"supervisor\": ", "\n    actor, 0 in its mailbox\n");
 	free(text);
 	T_EQ(weft_actor_kill(ref), 0);
 	T_EQ(finish(t[0]), WEFT_EDOWN);
