@@ -1169,6 +1169,7 @@ typedef weft_child_info child_info;
 typedef weft_sup_stat sup_stat;
 typedef weft_sup_event sup_event;
 #define sup_event_name weft_sup_event_name
+#define sup_event_text weft_sup_event_text
 #define sup_start weft_sup_start
 #define sup_start_until weft_sup_start_until
 #define sup_stop weft_sup_stop

@@ -127,6 +127,9 @@ typedef struct weft_sup_event {
 	int64_t delay;      /* ns */
 } weft_sup_event;
 
+/* weft_sup_event_text - an event as a line for a log, without its end: `supervisor top: child a: exited, code: i/o error, 2 restarts`. buf, size, and what it returns: as of snprintf. Blocks: no. Threads: any. */
+WEFT_API int weft_sup_event_text(const weft_sup_event *e, char *buf, size_t size);
+
 #define WEFT_SUP_MAX_RESTARTS 3
 #define WEFT_SUP_WITHIN (5 * WEFT_SEC)
 #define WEFT_SUP_PATIENCE (5 * WEFT_SEC)

@@ -1155,6 +1155,31 @@ static int start_named(weft_actor_ref *out, void *arg)
 	return weft_server_start(out, &nothing, NULL, &(weft_server_opts){.name = arg, .link = true});
 }
 
+/* What it tells, as a line. */
+TEST(event_text)
+{
+	weft_sup_event e = {.kind = WEFT_SUP_EXITED, .name = "top", .id = "a", .end = {WEFT_END_CODE, WEFT_EIO}, .restarts = 2};
+	char text[200], cut[12];
+	int n;
+
+	n = weft_sup_event_text(&e, text, sizeof text);
+	T_STR_EQ(text, "supervisor top: child a: exited, code: i/o error, 2 restarts");
+	T_EQ(n, strlen(text));
+	T_EQ(weft_sup_event_text(&e, cut, sizeof cut), n);
+	T_STR_EQ(cut, "supervisor ");
+	T_EQ(weft_sup_event_text(&e, NULL, 0), n);
+	e = (weft_sup_event){.kind = WEFT_SUP_RESTARTED, .name = "top", .id = "", .restarts = 1};
+	weft_sup_event_text(&e, text, sizeof text);
+	T_STR_EQ(text, "supervisor top: child: restarted, 1 restart");
+	e = (weft_sup_event){
+		.kind = WEFT_SUP_WAITING, .name = "top", .id = "a", .end = {WEFT_END_PANIC, WEFT_EPANIC}, .delay = 1500 * WEFT_MS};
+	weft_sup_event_text(&e, text, sizeof text);
+	T_STR_EQ(text, "supervisor top: child a: waiting for 1.500 s, panic: it ended by a panic");
+	e = (weft_sup_event){.kind = WEFT_SUP_STOPPED, .name = "top", .id = "a", .end = {WEFT_END_SHUTDOWN, 0}};
+	weft_sup_event_text(&e, text, sizeof text);
+	T_STR_EQ(text, "supervisor top: child a: stopped, shutdown");
+}
+
 static _Atomic int waits_for; /* the end that a wait was told with */
 
 static void why_it_waits(const weft_sup_event *e, void *arg)
