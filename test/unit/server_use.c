@@ -500,9 +500,19 @@ TEST_WORKERS(many_panics)
 
 /* --- what a dump says --- */
 
-static void says(const char *text, const char *who, const char *what)
+/* Soon: who it is about may not have come to that. */
+static void says(const char *who, const char *what)
 {
-	T_STR_HAS(part_of(text, who), what);
+	bool found;
+
+	do {
+		char *text = dumped();
+
+		found = strstr(part_of(text, who), what) != NULL;
+		free(text);
+		if (!found)
+			let_run();
+	} while (!found);
 }
 
 static int asks_kept(void *arg)
@@ -550,7 +560,6 @@ static int dump_main(void *arg)
 	const weft_child_spec c = {.id = "first", .task = child_of_user, .arg = &never};
 	weft_actor_ref ref, full, sup;
 	weft_task *t[3];
-	char *text;
 
 	(void)arg;
 	T_EQ(weft_server_start(&ref, &sums, NULL, &(weft_server_opts){.name = "the bank"}), 0);
@@ -566,17 +575,16 @@ static int dump_main(void *arg)
 	T_EQ(weft_actor_suspend(full), 0);
 	T_EQ(tell(full, 1, 1), 0);
 	t[2] = named(sends_one, &full, "sends", "mailbox room");
-	text = dumped();
-	says(text, " \"asks\": parked, server call", "\n    waits for the answer of task ");
-	says(text, " \"asks\": parked, server call", " (the bank), named \"the bank\" and 1 more, 2 of 1024 in its mailbox, suspended\n");
-	says(text, " \"waits\": ", "\n    waits for the end of task ");
-	says(text, " \"sends\": ", "\n    waits for room in the mailbox of task ");
-	says(text, " \"sends\": ", " (full), named \"full\", 1 of 1 in its mailbox, suspended\n");
-	says(text, " \"the bank\": ", "\n    actor, named \"the bank\" and 1 more, 2 of 1024 in its mailbox, suspended\n");
-	says(text, " \"first\": ", " child_of_user \"first\": parked, event"); /* what it runs */
-	says(text, " \"first\": ", "\n    actor, 0 of 1024 in its mailbox\n");
-	says(text, " actor \"supervisor\": ", "\n    actor, 0 in its mailbox\n");
-	free(text);
+	says(" \"asks\": parked, server call", "\n    waits for the answer of task ");
+	says(" \"asks\": parked, server call", " (the bank), named \"the bank\" and 1 more, 2 of 1024 in its mailbox, suspended\n");
+	says(" \"waits\": ", "\n    waits for the end of task ");
+	says(" \"sends\": ", "\n    waits for room in the mailbox of task ");
+	says(" \"sends\": ", " (full), named \"full\", 1 of 1 in its mailbox, suspended\n");
+	says(" \"the bank\": ", "\n    actor, named \"the bank\" and 1 more, 2 of 1024 in its mailbox, suspended\n");
+	says(" \"first\": ", " child_of_user \"first\": parked, event"); /* what it runs */
+	says(" \"first\": ", "\n    actor, 0 of 1024 in its mailbox\n");
+	says(" \"supervisor\": ", " actor \"supervisor\": parked, mailbox");
+	says(" \"supervisor\": ", "\n    actor, 0 in its mailbox\n");
 	T_EQ(weft_actor_kill(ref), 0);
 	T_EQ(finish(t[0]), WEFT_EDOWN);
 	T_EQ(finish(t[1]), 0);
