@@ -144,17 +144,17 @@ const char *weft_strerror(int code)
 	case WEFT_ECONNABORTED:
 		return "cut off";
 	case WEFT_EDEADLK:
-		return "every task waits for another";
+		return "it would wait for itself, or every task waits for another";
 	case WEFT_EBUSY:
-		return "a runtime is up already";
+		return "busy: it is in use, or up already";
 	case WEFT_ETIMEDOUT:
 		return "the deadline has passed";
 	case WEFT_ECANCELED:
 		return "cancelled";
 	case WEFT_EALREADY:
-		return "it was done before";
+		return "it was done before, or is being done";
 	case WEFT_ESRCH:
-		return "no runtime is up";
+		return "nobody is there: it has ended, or no runtime is up";
 	case WEFT_EPIPE:
 		return "nobody receives any more";
 	case WEFT_ENOBUFS:
@@ -175,6 +175,12 @@ const char *weft_strerror(int code)
 		return "no such service";
 	case WEFT_EAGAIN:
 		return "it would have to wait, or a limit is reached";
+	case WEFT_ENOENT:
+		return "no such file, directory or name";
+	case WEFT_EEXIST:
+		return "it exists already";
+	case WEFT_ENOTSUP:
+		return "not supported by things of this kind";
 	}
 #define CASE(name, text) \
 	case UV_##name:  \

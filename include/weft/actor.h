@@ -114,11 +114,13 @@ typedef struct weft_down {
 } weft_down;
 
 /* weft_msg_as - the message's data as `type`, which it must have the size of: else the handler panics. */
-#define weft_msg_as(m, type) ((type *)weft__msg_as((m), sizeof(type), #type))
-WEFT_API void *weft__msg_as(weft_msg *m, size_t size, const char *type);
+#define weft_msg_as(m, type) ((type *)weft__msg_as((m), sizeof(type), #type, __FILE__, __LINE__))
+WEFT_API void *weft__msg_as(weft_msg *m, size_t size, const char *type, const char *file, int line);
 
 /* weft_msg_down - what a WEFT_MSG_DOWN or WEFT_MSG_EXIT says. Any other message: the handler panics. */
 WEFT_API const weft_down *weft_msg_down(weft_msg *m);
+WEFT_API const weft_down *weft__msg_down(weft_msg *m, const char *file, int line);
+#define weft_msg_down(m) weft__msg_down((m), __FILE__, __LINE__)
 
 /* --- starting --- */
 
@@ -133,7 +135,7 @@ enum weft_overflow {
 #define WEFT_ACTOR_STOP 1                 /* from on_msg: the actor ends, normally */
 
 typedef struct weft_mailbox_opts {
-	/* Messages it holds, those it has received not counted; 0: WEFT_MAILBOX_CAP. Notices of ends, and orders to stop, always pass. */
+	/* Messages it holds, those it has received (and what a state machine has put off: WEFT_FSM_POSTPONE) not counted; 0: WEFT_MAILBOX_CAP. Notices of ends, and orders to stop, always pass. */
 	uint32_t cap;
 	enum weft_overflow overflow; /* what happens to more */
 	uint32_t high;               /* at so many on_high is called, and again after there have been half as many; 0: never */
@@ -143,7 +145,7 @@ typedef struct weft_mailbox_opts {
 
 typedef struct weft_actor_opts {
 	/* Handlers; state is theirs. Each may block. */
-	/* One message, freed afterwards. 0: the next, please; WEFT_ACTOR_STOP; negative: it has failed. */
+	/* One message, freed afterwards. 0: the next, please; WEFT_ACTOR_STOP; negative: it has failed; any other positive result: with WEFT_EINVAL. */
 	int (*on_msg)(void *state, weft_msg *m);
 	/* In place of on_msg: a function that receives by itself. Its result is the actor's end: 0, or a code. */
 	int (*run)(void *state);
@@ -161,7 +163,7 @@ typedef struct weft_actor_opts {
 	void (*dtor)(weft_msg *m);
 	weft_mailbox_opts mailbox;
 	const char *name; /* of its task: copied, cut at 31 bytes. No entry in the registry */
-	weft_ctx *ctx;    /* parent of its own context; NULL: the caller's */
+	weft_ctx *ctx;    /* parent of its own context; NULL: the caller's, with whose end (a time limit, a handler's) it ends, too */
 	bool trap_exit;   /* exit signals become messages; see weft_actor_trap */
 	bool link;        /* it is linked to the caller, an actor, before it runs */
 	bool contain;     /* a fault in its own code ends it alone: see "Containment" above */
@@ -172,7 +174,8 @@ typedef struct weft_actor_opts {
  *   out  receives its reference; NULL: not wanted
  *   o    .on_msg or .run, one of them
  *
- * Returns 0 once on_start has succeeded; what on_start has returned, or WEFT_EPANIC, or the code of its WEFT_END_FAULT, else: then the actor has ended, and *out is WEFT_NO_ACTOR. WEFT_EINVAL: options that
+ * Returns 0 once on_start has succeeded; what on_start has returned, or WEFT_EPANIC, or the code of its WEFT_END_FAULT, else: then the actor has ended, and *out is WEFT_NO_ACTOR. WEFT_EDOWN: it has been
+ * killed or cancelled (and the caller has not), or has ended its task (weft_task_exit), in on_start. WEFT_EINVAL: options that
  * make no sense, or .link and the caller is no actor; WEFT_ENOTSUP: .contain, and this process cannot (a sanitizer or Valgrind; weft_opts.no_signals; weft is linked into a program that has
  * no symbol table, or was optimised as a whole with it); WEFT_ENOMEM, WEFT_EAGAIN, WEFT_ESRCH as weft_go; WEFT_ETIMEDOUT, WEFT_ECANCELED, and WEFT_EAGAIN for the deadline WEFT_NOW: of the wait for on_start: then the actor
  * is killed.
@@ -239,7 +242,7 @@ WEFT_API int weft_actor_send_until(weft_actor_ref to, uint64_t tag, const void *
 		weft_actor_send((to), (tag), &weft__value, sizeof weft__value, WEFT_PRIO_NORMAL); \
 	})
 
-/* What a message to an actor that has ended was. The data is valid during the call. */
+/* What a message to an actor that has ended, or has no use for it, was. The data is valid during the call. */
 typedef struct weft_dead_letter {
 	weft_actor_ref to, from;
 	uint64_t tag;
@@ -248,8 +251,8 @@ typedef struct weft_dead_letter {
 	int prio;
 } weft_dead_letter;
 
-/* weft_actor_on_dead_letter - have fn called for every send that is WEFT_ESRCH, by the sender, on its task, before that returns; it must not block. NULL: nothing is called. One for the process; a call
- * of the former may still be under way. */
+/* weft_actor_on_dead_letter - have fn called for every send that is WEFT_ESRCH, by the sender, on its task, before that returns; and for what a server without a handler for it (vt.cast, vt.info), a supervisor, or an actor
+ * that stands for a task drops, by that one, on its task. It must not block. NULL: nothing is called. One for the process; a call of the former may still be under way. */
 WEFT_API void weft_actor_on_dead_letter(void (*fn)(const weft_dead_letter *d, void *arg), void *arg);
 
 /* --- receiving: by the actor itself; any other caller gets WEFT_EINVAL --- */
@@ -311,7 +314,7 @@ WEFT_API int weft_actor_stop(weft_actor_ref ref, weft_end end);
 WEFT_API int weft_actor_stop_wait(weft_actor_ref ref);
 WEFT_API int weft_actor_stop_wait_until(weft_actor_ref ref, int64_t deadline);
 
-/* weft_actor_kill - end it without on_stop. It cannot be trapped; it cancels on_stop, too, if that is running. Returns 0, or WEFT_ESRCH. Blocks: no. Threads: any. */
+/* weft_actor_kill - end it without on_stop. It cannot be trapped; it cancels on_stop, too, if that is running. It loses its names and groups (weft/registry.h) before this returns. Returns 0, or WEFT_ESRCH. Blocks: no. Threads: any. */
 WEFT_API int weft_actor_kill(weft_actor_ref ref);
 
 /* weft_actor_signal - send an exit signal, as links do: it becomes a message, where the receiver traps those; else, unless it is WEFT_END_NORMAL, it cancels the actor, which ends with it.
@@ -342,6 +345,7 @@ WEFT_API int weft_actor_link(weft_actor_ref ref);
 WEFT_API int weft_actor_unlink(weft_actor_ref ref);
 
 /* weft_actor_monitor - be told once, by a message of kind WEFT_MSG_DOWN, when it has ended; at once if it has (WEFT_END_UNKNOWN). It comes after all that the dead has sent at normal priority or above.
+ * It may come later than the WEFT_EDOWN of a call, or the news that somebody else has: who hears of an end in another way asks weft_actor_alive, which is false by then.
  *
  *   number  receives the monitor's number, not used again by this actor; NULL: not wanted
  *

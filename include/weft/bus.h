@@ -37,7 +37,7 @@ enum weft_bus_why {
 	WEFT_BUS_STOPPED, /* the manager ends, or is killed */
 };
 
-#define WEFT_BUS_REMOVE 1 /* from a handler: remove it */
+#define WEFT_BUS_REMOVE 1 /* from a handler: remove it. Any other positive result: it has failed, with WEFT_EINVAL */
 
 /* What a handler does; constant while it is one's. Each may block, and may be NULL; a message is for all: it must not be changed, kept or freed. A handler that receives by itself does so by
  * weft_actor_recv_match, and of kinds that it knows: what the calls below have sent is not for it. state: vt.size bytes, the handler's own; or what was given when it was added. */
@@ -99,7 +99,8 @@ WEFT_API int weft_bus_swap(weft_actor_ref bus, uint64_t id, uint64_t new_id, con
 WEFT_API int weft_bus_swap_until(weft_actor_ref bus, uint64_t id, uint64_t new_id, const weft_bus_vt *vt, weft_server_conv *conv, void *arg,
 				 int64_t deadline);
 
-/* weft_bus_notify - an event, to all handlers: weft_server_cast. weft_bus_notify_sync - the same, and wait until all have had it; those that fail are removed, and no error of this one. */
+/* weft_bus_notify - an event, to all handlers: weft_server_cast. weft_bus_notify_sync - the same, and wait until all have had it; those that fail are removed, and no error of this one: a
+ * weft_server_call of the manager, answered with nothing; so any weft_server_call of it is one. */
 WEFT_API int weft_bus_notify(weft_actor_ref bus, uint64_t tag, const void *data, size_t len);
 WEFT_API int weft_bus_notify_until(weft_actor_ref bus, uint64_t tag, const void *data, size_t len, int64_t deadline);
 WEFT_API int weft_bus_notify_sync(weft_actor_ref bus, uint64_t tag, const void *data, size_t len);

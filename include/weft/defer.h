@@ -22,7 +22,8 @@
  * unread) it ends the process, with the message and the stack. Between a panic and its try, frames are left without further ado: C++ destructors there do not run.
  *
  * Who asks: a join; a group, for its children; a future, for its task; weft_par_for and weft_group_map; weft_gen_next. Nobody asks for what weft_go, weft_wg_go, weft_timer_after and
- * weft_ctx_on_done start. The message goes to standard error, with the stack, unless weft_task_try takes it.
+ * weft_ctx_on_done start. The message goes to standard error, with the stack, unless weft_task_try takes it. So does that of an actor, a server, a child of a supervisor, unless it is on_error's
+ * (of many within a second some come without the stack).
  */
 #ifndef WEFT_DEFER_H
 #define WEFT_DEFER_H

@@ -15,10 +15,10 @@
 #define WEFT_ENOMEM (-ENOMEM)       /* memory, mappings or guards are exhausted */
 #define WEFT_ECANCELED (-ECANCELED) /* the task or its context was cancelled; nothing happened */
 #define WEFT_ETIMEDOUT (-ETIMEDOUT) /* the deadline passed; nothing happened */
-#define WEFT_EDEADLK (-EDEADLK)     /* every task waits for another */
-#define WEFT_EALREADY (-EALREADY)   /* it was done before */
-#define WEFT_ESRCH (-ESRCH)         /* no runtime is up; the actor has ended */
-#define WEFT_EBUSY (-EBUSY)         /* a runtime is up already */
+#define WEFT_EDEADLK (-EDEADLK)     /* the caller would wait for itself; every task waits for another */
+#define WEFT_EALREADY (-EALREADY)   /* it was done before, or is being done */
+#define WEFT_ESRCH (-ESRCH)         /* whom it is about has ended, or is not there; no runtime is up */
+#define WEFT_EBUSY (-EBUSY)         /* it is in use; a runtime is up already */
 #define WEFT_ECLOSED (-5001)        /* the channel, connection or listener is closed */
 #define WEFT_ELAGGED (-5002)        /* too slow: elements of a broadcast were overwritten before they were received */
 

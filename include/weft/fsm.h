@@ -61,10 +61,11 @@ typedef struct weft_fsm_event {
 	weft_from from; /* WEFT_FSM_CALL: who is to be answered */
 } weft_fsm_event;
 
-/* From a state's function: 0: done, as is any other positive result; negative: it has failed. */
+/* From a state's function: 0: done; negative: it has failed; any other positive result than these: with WEFT_EINVAL. */
 #define WEFT_FSM_STOP WEFT_ACTOR_STOP
 #define WEFT_FSM_HIBERNATE WEFT_SERVER_HIBERNATE
-#define WEFT_FSM_POSTPONE 3 /* put the event off until the state has changed: also by this function. Not of timeouts */
+#define WEFT_FSM_POSTPONE \
+	3 /* put the event off until the state has changed: also by this function. Not of timeouts. There is no bound to how many: the mailbox's does not count them */
 
 typedef struct weft_fsm_state {
 	const char *name; /* for those who look at it; may be NULL */
@@ -86,7 +87,7 @@ typedef struct weft_fsm_vt {
 	void (*dtor)(weft_msg *m); /* also of events that were put off or put in, and are not handled any more */
 } weft_fsm_vt;
 
-/* weft_fsm_start - start a state machine. As weft_server_start. WEFT_EINVAL: also no states, one without a function, no such first one, or timeouts out of range. */
+/* weft_fsm_start - start a state machine. As weft_server_start, which waits for init, and not for the first state's enter: that one may fail, or panic, when this has returned 0. WEFT_EINVAL: also no states, one without a function, no such first one, or timeouts out of range. */
 WEFT_API int weft_fsm_start(weft_actor_ref *out, const weft_fsm_vt *vt, const void *init, const weft_server_opts *o);
 WEFT_API int weft_fsm_start_until(weft_actor_ref *out, const weft_fsm_vt *vt, const void *init, const weft_server_opts *o,
 				  int64_t deadline);
@@ -116,8 +117,9 @@ WEFT_API int weft_fsm_now(void);
  * Returns 0; WEFT_EINVAL, WEFT_EMSGSIZE (1 GiB or more), WEFT_ENOMEM. */
 WEFT_API int weft_fsm_next(uint64_t tag, const void *data, size_t len);
 
-/* weft_fsm_state_timeout - an event when the machine has been in this state for so long from now on; of the state that it goes to, if it says so after weft_fsm_go. One at a time: the last one said. Negative: none.
- * weft_fsm_event_timeout - when no event has come for so long; any event ends it, also this one.
+/* weft_fsm_state_timeout - an event when the machine has been in this state for so long from now on; of the state that it goes to, if it is said after weft_fsm_go (or in that state's enter). Said before, it ends with the state that is left: weft_fsm_go comes first. One at a time:
+ * the last one said. Negative: none.
+ * weft_fsm_event_timeout - when no event has come for so long. Any event ends it, also this one, and those of other timeouts: beside a heartbeat there is no such silence, and a timeout by number, said anew by what comes, is what is wanted.
  * weft_fsm_timeout - one by number, whatever the state and whatever comes. Return 0; WEFT_EINVAL: also no such number. */
 WEFT_API int weft_fsm_state_timeout(int64_t ns);
 WEFT_API int weft_fsm_event_timeout(int64_t ns);

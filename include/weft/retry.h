@@ -143,6 +143,10 @@ WEFT_API weft_err *weft__retry_err(const weft_retry_opts *o, weft_retry_err_fn *
  * WEFT_ECANCELED, and where trying again is what must not be done (WEFT_EOPEN, WEFT_EOVERLOAD). True for all others, also the program's own. */
 WEFT_API bool weft_retry_worth(int rc);
 
+/* weft_retry_actor - the same of calls to actors, for .again: also true for WEFT_ENOENT, a name that is nobody's while a supervisor starts its server again, and for WEFT_ESRCH, a reference to one that has ended (so look it up in each try:
+ * weft_reg_call). */
+WEFT_API bool weft_retry_actor(int rc, void *arg);
+
 WEFT_END_DECLS
 
 #endif

@@ -24,6 +24,9 @@
  * Who gives up (deadline, cancel) may have been served all the same: what was not yet received then is not handed to the server any more; else its answer is dropped, whenever it comes. Neither
  * the request nor the answer should own anything: copied they are, but whom a pointer in a call that failed belongs to nobody can say.
  *
+ * WEFT_ECANCELED is the caller's own: it is the caller that is cancelled. A server that is, and passes on what its own calls return (weft_server_fail, or by returning it, from init too), is told of as WEFT_EDOWN. Returning it is best: the
+ * server ends, and all who wait for it hear of that.
+ *
  * Source: OTP's gen_server. Other than there, a handler answers by a call, so that what comes after the answer, and stopping, need no results of their own; a call waits for as long as its context says, and
  * when it has stopped, no late answer comes into the caller's mailbox.
  */
@@ -43,7 +46,7 @@ typedef struct weft_from {
 	uint64_t weft__wait;
 } weft_from;
 
-/* From handlers: 0: go on; negative: it has failed; positive, but for WEFT_SERVER_HIBERNATE: as WEFT_SERVER_STOP (so what weft_server_call has returned is not for them to return). */
+/* From handlers: 0: go on; negative: it has failed; WEFT_SERVER_STOP, WEFT_SERVER_HIBERNATE; any other positive result (what weft_server_call has returned, say) is none: it has failed, with WEFT_EINVAL. */
 #define WEFT_SERVER_STOP WEFT_ACTOR_STOP /* end, normally; with another end: weft_actor_stop(weft_actor_self(), end) and 0 */
 #define WEFT_SERVER_HIBERNATE 2 /* go on, and give the stack's memory back, but for a page or two, if nothing is to be done at once */
 
@@ -55,9 +58,15 @@ typedef struct weft_server_vt {
 	int (*init)(void *state);
 	/* A call, to be answered by weft_server_reply, now or later, by anybody. NULL: calls fail with WEFT_ENOTSUP. */
 	int (*call)(void *state, weft_msg *m, weft_from from);
-	int (*cast)(void *state, weft_msg *m); /* what weft_server_cast has sent; NULL: dropped, as by dtor */
-	int (*info)(void *state, weft_msg *m); /* what else has come: weft_actor_send, news of ends; NULL: the same */
-	int (*timeout)(void *state);           /* nothing has come for as long as weft_server_timeout has said */
+	int (*cast)(
+		void *state,
+		weft_msg *
+			m); /* what weft_server_cast, weft_reg_cast have sent; NULL: dropped, as by dtor, and a dead letter (weft_actor_on_dead_letter) */
+	int (*info)(
+		void *state,
+		weft_msg *
+			m); /* what else has come: weft_actor_send and weft_actor_tell, weft_reg_send, weft_pg_send, news of ends; NULL: the same, but for news */
+	int (*timeout)(void *state); /* nothing has come for as long as weft_server_timeout has said */
 	/* Last of all, unless init has failed, or it is killed; not cancelled even if the server was. It may still answer. */
 	void (*terminate)(void *state, weft_end e);
 	/* A handler has failed with that code, or panicked (else p is NULL). 0: go on; the call in hand, if it has not been answered, fails with that code. Negative: end with that code. NULL: the server ends */
@@ -83,7 +92,8 @@ typedef struct weft_server_opts {
  *   o     NULL: nothing special
  *
  * Returns as weft_actor_start; what vt->init or weft_reg_put has returned.
- * Blocks: while there is an init, or a name. Threads: any.
+ * Blocks: while there is an init, or a name. Threads: any. It ends when the caller's context does: with a WEFT_WITH_TIMEOUT around it, a try of weft_retry, the handler or the request that has started it. One that is to live longer is
+ * started by a supervisor, or with .ctx.
  */
 WEFT_API int weft_server_start(weft_actor_ref *out, const weft_server_vt *vt, const void *init, const weft_server_opts *o);
 WEFT_API int weft_server_start_until(weft_actor_ref *out, const weft_server_vt *vt, const void *init, const weft_server_opts *o,
@@ -97,11 +107,30 @@ WEFT_API int weft__server_start_at(weft_actor_ref *out, const weft_server_vt *vt
 
 /* --- asking --- */
 
+/* What a value is asked with, or nothing: NOTHING, if there is one argument; a value may be a literal with commas, up to 30. */
+#define WEFT__ASK_HOW(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, a22, a23, a24, a25, \
+		      a26, a27, a28, a29, a30, a31, a32, how, ...)                                                                        \
+	how
+#define WEFT__ASK_BY(...)                                                                                                             \
+	WEFT__ASK_HOW(__VA_ARGS__, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE,  \
+		      VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, VALUE, \
+		      VALUE, NOTHING, ~)
+#define WEFT__ASK_NOTHING(fn, to, tag, out) WEFT__ASK_UNTIL_NOTHING(fn, to, tag, out, WEFT_FOREVER)
+#define WEFT__ASK_VALUE(fn, to, tag, out, ...) WEFT__ASK_UNTIL_VALUE(fn, to, tag, out, WEFT_FOREVER, __VA_ARGS__)
+#define WEFT__ASK_UNTIL_NOTHING(fn, to, tag, out, deadline) fn((to), (tag), NULL, 0, (out), sizeof *(out), (deadline))
+#define WEFT__ASK_UNTIL_VALUE(fn, to, tag, out, deadline, ...)                                       \
+	__extension__({                                                                              \
+		__typeof__(__VA_ARGS__) weft__value = (__VA_ARGS__);                                 \
+		fn((to), (tag), &weft__value, sizeof weft__value, (out), sizeof *(out), (deadline)); \
+	})
+
 /* weft_server_call - send a request and wait for the answer.
  *
  *   tag    the server's m->tag
  *   req    len bytes, copied; may be NULL if len is 0
  *   reply  where the answer goes, up to cap bytes; written only if the call succeeds
+ *
+ * A server that never answers keeps its caller for ever: where that is possible, give a deadline (weft_server_call_until, WEFT_WITH_TIMEOUT). Dumps (docs/debugging.md) say whom a task waits for.
  *
  * Returns the bytes of the answer; or the negative code that the server has answered with (weft_server_fail). WEFT_ESRCH: it had ended before (or there is none); WEFT_EDOWN: it has ended meanwhile;
  * WEFT_EDEADLK: it is the caller; WEFT_EMSGSIZE: the answer is longer than cap, or the request 1 GiB or more; WEFT_ENOBUFS: its mailbox is full, and does not block, or it has thrown away what was there (weft_actor_drain);
@@ -113,19 +142,24 @@ WEFT_API int weft_server_call(weft_actor_ref to, uint64_t tag, const void *req, 
 WEFT_API int weft_server_call_until(weft_actor_ref to, uint64_t tag, const void *req, size_t len, void *reply, size_t cap,
 				    int64_t deadline);
 
-/* weft_server_ask - the same with a value, and an answer that is *out: weft_server_ask(ref, ADD, &sum, 5L). Returns 0; WEFT_EMSGSIZE also if the answer is shorter than *out, whose first bytes may
- * have been written then; else as above. */
-#define weft_server_ask(to, tag, out, ...) weft_server_ask_until(to, tag, out, WEFT_FOREVER, __VA_ARGS__)
-#define weft_server_ask_until(to, tag, out, deadline, ...)                                                         \
-	__extension__({                                                                                            \
-		__typeof__(__VA_ARGS__) weft__value = (__VA_ARGS__);                                               \
-		weft__server_ask((to), (tag), &weft__value, sizeof weft__value, (out), sizeof *(out), (deadline)); \
-	})
+/* weft_server_ask - the same with a value (not an array: weft_server_call), or without one, and an answer that is *out: weft_server_ask(ref, ADD, &sum, 5L), weft_server_ask(ref, GET, &sum). Returns 0; WEFT_EMSGSIZE also if
+ * the answer is shorter than *out, whose first bytes may have been written then; else as above. weft_server_ask_until - the deadline is behind out: weft_server_ask_until(ref, ADD, &sum, weft_in(WEFT_SEC), 5L). */
+#define weft_server_ask(to, tag, ...) WEFT__JOIN(WEFT__ASK_, WEFT__ASK_BY(__VA_ARGS__))(weft__server_ask, to, tag, __VA_ARGS__)
+#define weft_server_ask_until(to, tag, out, ...) \
+	WEFT__JOIN(WEFT__ASK_UNTIL_, WEFT__ASK_BY(__VA_ARGS__))(weft__server_ask, to, tag, out, __VA_ARGS__)
 WEFT_API int weft__server_ask(weft_actor_ref to, uint64_t tag, const void *req, size_t len, void *reply, size_t size, int64_t deadline);
 
-/* weft_reg_call - weft_server_call to whoever has the name (weft/registry.h). Also WEFT_ENOENT: nobody; WEFT_ENAMETOOLONG. */
+/* weft_reg_call - weft_server_call to whoever has the name (weft/registry.h); the bytes of the answer. Also WEFT_ENOENT: nobody, also while a supervisor has not started it again; WEFT_ENAMETOOLONG. */
 WEFT_API int weft_reg_call(const char *name, uint64_t tag, const void *req, size_t len, void *reply, size_t cap);
 WEFT_API int weft_reg_call_until(const char *name, uint64_t tag, const void *req, size_t len, void *reply, size_t cap, int64_t deadline);
+
+/* weft_reg_ask - weft_server_ask to whoever has the name, weft_reg_ask("sums", ADD, &sum, 5L); weft_reg_cast - weft_server_cast. The same errors besides. */
+#define weft_reg_ask(name, tag, ...) WEFT__JOIN(WEFT__ASK_, WEFT__ASK_BY(__VA_ARGS__))(weft__reg_ask, name, tag, __VA_ARGS__)
+#define weft_reg_ask_until(name, tag, out, ...) \
+	WEFT__JOIN(WEFT__ASK_UNTIL_, WEFT__ASK_BY(__VA_ARGS__))(weft__reg_ask, name, tag, out, __VA_ARGS__)
+WEFT_API int weft__reg_ask(const char *name, uint64_t tag, const void *req, size_t len, void *reply, size_t size, int64_t deadline);
+WEFT_API int weft_reg_cast(const char *name, uint64_t tag, const void *data, size_t len);
+WEFT_API int weft_reg_cast_until(const char *name, uint64_t tag, const void *data, size_t len, int64_t deadline);
 
 /* What one member of a group has said. */
 typedef struct weft_reply {

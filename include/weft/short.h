@@ -391,6 +391,7 @@ typedef weft_udp_msg udp_msg;
 #define retry_err weft_retry_err
 #define retry_err_until weft_retry_err_until
 #define retry_worth weft_retry_worth
+#define retry_actor weft_retry_actor
 #define retry_budget_make weft_retry_budget_make
 #define retry_budget_ref weft_retry_budget_ref
 #define retry_budget_free weft_retry_budget_free
@@ -1089,6 +1090,10 @@ typedef weft_server_opts server_opts;
 #define server_ask_until weft_server_ask_until
 #define reg_call weft_reg_call
 #define reg_call_until weft_reg_call_until
+#define reg_ask weft_reg_ask
+#define reg_ask_until weft_reg_ask_until
+#define reg_cast weft_reg_cast
+#define reg_cast_until weft_reg_cast_until
 #define pg_call weft_pg_call
 #define pg_call_until weft_pg_call_until
 #define server_cast weft_server_cast
@@ -1168,6 +1173,7 @@ typedef weft_child_info child_info;
 typedef weft_sup_stat sup_stat;
 typedef weft_sup_event sup_event;
 #define sup_event_name weft_sup_event_name
+#define sup_event_text weft_sup_event_text
 #define sup_start weft_sup_start
 #define sup_start_until weft_sup_start_until
 #define sup_stop weft_sup_stop

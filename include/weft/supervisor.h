@@ -19,7 +19,8 @@
  * signal of whoever has started it, when its children fail too often, and when a significant child has ended. It calls start functions on its own task: while one blocks, it does nothing else. An exit signal that a child
  * has sent it (weft_actor_signal) is not that child's end, and is dropped.
  *
- * A child's context is below its supervisor's: who cancels that one cancels all of the tree. An end is normal if its kind is WEFT_END_NORMAL or WEFT_END_SHUTDOWN; all others are abnormal: a code, a panic, a kill, an exit
+ * A child's context is below its supervisor's: who cancels that one cancels all of the tree, at once and in no order. So to end an application on a signal, do not give the supervisor weft_ctx_on_signal(...) as .ctx: wait for that context, or
+ * for the signal, in main, and call weft_sup_stop_until then. An end is normal if its kind is WEFT_END_NORMAL or WEFT_END_SHUTDOWN; all others are abnormal: a code, a panic, a kill, an exit
  * signal, a context.
  *
  * C cannot end a task that does not look. A child that is still there after it was told to end, and then killed, is abandoned: the supervisor says so (on_event, or on standard error) and goes on without it.
@@ -120,12 +121,15 @@ typedef struct weft_sup_event {
 	enum weft_sup_event_kind kind;
 	weft_actor_ref sup;
 	const char *name;   /* the supervisor's; "" */
-	const char *id;     /* the child's; of a dynamic supervisor's "" */
+	const char *id;     /* the child's; "": a dynamic supervisor's, whose specification has none */
 	weft_actor_ref ref; /* the child; WEFT_NO_ACTOR: it is not up */
-	weft_end end;
-	uint64_t restarts; /* how often it has been started again */
-	int64_t delay;     /* ns */
+	weft_end end;       /* of WEFT_SUP_WAITING: what it is started again for */
+	uint64_t restarts;  /* how often it has been started again */
+	int64_t delay;      /* ns */
 } weft_sup_event;
+
+/* weft_sup_event_text - an event as a line for a log, without its end: `supervisor top: child a: exited, code: i/o error, 2 restarts`. buf, size, and what it returns: as of snprintf. Blocks: no. Threads: any. */
+WEFT_API int weft_sup_event_text(const weft_sup_event *e, char *buf, size_t size);
 
 #define WEFT_SUP_MAX_RESTARTS 3
 #define WEFT_SUP_WITHIN (5 * WEFT_SEC)
@@ -147,9 +151,10 @@ struct weft_sup_opts {
 	/* Called on the supervisor's task for all that happens; it must not block, and not call the supervisor. NULL: WEFT_SUP_ABANDONED and WEFT_SUP_GAVE_UP are told on standard error. */
 	void (*on_event)(const weft_sup_event *e, void *arg);
 	void *event_arg;
-	const char *name; /* of its task, and in events: copied, cut at 31 bytes; NULL: "supervisor". No entry in the registry */
-	weft_ctx *ctx;    /* parent of its own context; NULL: the caller's */
-	bool link;        /* it is linked to the caller, an actor */
+	const char *name;     /* of its task, and in events: copied, cut at 31 bytes; NULL: "supervisor". No entry in the registry */
+	const char *reg_name; /* it gets this name in the registry (weft_reg_put) before its children are started; NULL: none */
+	weft_ctx *ctx;        /* parent of its own context; NULL: the caller's */
+	bool link;            /* it is linked to the caller, an actor */
 };
 
 /* weft_sup_start - start a supervisor and its children.
@@ -157,7 +162,7 @@ struct weft_sup_opts {
  *   out  receives its reference; NULL: not wanted
  *
  * Returns 0 when all of them are up. If the start of one fails: what it has returned (WEFT_EPANIC: it panicked), after those that were up have been stopped, in reverse order. WEFT_EINVAL: options that make no sense, also
- * a significant child where auto_shutdown is never, or that is permanent; WEFT_EEXIST: an id twice; WEFT_ENAMETOOLONG; WEFT_ENOMEM, WEFT_EAGAIN, WEFT_ESRCH as weft_actor_start; WEFT_ETIMEDOUT, WEFT_ECANCELED: of the wait: then
+ * a significant child where auto_shutdown is never, or that is permanent; WEFT_EEXIST: an id twice, or somebody has the reg_name; WEFT_ENAMETOOLONG; WEFT_ENOMEM, WEFT_EAGAIN, WEFT_ESRCH as weft_actor_start; WEFT_ETIMEDOUT, WEFT_ECANCELED: of the wait: then
  * it is killed. Whatever it returns, the children's arguments are not the caller's any more: each is done with, by its dtor, when the supervisor is, or has not come to be.
  * Blocks: yes (actor). Threads: any. An exit signal of the caller (WEFT_NO_ACTOR: if it is no actor), and of nobody else, ends it.
  */
@@ -167,7 +172,7 @@ WEFT_API int weft_sup_start_until(weft_actor_ref *out, const weft_sup_opts *o, i
 /* weft_sup_stop - tell it to end, and wait until it and its children have.
  *
  * Returns, and past the deadline does, as weft_actor_stop_wait. WEFT_EDEADLK: the caller is it, or runs under its context, as its children do: it is told, and not waited for. (A child whose context is another one calls
- * weft_actor_stop instead.) Its end is WEFT_END_SHUTDOWN, unless it has come to another just then: one that gives up ends with WEFT_EINTENSITY.
+ * weft_actor_stop instead.) 0 also if a child was abandoned on the way, and runs on: on_event has told of it (WEFT_SUP_ABANDONED). Its end is WEFT_END_SHUTDOWN, unless it has come to another just then: one that gives up ends with WEFT_EINTENSITY.
  * Blocks: yes (actor). Threads: any.
  */
 WEFT_API int weft_sup_stop(weft_actor_ref sup);
@@ -230,13 +235,15 @@ enum weft_child_state {
 };
 
 typedef struct weft_child_info {
-	char id[WEFT_NAME_MAX + 1];
-	weft_actor_ref ref; /* WEFT_NO_ACTOR: it is not up */
+	char id[WEFT_NAME_MAX + 1];   /* of a dynamic supervisor's: what its specification says, or "" */
+	char name[WEFT_NAME_MAX + 1]; /* the first one of those that it has in the registry; "" */
+	weft_actor_ref ref;           /* WEFT_NO_ACTOR: it is not up */
 	enum weft_child_state state;
 	enum weft_restart restart;
 	bool sup;          /* it is a supervisor */
 	uint64_t restarts; /* how often it has been started again */
 	int64_t since;     /* when it was last started, as weft_now; 0: never */
+	int64_t due;       /* WEFT_CHILD_WAITING: when it will be, as weft_now; else 0 */
 } weft_child_info;
 
 /* weft_sup_list - its children, in their order.
@@ -269,7 +276,8 @@ WEFT_API int weft_sup_health_until(weft_actor_ref sup, weft_sup_stat *out, int64
 #define WEFT_SUP_TREE_NO_TIMES 1u /* flags */
 #define WEFT_SUP_TREE_MOST 20     /* children of a dynamic supervisor that are shown */
 
-/* weft_sup_tree - the supervisor, and all below it, in words: a line each with name, state, restarts, and for how long it has been up. One supervisor is asked after the other.
+/* weft_sup_tree - the supervisor, and all below it, in words: a line each with name, state, restarts, and for how long it has been up, or will wait. Of a supervisor also how many restarts of its children max_restarts has counted in all.
+ * Children of a dynamic one are called by their names in the registry, else as their specification is. One supervisor is asked after the other.
  *
  *   buf, size  as of snprintf: cut, if need be, and ended by a zero
  *   flags      WEFT_SUP_TREE_NO_TIMES, or 0

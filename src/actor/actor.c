@@ -11,6 +11,7 @@
 #include "actor/actor.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include <string.h>
 
 /* An actor's frame. */
@@ -20,6 +21,7 @@ struct life {
 	weft_panic panic, asked; /* of the try; of what on_error is asked about */
 	weft_end end;
 	bool finishing, over;
+	bool said; /* panic */
 };
 
 /* --- the loop --- */
@@ -41,7 +43,7 @@ CALLS_OUT static int serve(struct actor *a)
 			a->current = NULL;
 		}
 		if (unlikely(rc))
-			return rc < 0 ? rc : 0;
+			return rc < 0 ? rc : rc == WEFT_ACTOR_STOP ? 0 : WEFT_EINVAL;
 	}
 }
 
@@ -107,6 +109,47 @@ void weft__actor_say(const weft_panic *p)
 		  p->message, p->file, p->line);
 }
 
+/* Looking for a stack takes its time: in a storm of panics most are told without. */
+#define SHOWN_A_SECOND 16
+
+void weft__actor_show(void)
+{
+	static ATOMIC(uint64_t) shown; /* in this second: the second, and how many */
+	uint64_t now = (uint64_t)(clock_now() / WEFT_SEC) * SHOWN_A_SECOND, was = load_relaxed(&shown), next;
+
+	do {
+		next = was >= now && was < now + SHOWN_A_SECOND ? was + 1 : now + 1;
+		if (next == now + SHOWN_A_SECOND)
+			return;
+	} while (!cas_relaxed(&shown, &was, next)); /* a figure */
+	if (weft__fatal_hook)
+		weft__fatal_hook();
+}
+
+static void say_and_show(void *arg, const weft_panic *p)
+{
+	(void)arg;
+	weft__actor_say(p);
+	weft__actor_show();
+}
+
+int weft__actor_try(weft_task_fn *fn, void *arg)
+{
+	weft_panic p;
+
+	return weft__task_try(fn, arg, &p, say_and_show, NULL);
+}
+
+/* Of body. What on_error will be asked about is on_error's. */
+static void heard(void *arg, const weft_panic *p)
+{
+	struct life *l = arg;
+
+	l->said = !may_go_on(l->a, WEFT_EPANIC);
+	if (l->said)
+		say_and_show(NULL, p);
+}
+
 /* --- the end --- */
 
 weft_end weft__actor_end_of(struct actor *a, int rc)
@@ -154,21 +197,21 @@ static bool shield(struct actor *a)
 CALLS_OUT static void finish(struct life *l, int rc)
 {
 	struct actor *a = l->a;
-	bool started = a->state != CELL_STARTING;
+	bool started = a->state != CELL_STARTING, canceled = weft__actor_canceled();
 
 	l->finishing = true;
 	if (!started && rc >= 0)
-		rc = WEFT_ECANCELED; /* by weft_task_exit */
-	(void)weft__worker();        /* see base/solo.h */
+		rc = WEFT_EDOWN; /* by weft_task_exit */
+	(void)weft__worker();    /* see base/solo.h */
 	lock_take_solo(&a->lock, RANK_ACTOR);
 	l->end = weft__actor_end_of(a, rc);
+	if ((canceled && rc == WEFT_ECANCELED) || (a->order == ORDER_KILL && rc == WEFT_ESRCH)) /* ESRCH: no name for it */
+		rc = WEFT_EDOWN;                                                                /* for the starter, who is not */
 	if (started)
 		a->state = CELL_STOPPING;
 	actor_unlock(a);
-	if (started && a->on_stop && shield(a) && weft_task_try(stop_body, l, &l->panic) == WEFT_EPANIC) {
-		weft__actor_say(&l->panic);
+	if (started && a->on_stop && shield(a) && weft__actor_try(stop_body, l) == WEFT_EPANIC)
 		l->end = (weft_end){WEFT_END_PANIC, WEFT_EPANIC};
-	}
 	(void)weft__worker(); /* as above */
 	lock_take_solo(&a->lock, RANK_ACTOR);
 	if (a->order == ORDER_KILL)
@@ -202,16 +245,16 @@ CALLS_OUT static void actor_main(struct actor *a)
 	int rc;
 
 	l.a = a;
-	l.finishing = l.over = false;
+	l.finishing = l.over = l.said = false;
 	a->life = &l;
 	t->own_actor = a;
 	store_relaxed(&a->task, t); /* compared with by others, no more */
 	weft__defer_push(&l.defer, left, &l);
-	while (may_go_on(a, rc = weft_task_try(body, &l, &l.panic))) {
+	while (may_go_on(a, rc = weft__task_try(body, &l, &l.panic, heard, &l))) {
 		l.asked = l.panic;
 		a->error = rc;
 	}
-	if (rc == WEFT_EPANIC && l.panic.file)
+	if (rc == WEFT_EPANIC && l.panic.file && !l.said) /* it has been told to end since */
 		weft__actor_say(&l.panic);
 	finish(&l, rc);
 	weft__defer_drop(&l.defer);

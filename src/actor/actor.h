@@ -101,7 +101,7 @@ struct actor {
 	uint8_t overflow; /* enum weft_overflow; constant */
 	bool suspended, traps, above;
 	bool named;    /* it has, or had, a name or a group */
-	bool nameless; /* it gets none any more */
+	bool nameless; /* it gets none any more: it has been killed, or dies */
 	uint64_t gen;
 	uint32_t len;              /* letters in mail that count */
 	uint32_t cap;              /* constant */
@@ -290,8 +290,11 @@ static inline struct actor *actor_self(struct worker *w)
 	return unlikely(t->own.locals != NULL) ? weft__actor_attached() : NULL;
 }
 
-/* The caller is an actor, or was until just now: its panic is told to the user. */
+/* The caller is an actor, or was until just now: its panic is told to the user, and where it has come from. */
 void weft__actor_say(const weft_panic *p);
+void weft__actor_show(void);
+/* weft_task_try, and a panic is told so. */
+int weft__actor_try(weft_task_fn *fn, void *arg);
 
 /* Locked. How it ends that has come to rc. */
 weft_end weft__actor_end_of(struct actor *a, int rc);
@@ -308,6 +311,8 @@ static ALWAYS_INLINE void mail_push(struct actor *a, struct letter *l)
 		a->len++;
 }
 
+/* The calling actor has received what it has no use for: told as a dead letter, unless it is a call, or news. */
+void weft__msg_unwanted(const weft_msg *m);
 /* A letter that nobody will receive goes where it came from; by dtor, if it is one that somebody has sent. Also if dtor panics, or ends the task. */
 void weft__letter_destroy(struct letter *l, void (*dtor)(weft_msg *m));
 /* Locked. Puts it behind all of its class, or gives it to the actor, if it waits. Returns who is to be made runnable then; NULL: nobody. */
@@ -354,10 +359,13 @@ struct aftermath {
 	struct weft_task *ready;  /* to be made runnable; NULL: nobody */
 	weft_ctx *ctx, *last_ctx; /* to be cancelled; references */
 	struct weft_task *task;   /* the same */
+	weft_actor_ref unnamed;   /* whose names and groups are to be taken away; WEFT_NO_ACTOR: nobody's */
 };
 void weft__aftermath(struct worker *w, struct aftermath *m);
 /* Locked. An order, if it outdoes what the actor has been told so far. Returns whether it does. */
 bool weft__order_give(struct actor *a, enum order o, weft_end e, struct aftermath *m);
+/* Is the caller an actor that an exit signal or a kill ends, or is its context, or it itself, cancelled? Then its WEFT_ECANCELED is nobody else's. */
+bool weft__actor_canceled(void);
 /* Locked. An exit signal. l: the letter that it may become. Returns it, or NULL: used. */
 struct letter *weft__order_exit(struct actor *a, struct letter *l, weft_actor_ref from, weft_end e, struct aftermath *m);
 
@@ -393,8 +401,12 @@ void weft__actor_die(struct actor *a, weft_end e, int started);
 /* l becomes the news of that end. */
 void weft__letter_down(struct letter *l, uint64_t monitor, weft_actor_ref ref, weft_end e, enum weft_msg_kind kind);
 
-/* --- registry.c, pg.c: it has died; nothing is locked --- */
-extern HIDDEN void (*weft__reg_forget)(struct actor *a);
-extern HIDDEN void (*weft__pg_forget)(struct actor *a);
+/* --- registry.c, pg.c: it has been killed, or dies; by now it is nameless, and may be gone. Nothing is locked --- */
+extern HIDDEN void (*weft__reg_forget)(weft_actor_ref ref);
+extern HIDDEN void (*weft__pg_forget)(weft_actor_ref ref);
+
+/* --- registry.c --- */
+/* The first of its names; "": it has none. */
+void weft__reg_name(weft_actor_ref ref, char text[64 /* WEFT_NAME_MAX + 1 */]);
 
 #endif

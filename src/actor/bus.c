@@ -102,14 +102,17 @@ static int take_turn(void *arg)
 	return 0;
 }
 
+static void panicked(void *turn, const weft_panic *p)
+{
+	struct turn *t = turn;
+
+	weft__log("handler %llu of an event manager panicked: %s (%s:%d)", (unsigned long long)t->h->id, p->message, p->file, p->line);
+	weft__actor_show();
+}
+
 static int give_turn(struct turn *t)
 {
-	weft_panic p;
-	int rc = weft_task_try(take_turn, t, &p);
-
-	if (rc == WEFT_EPANIC && p.file)
-		weft__log("handler %llu of an event manager panicked: %s (%s:%d)", (unsigned long long)t->h->id, p.message, p.file, p.line);
-	return rc;
+	return weft__task_try(take_turn, t, NULL, panicked, t);
 }
 
 /* --- handlers come and go --- */
@@ -204,6 +207,8 @@ static void judge(struct actor *a, struct handler *h, int rc)
 		end(a, h, WEFT_BUS_FAILED, rc);
 	else if (rc == WEFT_BUS_REMOVE)
 		end(a, h, WEFT_BUS_DONE, 0);
+	else if (rc)
+		end(a, h, WEFT_BUS_FAILED, WEFT_EINVAL);
 }
 
 static void tell_all(struct actor *a, weft_msg *m, enum what what)

@@ -326,6 +326,8 @@ int weft_server_fail(weft_from from, int code)
 
 	if (code >= 0)
 		return WEFT_EINVAL;
+	if (code == WEFT_ECANCELED && weft__actor_canceled())
+		code = WEFT_EDOWN;
 	c = from.weft__who ? claim(from) : NULL;
 	if (!c)
 		return WEFT_ESRCH;

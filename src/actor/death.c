@@ -15,8 +15,8 @@
 #include "core/ctx.h"
 #include <string.h>
 
-void (*weft__reg_forget)(struct actor *a);
-void (*weft__pg_forget)(struct actor *a);
+void (*weft__reg_forget)(weft_actor_ref ref);
+void (*weft__pg_forget)(weft_actor_ref ref);
 
 void weft__letter_down(struct letter *l, uint64_t monitor, weft_actor_ref ref, weft_end e, enum weft_msg_kind kind)
 {
@@ -67,9 +67,9 @@ static struct inject_node *leave(struct actor *a, struct list *left, weft_end e,
 		a->nameless = true;
 		lock_drop_solo(&a->lock);
 		if (weft__reg_forget)
-			weft__reg_forget(a);
+			weft__reg_forget(actor_ref(a)); /* the generation is changed by us only */
 		if (weft__pg_forget)
-			weft__pg_forget(a);
+			weft__pg_forget(actor_ref(a));
 		lock_take_solo(&a->lock, RANK_ACTOR);
 	}
 	a->gen++;
@@ -207,11 +207,10 @@ static void bury(void *arg)
 	weft_ctx *ctx = a->ctx, *last = a->last_ctx;
 	struct list_node *n;
 	weft_defer again;
-	weft_panic p;
 
 	weft__defer_push(&again, bury, r);
-	while (!list_empty(&r->mail) && weft_task_try(destroy_mail, r, &p) == WEFT_EPANIC)
-		weft__actor_say(&p);
+	while (!list_empty(&r->mail))
+		(void)weft__actor_try(destroy_mail, r);
 	weft__defer_drop(&again);
 	while ((n = list_pop_head(&a->hand)) != NULL)
 		letter_put(weft__worker(), letter_of_link(n));

@@ -398,8 +398,8 @@ CALLS_OUT int weft__fsm_run(void *state)
 				weft__hibernate(a);
 		} else if (unlikely(rc < 0)) {
 			return rc;
-		} else if (unlikely(rc == WEFT_FSM_STOP)) {
-			return 0;
+		} else if (unlikely(rc > 0)) {
+			return rc == WEFT_FSM_STOP ? 0 : WEFT_EINVAL;
 		}
 	}
 }

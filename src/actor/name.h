@@ -19,6 +19,13 @@ struct name_key {
 	const char *text;
 };
 
+/* A name that somebody has (registry.c; dumps look at it, too). */
+struct name {
+	struct list_node in_bucket, of_actor; /* under names_lock */
+	weft_actor_ref ref;
+	char text[WEFT_NAME_MAX + 1];
+};
+
 /* Returns 0, WEFT_EINVAL, WEFT_ENAMETOOLONG. */
 static inline int name_key(struct name_key *k, const char *text)
 {

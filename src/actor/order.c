@@ -4,7 +4,7 @@
  *
  *   ORDER_NONE -> ORDER_STOP     its next receive says so                                             all under its lock; the first says
  *              -> ORDER_CANCEL   the same, and its context is cancelled: what it waits for ends      how it ends, but that a kill has the last word
- *              -> ORDER_KILL     the same, and no on_stop; one that is running is cancelled, too
+ *              -> ORDER_KILL     the same, and no on_stop; one that is running is cancelled, too. It has no names any more, whenever it ends
  *
  * Cancelling takes locks and wakes tasks, so it happens after the actor is unlocked: with a reference to what is to be cancelled, because the actor may be gone by then.
  */
@@ -13,6 +13,12 @@
 
 void weft__aftermath(struct worker *w, struct aftermath *m)
 {
+	if (m->unnamed.weft__at) {
+		if (weft__reg_forget)
+			weft__reg_forget(m->unnamed);
+		if (weft__pg_forget)
+			weft__pg_forget(m->unnamed);
+	}
 	if (m->ready)
 		weft__ready(w, m->ready);
 	if (m->ctx) {
@@ -36,6 +42,11 @@ bool weft__order_give(struct actor *a, enum order o, weft_end e, struct aftermat
 	if (a->order == ORDER_NONE || o == ORDER_KILL)
 		a->end = e;
 	a->order = (uint8_t)o;
+	if (o == ORDER_KILL) {
+		a->nameless = true;
+		if (a->named)
+			m->unnamed = actor_ref(a);
+	}
 	m->ready = weft__mail_wake(a, WEFT_ECLOSED);
 	if (o == ORDER_STOP)
 		return true;
@@ -62,6 +73,19 @@ struct letter *weft__order_exit(struct actor *a, struct letter *l, weft_actor_re
 	if (e.kind != WEFT_END_NORMAL)
 		(void)weft__order_give(a, ORDER_CANCEL, e, m);
 	return l;
+}
+
+bool weft__actor_canceled(void)
+{
+	struct actor *a = actor_self(weft__worker());
+	bool told;
+
+	if (!a || weft_ctx_check())
+		return weft_ctx_check() != 0;
+	lock_take_solo(&a->lock, RANK_ACTOR); /* its on_stop is not cancelled, but it is */
+	told = a->order >= ORDER_CANCEL;
+	actor_unlock(a);
+	return told;
 }
 
 static inline bool end_is(weft_end e)

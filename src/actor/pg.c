@@ -199,22 +199,27 @@ int weft_pg_send(const char *text, uint64_t tag, const void *data, size_t len, i
 	return rc;
 }
 
-static void forget(struct actor *a)
+/* As in registry.c. */
+static void forget(weft_actor_ref ref)
 {
+	struct actor *a = actor_at(ref);
 	struct list_node *n;
 
 	for (;;) {
 		struct pg *empty = NULL;
+		struct member *m = NULL;
 
 		lock_take_solo(&pg_lock, RANK_NAMES);
 		n = list_first(&a->groups);
-		if (n)
-			empty = take_out(container_of(n, struct member, of_actor));
+		if (n && weft_actor_same(container_of(n, struct member, of_actor)->ref, ref)) {
+			m = container_of(n, struct member, of_actor);
+			empty = take_out(m);
+		}
 		lock_drop_solo(&pg_lock);
-		if (!n)
+		if (!m)
 			return;
 		free(empty);
-		free(container_of(n, struct member, of_actor));
+		free(m);
 	}
 }
 

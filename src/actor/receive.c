@@ -408,16 +408,23 @@ void weft_msg_keep(weft_msg *m)
 		a->current = NULL;
 }
 
-void *weft__msg_as(weft_msg *m, size_t size, const char *type)
+void *weft__msg_as(weft_msg *m, size_t size, const char *type, const char *file, int line)
 {
-	if (unlikely(m->len != size || m->kind != WEFT_MSG_USER))
-		weft_task_panic("a message of tag %llu has %u bytes, a %s %zu", (unsigned long long)m->tag, m->len, type, size);
+	if (unlikely(m->kind != WEFT_MSG_USER))
+		weft__panic_at(file, line, "the news of an end is taken for a %s", type);
+	if (unlikely(m->len != size))
+		weft__panic_at(file, line, "a message of tag %llu has %u bytes, a %s %zu", (unsigned long long)m->tag, m->len, type, size);
 	return m->data;
 }
 
-const weft_down *weft_msg_down(weft_msg *m)
+const weft_down *weft__msg_down(weft_msg *m, const char *file, int line)
 {
 	if (unlikely(m->kind == WEFT_MSG_USER))
-		weft_task_panic("a message of tag %llu is taken for the news of an end", (unsigned long long)m->tag);
+		weft__panic_at(file, line, "a message of tag %llu is taken for the news of an end", (unsigned long long)m->tag);
 	return m->data;
+}
+
+const weft_down *(weft_msg_down)(weft_msg *m)
+{
+	return weft__msg_down(m, __FILE__, __LINE__);
 }

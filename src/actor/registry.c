@@ -8,12 +8,6 @@
 
 #include <stdlib.h>
 
-struct name {
-	struct list_node in_bucket, of_actor; /* under names_lock */
-	weft_actor_ref ref;
-	char text[WEFT_NAME_MAX + 1];
-};
-
 /* Who waits, in its frame. */
 struct asking {
 	struct name_key key;
@@ -114,6 +108,22 @@ int weft_reg_get(const char *text, weft_actor_ref *out)
 	return e ? 0 : WEFT_ENOENT;
 }
 
+void weft__reg_name(weft_actor_ref ref, char text[WEFT_NAME_MAX + 1])
+{
+	struct actor *a = actor_at(ref);
+	struct list_node *n;
+
+	*text = 0;
+	if (!a)
+		return;
+	(void)weft__worker(); /* as above */
+	lock_take_solo(&names_lock, RANK_NAMES);
+	n = list_first(&a->names);
+	if (n && weft_actor_same(container_of(n, struct name, of_actor)->ref, ref))
+		strcpy(text, container_of(n, struct name, of_actor)->text);
+	lock_drop_solo(&names_lock);
+}
+
 int weft_reg_wait_until(const char *text, weft_actor_ref *out, int64_t deadline)
 {
 	struct asking ask;
@@ -191,19 +201,26 @@ int weft_reg_send(const char *text, uint64_t tag, const void *data, size_t len, 
 	return rc;
 }
 
-static void forget(struct actor *a)
+/* An actor has all of its names, or none, taken away before the next one has its cell: so the first tells whose they are. */
+static void forget(weft_actor_ref ref)
 {
+	struct actor *a = actor_at(ref);
 	struct list_node *n;
+	struct name *e;
 
 	for (;;) {
+		e = NULL;
 		lock_take_solo(&names_lock, RANK_NAMES);
-		n = list_pop_head(&a->names);
-		if (n)
-			list_remove(&container_of(n, struct name, of_actor)->in_bucket);
+		n = list_first(&a->names);
+		if (n && weft_actor_same(container_of(n, struct name, of_actor)->ref, ref)) {
+			e = container_of(n, struct name, of_actor);
+			list_remove(&e->in_bucket);
+			list_remove(&e->of_actor);
+		}
 		lock_drop_solo(&names_lock);
-		if (!n)
+		if (!e)
 			return;
-		free(container_of(n, struct name, of_actor));
+		free(e);
 	}
 }
 

@@ -45,23 +45,37 @@ void weft__letter_destroy(struct letter *l, void (*dtor)(weft_msg *m))
 	weft__defer_end(&back);
 }
 
+/* To the hook, if there is one. The caller has asked weft__worker() before. */
+static void tell_hook(weft_actor_ref to, const weft_msg *m)
+{
+	weft_dead_letter d = {.to = to, .from = m->from, .tag = m->tag, .data = m->data, .len = m->len, .prio = m->prio};
+	void (*fn)(const weft_dead_letter *, void *);
+	void *arg;
+
+	lock_take_solo(&dead.lock, RANK_POOL);
+	fn = dead.fn;
+	arg = dead.arg;
+	lock_drop_solo(&dead.lock);
+	if (fn)
+		fn(&d, arg);
+}
+
+void weft__msg_unwanted(const weft_msg *m)
+{
+	struct actor *a = actor_self(weft__worker());
+
+	if (m->kind == WEFT_MSG_USER && !(m->weft__flags & LETTER_CALL) && load_relaxed(&dead.set)) /* as below */
+		tell_hook(actor_ref(a), m);
+}
+
 /* l, whose receiver is gone, is told to the hook and freed. Returns WEFT_ESRCH. */
 NOINLINE static int dead_letter(struct worker *w, weft_actor_ref to, struct letter *l)
 {
 	if (load_relaxed(&dead.set)) { /* a hint: looked at again under the lock */
-		weft_dead_letter d = {
-			.to = to, .from = l->msg.from, .tag = l->msg.tag, .data = l->msg.data, .len = l->msg.len, .prio = l->msg.prio};
-		void (*fn)(const weft_dead_letter *, void *);
 		weft_defer back;
-		void *arg;
 
-		lock_take_solo(&dead.lock, RANK_POOL);
-		fn = dead.fn;
-		arg = dead.arg;
-		lock_drop_solo(&dead.lock);
 		weft__defer_push(&back, put_back, l); /* also if fn panics, or ends the task */
-		if (fn)
-			fn(&d, arg);
+		tell_hook(to, &l->msg);
 		weft__defer_end(&back);
 		return WEFT_ESRCH;
 	}

@@ -154,6 +154,7 @@ static void goes_on(struct server *s)
 /* Nobody wants it. */
 CALLS_OUT static int drop(struct server *s, weft_msg *m)
 {
+	weft__msg_unwanted(m);
 	if (s->vt->dtor && m->kind == WEFT_MSG_USER)
 		s->vt->dtor(m);
 	return 0;
@@ -246,7 +247,7 @@ CALLS_OUT int weft__server_run(void *state)
 			rc = 0;
 		}
 		if (unlikely(rc))
-			return rc < 0 ? rc : 0;
+			return rc < 0 ? rc : rc == WEFT_SERVER_STOP ? 0 : WEFT_EINVAL;
 	}
 }
 

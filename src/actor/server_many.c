@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * server_many.c - calls by name, and to all members of a group at once.
+ * server_many.c - calls and casts by name, and calls to all members of a group at once.
  *
  * A group is called by a task a member, which the caller waits for: each has a wait of its own, so that one answer does not end the others' wait.
  */
@@ -23,6 +23,36 @@ int weft_reg_call_until(const char *name, uint64_t tag, const void *req, size_t 
 int weft_reg_call(const char *name, uint64_t tag, const void *req, size_t len, void *reply, size_t cap)
 {
 	int rc = weft_reg_call_until(name, tag, req, len, reply, cap, WEFT_FOREVER);
+
+	NO_JUMP();
+	return rc;
+}
+
+int weft__reg_ask(const char *name, uint64_t tag, const void *req, size_t len, void *reply, size_t size, int64_t deadline)
+{
+	weft_actor_ref ref;
+	int rc = weft_reg_get(name, &ref);
+
+	if (!rc)
+		rc = weft__server_ask(ref, tag, req, len, reply, size, deadline);
+	NO_JUMP();
+	return rc;
+}
+
+int weft_reg_cast_until(const char *name, uint64_t tag, const void *data, size_t len, int64_t deadline)
+{
+	weft_actor_ref ref;
+	int rc = weft_reg_get(name, &ref);
+
+	if (!rc)
+		rc = weft_server_cast_until(ref, tag, data, len, deadline);
+	NO_JUMP();
+	return rc;
+}
+
+int weft_reg_cast(const char *name, uint64_t tag, const void *data, size_t len)
+{
+	int rc = weft_reg_cast_until(name, tag, data, len, WEFT_FOREVER);
 
 	NO_JUMP();
 	return rc;

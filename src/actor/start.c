@@ -65,6 +65,8 @@ static int wait_for_start(struct actor *a, weft_actor_ref ref, struct starting *
 	if (!done)
 		a->starter = NULL; /* it is still this actor's cell: it has not told us */
 	actor_unlock(a);
+	if (done && s->rc == WEFT_EDOWN && weft_ctx_check())
+		return weft_ctx_check(); /* what has cancelled it cancels us */
 	if (done)
 		return s->rc;
 	(void)weft_actor_kill(ref);
@@ -346,6 +348,7 @@ static int stand_in(void *state)
 			return k[0].status ? k[0].status : ret;
 		if (rc == 1 && !k[1].status) {
 			(void)weft_server_fail(weft_msg_from(m), WEFT_ENOTSUP);
+			weft__msg_unwanted(m);
 			weft_msg_free(m);
 			continue;
 		}

@@ -34,6 +34,14 @@ struct telling {
 	weft_sup_event e;
 };
 
+static void tell_panicked(void *arg, const weft_panic *p)
+{
+	struct telling *t = arg;
+
+	weft__log("on_event of supervisor %s panicked: %s (%s:%d)", t->s->name, p->message, p->file, p->line);
+	weft__actor_show();
+}
+
 static int tell(void *arg)
 {
 	struct telling *t = arg;
@@ -58,17 +66,16 @@ void weft__sup_tell(struct sup *s, enum weft_sup_event_kind kind, const struct c
 			    .e = {.kind = kind,
 				  .sup = actor_ref(s->self),
 				  .name = s->name,
-				  .id = c->spec->id && !sup_dynamic(s) ? c->spec->id : "",
+				  .id = c->spec->id ? c->spec->id : "",
 				  .ref = c->ref,
 				  .end = e,
 				  .restarts = c->restarts,
 				  .delay = delay}};
-	weft_panic p;
 
 	if (!s->o.on_event)
 		say(s, c, kind, e);
-	else if (weft_task_try(tell, &t, &p) == WEFT_EPANIC)
-		weft__log("on_event of supervisor %s panicked: %s (%s:%d)", s->name, p.message, p.file, p.line);
+	else
+		(void)weft__task_try(tell, &t, NULL, tell_panicked, &t);
 }
 
 /* --- memory --- */
@@ -115,6 +122,10 @@ static int check(const weft_sup_opts *o)
 {
 	if (!o || !opts_ok(o))
 		return WEFT_EINVAL;
+	if (o->reg_name && !*o->reg_name)
+		return WEFT_EINVAL;
+	if (o->reg_name && strlen(o->reg_name) > WEFT_NAME_MAX)
+		return WEFT_ENAMETOOLONG;
 	for (size_t i = 0; i < o->n; i++) {
 		int rc = weft__child_check(&o->children[i], o->strategy == WEFT_DYNAMIC, o->auto_shutdown);
 
@@ -130,6 +141,8 @@ static void set_defaults(struct sup *s)
 
 	snprintf(s->name, sizeof s->name, "%s", o->name ? o->name : "supervisor");
 	o->name = s->name;
+	if (o->reg_name)
+		o->reg_name = strcpy(s->reg_name, o->reg_name);
 	o->children = NULL;
 	if (!o->max_restarts)
 		o->max_restarts = WEFT_SUP_MAX_RESTARTS;
@@ -263,8 +276,9 @@ static int on_start(void *state)
 	s->ref = actor_ref(s->self);
 	s->since = weft_now();
 	rng_seed(&s->rng, weft__rt->seed, (uint64_t)s->since);
-	if (sup_dynamic(s))
-		return 0;
+	rc = s->o.reg_name ? weft_reg_put(s->o.reg_name, s->ref) : 0;
+	if (rc || sup_dynamic(s))
+		return rc;
 	for (n = list_first(&s->children); n; n = next) {
 		struct child *c = child_of(n);
 
@@ -301,6 +315,7 @@ static int handle(struct sup *s, weft_msg *m)
 	}
 	if (m->kind != WEFT_MSG_EXIT) {
 		(void)weft_server_fail(weft_msg_from(m), WEFT_ENOTSUP);
+		weft__msg_unwanted(m);
 		weft_msg_free(m);
 		return 0;
 	}

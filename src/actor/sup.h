@@ -36,6 +36,7 @@ struct child {
 	void *arg;
 	weft_actor_ref ref; /* UP; else WEFT_NO_ACTOR */
 	weft_end end;       /* how it was stopped, until that has been told */
+	weft_end why;       /* how it has ended by itself at last, or why it could not be started */
 	int64_t since;      /* when it was last started; 0: never */
 	int64_t due;        /* in the heap: when it is to be started. While it is being stopped: until when that may take */
 	uint64_t restarts;
@@ -66,9 +67,10 @@ struct sup {
 	struct child **heap; /* the earliest first */
 	uint32_t nheap, heap_cap;
 	uint32_t n, up, waiting, sups, abandoned;
-	weft_sup_opts o; /* .children is not valid; .name is `name` */
+	weft_sup_opts o; /* .children is not valid; .name is `name`, .reg_name likewise */
 	char name[32];
-	weft_actor_ref parent; /* who has started it */
+	char reg_name[WEFT_NAME_MAX + 1]; /* "": none */
+	weft_actor_ref parent;            /* who has started it */
 	struct actor *self;
 	weft_actor_ref ref; /* the same; from its start on */
 	bool ending;        /* all are being stopped; written under its lock, for those who ask */

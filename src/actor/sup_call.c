@@ -133,14 +133,17 @@ static int del(struct sup *s, struct child *c)
 static void inform(const struct sup *s, const struct child *c, weft_child_info *out)
 {
 	memset(out, 0, sizeof *out);
-	if (c->spec->id && !sup_dynamic(s))
+	if (c->spec->id)
 		strcpy(out->id, c->spec->id);
+	weft__reg_name(c->ref, out->name);
 	out->ref = c->ref;
 	out->state = (enum weft_child_state)c->state;
 	out->restart = c->spec->restart;
 	out->sup = c->sup || c->spec->sup;
 	out->restarts = c->restarts;
 	out->since = c->since;
+	if (c->state == WEFT_CHILD_WAITING)
+		out->due = c->place ? c->due : s->group_due;
 }
 
 static int list_them(struct sup *s, struct sup_call *q)
@@ -215,7 +218,11 @@ int weft__sup_serve(struct sup *s, struct sup_call *q)
 	s->call = q;
 	rc = do_it(s, q);
 	s->call = NULL;
-	answer(q, rc == WEFT_EALREADY ? WEFT_EBUSY : rc); /* of a start function: from us it means something else */
+	if (rc == WEFT_EALREADY)
+		rc = WEFT_EBUSY; /* of a start function: from us it means something else */
+	else if (rc == WEFT_ECANCELED && weft__actor_canceled())
+		rc = WEFT_ESRCH; /* the same: it is we who are to end */
+	answer(q, rc);
 	return 0;
 }
 

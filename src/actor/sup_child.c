@@ -303,7 +303,17 @@ void weft__child_unwait(struct sup *s, struct child *c, uint8_t then)
 struct starting_child {
 	const struct child *c;
 	weft_actor_ref ref;
+	const char *sup;
 };
+
+static void start_panicked(void *arg, const weft_panic *p)
+{
+	struct starting_child *st = arg;
+
+	weft__log("start of child %s of supervisor %s panicked: %s (%s:%d)", st->c->spec->id ? st->c->spec->id : "", st->sup, p->message,
+		  p->file, p->line);
+	weft__actor_show();
+}
 
 static int call_start(void *arg)
 {
@@ -392,17 +402,16 @@ static int tie(struct sup *s, weft_actor_ref ref)
 	return 0;
 }
 
-static int start_any(struct child *c, weft_actor_ref *ref)
+static int start_any(const struct sup *s, struct child *c, weft_actor_ref *ref)
 {
-	struct starting_child st = {.c = c, .ref = WEFT_NO_ACTOR};
-	weft_panic p;
+	struct starting_child st = {.c = c, .ref = WEFT_NO_ACTOR, .sup = s->name};
 	int rc;
 
 	if (c->spec->task)
 		return start_task(c, ref);
 	if (c->spec->sup)
 		return start_sup(c, ref);
-	rc = weft_task_try(call_start, &st, &p);
+	rc = weft__task_try(call_start, &st, NULL, start_panicked, &st);
 	*ref = st.ref;
 	return rc;
 }
@@ -420,7 +429,7 @@ int weft__child_start(struct sup *s, struct child *c)
 	int rc;
 
 	weft__child_unwait(s, c, WEFT_CHILD_DOWN);
-	rc = start_any(c, &ref);
+	rc = start_any(s, c, &ref);
 	if (rc == WEFT_CHILD_IGNORE)
 		return 0;
 	if (rc > 0 || (!rc && (!ref.weft__at || weft_actor_same(ref, actor_ref(s->self)) || weft__child_by_ref(s, ref))))
@@ -431,7 +440,8 @@ int weft__child_start(struct sup *s, struct child *c)
 			discard(s, ref);
 	}
 	if (rc) {
-		weft__sup_tell(s, WEFT_SUP_START_FAILED, c, (weft_end){WEFT_END_CODE, rc}, 0);
+		c->why = (weft_end){WEFT_END_CODE, rc};
+		weft__sup_tell(s, WEFT_SUP_START_FAILED, c, c->why, 0);
 		return rc;
 	}
 	(void)table_ready(s, BY_REF); /* there is a table: it may be longer */

@@ -66,7 +66,7 @@ static void later(struct sup *s, struct child *c, int64_t wait)
 {
 	weft__child_wait(s, c, weft_in(wait));
 	if (wait)
-		weft__sup_tell(s, WEFT_SUP_WAITING, c, (weft_end){0, 0}, wait);
+		weft__sup_tell(s, WEFT_SUP_WAITING, c, c->why, wait);
 }
 
 /* Its time has come. */
@@ -136,7 +136,7 @@ static int group_again(struct sup *s, struct child *c, bool from_loop)
 	}
 	s->group_due = due;
 	if (wait)
-		weft__sup_tell(s, WEFT_SUP_WAITING, c, (weft_end){0, 0}, wait);
+		weft__sup_tell(s, WEFT_SUP_WAITING, c, c->why, wait);
 	return wait || from_loop ? 0 : start_group(s);
 }
 
@@ -196,6 +196,7 @@ int weft__sup_ended(struct sup *s, struct child *c, weft_end e)
 	int rc;
 
 	weft__child_gone(s, c);
+	c->why = e;
 	weft__sup_tell(s, WEFT_SUP_EXITED, c, e, 0);
 	if (s->o.backoff.min && weft_now() - c->since > s->o.backoff.max)
 		c->wait = 0;

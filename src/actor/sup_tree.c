@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * sup_tree.c - a supervisor and all below it, in words. The caller asks one after the other, so that no supervisor waits for another.
+ * sup_tree.c - a supervisor and all below it, in words, and so what it tells. The caller asks one after the other, so that no supervisor waits for another.
  */
 #include "actor/sup.h"
 
@@ -28,12 +28,17 @@ PRINTF_LIKE(2, 3) static void add(struct text *t, const char *fmt, ...)
 		t->len += (size_t)n;
 }
 
+static void add_restarts(struct text *t, uint64_t n)
+{
+	if (n)
+		add(t, ", %llu restart%s", (unsigned long long)n, n == 1 ? "" : "s");
+}
+
 static void add_life(struct text *t, uint64_t restarts, int64_t since)
 {
-	if (restarts)
-		add(t, ", %llu restart%s", (unsigned long long)restarts, restarts == 1 ? "" : "s");
+	add_restarts(t, restarts);
 	if (since && t->times)
-		add(t, ", for %.1f s", (double)(t->now - since) / (double)WEFT_SEC);
+		add(t, ", for %.1f s", t->now > since ? (double)(t->now - since) / (double)WEFT_SEC : 0);
 	add(t, "\n");
 }
 
@@ -42,7 +47,7 @@ static int add_sup(struct text *t, weft_actor_ref sup, int depth, const char *na
 static int add_child(struct text *t, const weft_child_info *c, int depth, bool dynamic)
 {
 	static const char *const states[] = {"down", "waiting", "up"};
-	const char *name = dynamic ? "child" : c->id;
+	const char *name = !dynamic ? c->id : c->name[0] ? c->name : c->id[0] ? c->id : "child";
 	int rc;
 
 	if (c->sup && c->state == WEFT_CHILD_UP) {
@@ -51,6 +56,8 @@ static int add_child(struct text *t, const weft_child_info *c, int depth, bool d
 			return rc; /* 0, or why the caller can ask no more */
 	}
 	add(t, "%*s%s: %s", depth * 2, "", name, states[c->state]);
+	if (c->state == WEFT_CHILD_WAITING && t->times)
+		add(t, " for %.1f s more", c->due > t->now ? (double)(c->due - t->now) / (double)WEFT_SEC : 0);
 	add_life(t, c->restarts, c->state == WEFT_CHILD_UP ? c->since : 0);
 	return 0;
 }
@@ -109,4 +116,23 @@ int weft_sup_tree(weft_actor_ref sup, char *buf, size_t size, unsigned flags)
 
 	NO_JUMP();
 	return rc;
+}
+
+int weft_sup_event_text(const weft_sup_event *e, char *buf, size_t size)
+{
+	struct text t = {.buf = buf, .size = size};
+	bool up = e->kind == WEFT_SUP_STARTED || e->kind == WEFT_SUP_RESTARTED;
+
+	if (size)
+		*buf = 0;
+	add(&t, "supervisor %s: ", e->name);
+	add(&t, e->id[0] ? "child %s: %s" : "child%s: %s", e->id, weft_sup_event_name(e->kind));
+	if (e->kind == WEFT_SUP_WAITING)
+		add(&t, " for %.3f s", (double)e->delay / (double)WEFT_SEC);
+	if (!up)
+		add(&t, ", %s", weft_end_name(e->end));
+	if (!up && e->end.code)
+		add(&t, ": %s", weft_strerror(e->end.code));
+	add_restarts(&t, e->restarts);
+	return (int)t.len;
 }

@@ -29,6 +29,8 @@ struct trying {
 	struct unwinding *unwinding; /* what was being unwound when it began */
 	weft_defer *below;           /* what was deferred when it began */
 	weft_ctx *ctx;               /* the context it began under, borrowed: whoever entered another has that one's reference */
+	panic_heard *heard;          /* NULL: none */
+	void *heard_arg;
 	weft_panic panic;
 };
 
@@ -84,7 +86,7 @@ CALLS_OUT static void run_defers(struct weft_task *t, weft_defer *below)
 
 /* --- panic --- */
 
-CALLS_OUT int weft_task_try(weft_task_fn *fn, void *arg, weft_panic *out)
+CALLS_OUT int weft__task_try(weft_task_fn *fn, void *arg, weft_panic *out, panic_heard *heard, void *heard_arg)
 {
 	struct trying y; /* large, and most of it is for a panic only */
 	int rc;
@@ -101,6 +103,8 @@ CALLS_OUT int weft_task_try(weft_task_fn *fn, void *arg, weft_panic *out)
 	y.below = y.task->own.defers;
 	y.unwinding = y.task->own.unwinding;
 	y.ctx = y.task->wctx;
+	y.heard = heard;
+	y.heard_arg = heard_arg;
 	y.task->own.tries = &y;
 	if (_setjmp(y.env) == 0) {
 		rc = fn(arg);
@@ -111,6 +115,14 @@ CALLS_OUT int weft_task_try(weft_task_fn *fn, void *arg, weft_panic *out)
 			*out = y.panic;
 	}
 	y.task->own.tries = y.up;
+	return rc;
+}
+
+CALLS_OUT int weft_task_try(weft_task_fn *fn, void *arg, weft_panic *out)
+{
+	int rc = weft__task_try(fn, arg, out, NULL, NULL);
+
+	NO_JUMP();
 	return rc;
 }
 
@@ -176,6 +188,8 @@ CALLS_OUT void weft__panic_at(const char *file, int line, const char *fmt, ...)
 	run_defers(t, y ? y->below : NULL);
 	if (!y)
 		uncaught(t, here.panic);
+	if (y->heard)
+		y->heard(y->heard_arg, here.panic);
 	if (t->wctx != y->ctx) /* entered without anything deferred that leaves it */
 		weft__ctx_back(t, y->ctx);
 	_longjmp(y->env, 1);

@@ -20,6 +20,7 @@
 #include "core/timer.h"
 #include "core/wait.h"
 #include "queue/wsq.h"
+#include "weft/defer.h"
 #include "weft/runtime.h"
 #include "weft/time.h"
 #include <pthread.h>
@@ -203,6 +204,9 @@ void weft__task_mended(struct weft_task *t);                                  /*
 extern HIDDEN void (*weft__locks_poison)(struct worker *w, struct weft_task *t);
 
 /* --- defer.c --- */
+/* weft_task_try; a panic is told to `heard` before the stack is left that it has come from. */
+typedef void panic_heard(void *arg, const weft_panic *p);
+int weft__task_try(weft_task_fn *fn, void *arg, weft_panic *out, panic_heard *heard, void *heard_arg);
 bool weft__panic_report(
 	struct weft_task
 		*t); /* the caller, running what it has deferred: if because of a panic, says so on standard error, with its stack */

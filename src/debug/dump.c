@@ -11,7 +11,7 @@
  *   RUNNABLE   t->ctx          PARKED     t->ctx, once on_cpu is clear
  *   RUNNING    its worker, which is interrupted and copies its stack (backtrace.c)
  *
- * Not here: names of functions (symbols.c), stack walks (backtrace.c), channels (waits.c), when to print (core/monitor.c, core/runtime.c).
+ * Not here: names of functions (symbols.c), stack walks (backtrace.c), channels (waits.c), actors (actors.c), when to print (core/monitor.c, core/runtime.c).
  */
 #include "debug/dump.h"
 
@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "core/recslab.h"
 #include "core/runtime.h"
+#include "debug/actors.h"
 #include "debug/backtrace.h"
 #include "debug/symbols.h"
 #include "debug/waits.h"
@@ -60,6 +61,7 @@ struct dump {
 	struct symbols symbols;
 	struct trace trace;
 	struct waits waits;
+	struct actors_seen actors;
 	struct weft_task copy, again;
 	int64_t now;
 	size_t tasks, threads, ended; /* as counted in pass 1 */
@@ -186,6 +188,14 @@ static void put_waits(struct dump *d)
 	}
 	if (d->waits.others > 0)
 		put(d, "    waits for %d other case%s of its select\n", d->waits.others, d->waits.others == 1 ? "" : "s");
+	if (d->actors.what) {
+		weft__actor_text(&d->actors.on, false, text, sizeof text);
+		put(d, "    waits for %s %s\n", d->actors.what, text);
+	}
+	if (d->actors.self.cell) {
+		weft__actor_text(&d->actors.self, true, text, sizeof text);
+		put(d, "    actor, %s\n", text);
+	}
 }
 
 /* --- one task --- */
@@ -273,8 +283,10 @@ static void put_head(struct dump *d, const struct weft_task *c, unsigned worker)
 		if (has_site && weft__peek_text(&d->tracer.peek, site.fn, text, sizeof text)) {
 			put(d, " %s", text);
 		} else {
-			s = weft__symbol_find(&d->symbols, (uintptr_t)c->fn);
-			if (s->name)
+			s = weft__symbol_find(&d->symbols, d->actors.self.cell ? d->actors.self.fn : (uintptr_t)c->fn);
+			if (d->actors.self.cell && (s->ours || !s->name))
+				put(d, " actor");
+			else if (s->name)
 				put(d, " %s", s->name);
 			else if (s->module)
 				put(d, " (%s+%#lx)", base_name(s->module), (unsigned long)s->address);
@@ -346,17 +358,24 @@ static enum found running(struct dump *d, struct weft_task *t, unsigned *worker)
 	return FOUND_MOVED;
 }
 
+static void forget_waits(struct dump *d)
+{
+	d->waits.n = d->waits.others = 0;
+	d->actors = (struct actors_seen){.what = NULL};
+}
+
 /* A foreign thread, copied: what it waits for. */
 static void look_at_thread(struct dump *d, void *rec)
 {
 	const struct weft_task *c = &d->copy, *again = &d->again;
 
 	weft__waits_look(&d->tracer.peek, c, &d->waits);
+	weft__actors_look(&d->tracer.peek, c, rec, &d->actors);
 	if (!copy_record(d, rec, &d->again) || c->id != again->id || load_relaxed(&c->wait) != load_relaxed(&again->wait))
-		d->waits.n = d->waits.others = 0;
+		forget_waits(d);
 }
 
-/* Copies the record to d->copy, its stack's trace to d->trace, and what it waits for to d->waits. False: not in use. */
+/* Copies the record to d->copy, its stack's trace to d->trace, and what it waits for to d->waits and d->actors. False: not in use. */
 static bool look(struct dump *d, void *rec, enum found *found, unsigned *worker)
 {
 	struct weft_task *c = &d->copy;
@@ -369,13 +388,14 @@ static bool look(struct dump *d, void *rec, enum found *found, unsigned *worker)
 		if (!copy_record(d, rec, c) || !in_use(c))
 			return false;
 		*found = FOUND_NONE;
-		d->waits.n = d->waits.others = 0;
+		forget_waits(d);
 		if (task_is(c, TASK_FOREIGN))
 			look_at_thread(d, rec);
 		if (task_is(c, TASK_FOREIGN) || load_relaxed(&c->state) == WEFT_TASK_NEW || load_relaxed(&c->state) == WEFT_TASK_DONE)
 			return true;
 		if (load_relaxed(&c->on_cpu)) {
 			*found = running(d, rec, worker);
+			weft__actors_look(&d->tracer.peek, c, rec, &d->actors);
 			continue;
 		}
 		*found = FOUND_MOVED;
@@ -384,10 +404,11 @@ static bool look(struct dump *d, void *rec, enum found *found, unsigned *worker)
 		r = (struct regs){.pc = (uintptr_t)c->ctx.pc, .sp = (uintptr_t)c->ctx.sp, .fp = (uintptr_t)c->ctx.fp};
 		weft__backtrace_walk(&d->tracer, &r, &d->trace);
 		weft__waits_look(&d->tracer.peek, c, &d->waits);
+		weft__actors_look(&d->tracer.peek, c, rec, &d->actors);
 		if (copy_record(d, rec, &d->again) && stood_still(c, &d->again))
 			*found = FOUND_STACK;
 		else
-			d->waits.n = d->waits.others = 0;
+			forget_waits(d);
 	}
 	return true;
 }
@@ -582,9 +603,10 @@ void weft__dump_self(void)
 	d->now = clock_now();
 	weft__tracer_open(&d->tracer);
 	weft__backtrace_self(&d->tracer, &d->trace);
-	if (t && copy_record(d, t, &d->copy))
+	if (t && copy_record(d, t, &d->copy)) {
+		weft__actors_look(&d->tracer.peek, &d->copy, t, &d->actors);
 		put_head(d, &d->copy, w->id + 1);
-	else
+	} else
 		put(d, w ? "worker %u, on its own stack:\n" : "a thread that runs no task:\n", w ? w->id + 1 : 0);
 	trim_trace(d);
 	put_trace(d);

@@ -63,6 +63,12 @@ bool weft_retry_worth(int rc)
 	}
 }
 
+bool weft_retry_actor(int rc, void *arg)
+{
+	(void)arg;
+	return rc == WEFT_ENOENT || rc == WEFT_ESRCH || weft_retry_worth(rc);
+}
+
 static bool worth(int rc, void *arg)
 {
 	(void)arg;

@@ -439,7 +439,7 @@ static int starts_main(void *arg)
 	s.panic = 1;
 	T_EQ(weft_actor_start(&ref, &o), WEFT_EPANIC);
 	s.panic = 2;
-	T_EQ(weft_actor_start(&ref, &o), WEFT_ECANCELED);
+	T_EQ(weft_actor_start(&ref, &o), WEFT_EDOWN);
 	s.panic = 0;
 	s.rc = 0;
 	s.go = weft_chan_make(1, 0);
@@ -491,7 +491,7 @@ static int killed_in_start_main(void *arg)
 		T_EQ(stats_of(ref).state, WEFT_ACTOR_STARTING);
 		T_EQ(kill ? weft_actor_kill(ref) : weft_actor_signal(ref, (weft_end){WEFT_END_SHUTDOWN, 5}), 0);
 		watch_end(&w, kill ? WEFT_END_KILLED : WEFT_END_SHUTDOWN, kill ? WEFT_ECANCELED : 5);
-		T_EQ(finish(t), WEFT_ECANCELED);
+		T_EQ(finish(t), WEFT_EDOWN);
 	}
 	weft_chan_free(s.refs);
 	weft_chan_free(s.never);

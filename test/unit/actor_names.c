@@ -179,6 +179,103 @@ TEST_WORKERS(groups)
 	run(groups_main, NULL);
 }
 
+/* Does not look whether it is cancelled. */
+struct deaf {
+	weft_event up, may;
+};
+
+static int deaf_run(void *state)
+{
+	struct deaf *d = *(struct deaf **)state;
+
+	WEFT_WITH_SHIELD
+	{
+		weft_event_set(&d->up);
+		T_EQ(weft_event_wait(&d->may), 0);
+	}
+	return 0;
+}
+
+static int killed_main(void *arg)
+{
+	struct deaf d = {.up = {0}}, *p = &d;
+	_Atomic long sum = 0;
+	weft_actor_ref ref, next, got;
+	struct watcher w;
+
+	(void)arg;
+	T_EQ(weft_actor_start(&ref, &(weft_actor_opts){.run = deaf_run, .state = &p, .size = sizeof p}), 0);
+	T_EQ(weft_event_wait(&d.up), 0);
+	T_EQ(weft_reg_put("one", ref), 0);
+	T_EQ(weft_reg_put("two", ref), 0);
+	T_EQ(weft_pg_join("room", ref), 0);
+	watch_begin(&w, ref);
+	T_EQ(weft_actor_signal(ref, (weft_end){WEFT_END_SHUTDOWN, 0}), 0);
+	T_EQ(weft_reg_get("one", &got), 0); /* it may yet have something to do under it */
+	T_EQ(weft_actor_kill(ref), 0);
+	T_OK(weft_actor_alive(ref));
+	T_EQ(weft_reg_get("one", &got), WEFT_ENOENT);
+	T_EQ(weft_reg_get("two", &got), WEFT_ENOENT);
+	T_EQ(weft_pg_members("room", NULL, 0), 0);
+	T_EQ(weft_reg_put("three", ref), WEFT_ESRCH);
+	T_EQ(weft_pg_join("room", ref), WEFT_ESRCH);
+	T_EQ(weft_pg_leave("room", ref), WEFT_ENOENT);
+	next = adder(&sum);
+	T_EQ(weft_reg_put("one", next), 0);
+	T_EQ(weft_actor_kill(ref), 0); /* again: the name is another's */
+	weft_event_set(&d.may);
+	watch_end(&w, WEFT_END_KILLED, WEFT_ECANCELED);
+	T_EQ(weft_reg_get("one", &got), 0);
+	T_OK(weft_actor_same(got, next));
+	T_EQ(weft_actor_stop_wait(next), 0);
+	return 0;
+}
+
+/* Who is killed has no name from then on, also if it goes on for a while: another may have it. */
+TEST_WORKERS(killed)
+{
+	run(killed_main, NULL);
+}
+
+static int put_and_stop(void *arg)
+{
+	_Atomic long sum = 0;
+	char name[32];
+
+	for (long i = 0, n = tap_iters(200); i < n; i++) {
+		weft_actor_ref ref = adder(&sum), got;
+
+		snprintf(name, sizeof name, "%ld", *(long *)arg);
+		T_EQ(weft_reg_put(name, ref), 0);
+		T_EQ(weft_pg_join("all", ref), 0);
+		T_EQ(weft_reg_get(name, &got), 0);
+		T_OK(weft_actor_same(got, ref)); /* whoever had its cell before is killed just now */
+		T_EQ(weft_actor_kill(ref), 0);
+		T_EQ(weft_reg_get(name, &got), WEFT_ENOENT);
+	}
+	return 0;
+}
+
+static int cells_main(void *arg)
+{
+	long number[4] = {0, 1, 2, 3};
+	weft_task *t[4];
+
+	(void)arg;
+	for (int i = 0; i < 4; i++)
+		t[i] = start(put_and_stop, &number[i]);
+	for (int i = 0; i < 4; i++)
+		T_EQ(finish(t[i]), 0);
+	until(weft_pg_members("all", NULL, 0) == 0);
+	return 0;
+}
+
+/* A kill takes away its own actor's names, and not those of the next one in its cell. */
+TEST_WORKERS(killed_cells)
+{
+	run(cells_main, NULL);
+}
+
 static int forsakes_main(void *arg)
 {
 	static _Atomic long sum;

@@ -732,8 +732,8 @@ static int fails_main(void *arg)
 	did(ref, ">aa!!");
 	order(ref, GO, 17); /* there is none: the function fails */
 	has_done(ref, (char[]){'a', GO, '!', '!', 0});
-	order(ref, FAIL, 17); /* a result that has no meaning */
-	has_done(ref, (char[]){'a', FAIL, 0});
+	order(ref, FAIL, 17); /* a result that has no meaning, as well */
+	has_done(ref, (char[]){'a', FAIL, '!', '!', 0});
 	T_EQ(weft_actor_stop_wait(ref), 0);
 	ref = begin(NULL);
 	watch_begin(&w, ref);

@@ -598,6 +598,9 @@ TEST(what_is_worth_it)
 		T_OK(weft_retry_worth(yes[i]));
 	for (size_t i = 0; i < ARRAY_LEN(no); i++)
 		T_OK(!weft_retry_worth(no[i]));
+	T_OK(weft_retry_actor(WEFT_ENOENT, NULL) && weft_retry_actor(WEFT_ESRCH, NULL) && weft_retry_actor(WEFT_EDOWN, NULL));
+	T_OK(weft_retry_actor(WEFT_ETIMEDOUT, NULL));
+	T_OK(!weft_retry_actor(0, NULL) && !weft_retry_actor(WEFT_ECANCELED, NULL) && !weft_retry_actor(WEFT_ENOTSUP, NULL));
 }
 
 static int second_time(void *arg)

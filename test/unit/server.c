@@ -878,9 +878,12 @@ static int fails_main(void *arg)
 	s = (struct server){.goes_on = true}; /* a result that has no meaning */
 	ref = begin(&s, NULL);
 	watch_begin(&w, ref);
+	T_EQ(weft_server_ask(ref, BREAK, &sum, 7L), WEFT_EINVAL);
+	T_EQ(s.errors, 1);
+	s.goes_on = false;
 	T_EQ(weft_server_ask(ref, BREAK, &sum, 7L), WEFT_EDOWN);
-	watch_end(&w, WEFT_END_NORMAL, 0);
-	T_EQ(s.errors, 0);
+	watch_end(&w, WEFT_END_CODE, WEFT_EINVAL);
+	T_EQ(s.errors, 2);
 	return 0;
 }
 

@@ -4,7 +4,9 @@
  */
 #include "sups.h"
 
+#include "weft/registry.h"
 #include "weft/scope.h"
+#include "weft/server.h"
 
 static struct record told = RECORD;
 static struct part pa, pb, pc;
@@ -877,7 +879,7 @@ static int killed_main(void *arg)
 	watch_begin(&w, sup);
 	T_EQ(weft_actor_kill(sup), 0);
 	watch_end(&w, WEFT_END_KILLED, WEFT_ECANCELED);
-	T_EQ(finish(t), WEFT_ECANCELED);
+	T_EQ(finish(t), WEFT_ESRCH);
 	forget(&told);
 	return 0;
 }
@@ -1144,4 +1146,100 @@ static int tree_main(void *arg)
 TEST_WORKERS(tree)
 {
 	run(tree_main, NULL);
+}
+
+static int start_named(weft_actor_ref *out, void *arg)
+{
+	static const weft_server_vt nothing = {.call = NULL};
+
+	return weft_server_start(out, &nothing, NULL, &(weft_server_opts){.name = arg, .link = true});
+}
+
+/* What it tells, as a line. */
+TEST(event_text)
+{
+	weft_sup_event e = {.kind = WEFT_SUP_EXITED, .name = "top", .id = "a", .end = {WEFT_END_CODE, WEFT_EIO}, .restarts = 2};
+	char text[200], cut[12];
+	int n;
+
+	n = weft_sup_event_text(&e, text, sizeof text);
+	T_STR_EQ(text, "supervisor top: child a: exited, code: i/o error, 2 restarts");
+	T_EQ(n, strlen(text));
+	T_EQ(weft_sup_event_text(&e, cut, sizeof cut), n);
+	T_STR_EQ(cut, "supervisor ");
+	T_EQ(weft_sup_event_text(&e, NULL, 0), n);
+	e = (weft_sup_event){.kind = WEFT_SUP_RESTARTED, .name = "top", .id = "", .restarts = 1};
+	weft_sup_event_text(&e, text, sizeof text);
+	T_STR_EQ(text, "supervisor top: child: restarted, 1 restart");
+	e = (weft_sup_event){
+		.kind = WEFT_SUP_WAITING, .name = "top", .id = "a", .end = {WEFT_END_PANIC, WEFT_EPANIC}, .delay = 1500 * WEFT_MS};
+	weft_sup_event_text(&e, text, sizeof text);
+	T_STR_EQ(text, "supervisor top: child a: waiting for 1.500 s, panic: it ended by a panic");
+	e = (weft_sup_event){.kind = WEFT_SUP_STOPPED, .name = "top", .id = "a", .end = {WEFT_END_SHUTDOWN, 0}};
+	weft_sup_event_text(&e, text, sizeof text);
+	T_STR_EQ(text, "supervisor top: child a: stopped, shutdown");
+}
+
+static _Atomic int waits_for; /* the end that a wait was told with */
+
+static void why_it_waits(const weft_sup_event *e, void *arg)
+{
+	(void)arg;
+	if (e->kind == WEFT_SUP_WAITING)
+		waits_for = e->end.code;
+}
+
+static int called_main(void *arg)
+{
+	const weft_child_spec kind = {.id = "account", .start = start_named};
+	const weft_child_spec c[] = {CHILD("a", &pa)};
+	weft_actor_ref pool, waits, got;
+	weft_child_info info[3];
+	char text[500];
+
+	(void)arg;
+	time_fake();
+	waits_for = 0;
+	T_EQ(weft_sup_start(&pool, &(weft_sup_opts){.strategy = WEFT_DYNAMIC, .children = &kind, .n = 1, .reg_name = "accounts"}), 0);
+	T_EQ(weft_reg_get("accounts", &got), 0);
+	T_OK(weft_actor_same(got, pool));
+	T_EQ(weft_sup_start(NULL, &(weft_sup_opts){.n = 0, .reg_name = "accounts"}), WEFT_EEXIST);
+	T_EQ(weft_sup_start(NULL, &(weft_sup_opts){.n = 0, .reg_name = ""}), WEFT_EINVAL);
+	T_EQ(weft_sup_start(NULL, &(weft_sup_opts){.n = 0, .reg_name = "1234567890123456789012345678901234567890123456789012345678901234"}),
+	     WEFT_ENAMETOOLONG);
+	T_EQ(weft_sup_child_start(pool, (char[]){"Ada"}, NULL), 0);
+	T_EQ(weft_sup_child_start(pool, NULL, &got), 0);
+	T_EQ(weft_sup_child_start(pool, (char[]){"Eve"}, NULL), 0);
+	T_EQ(weft_sup_list(pool, info, 3), 3);
+	T_STR_EQ(info[0].name, "Ada");
+	T_STR_EQ(info[1].name, "");
+	T_STR_EQ(info[2].name, "Eve");
+	T_STR_EQ(info[1].id, "account");
+	T_EQ(info[0].due, 0);
+	T_GT(weft_sup_tree(pool, text, sizeof text, WEFT_SUP_TREE_NO_TIMES), 0);
+	T_STR_EQ(text, "supervisor (dynamic, 3 of 3 up, 0 counted): up\n  Ada: up\n  account: up\n  Eve: up\n");
+	T_EQ(weft_sup_stop(pool), 0);
+	T_EQ(weft_reg_get("accounts", &got), WEFT_ENOENT);
+
+	T_EQ(weft_sup_start(
+		     &waits,
+		     &(weft_sup_opts){.children = c, .n = 1, .backoff = {.min = 1500 * WEFT_MS}, .on_event = why_it_waits, .name = "w"}),
+	     0);
+	T_EQ(tell(find(waits, "a"), FAIL, -7), 0);
+	until(health(waits).waiting == 1);
+	T_EQ(waits_for, -7);
+	T_EQ(weft_sup_list(waits, info, 1), 1);
+	T_EQ(info[0].due, weft_now() + 1500 * WEFT_MS);
+	T_GT(weft_sup_tree(waits, text, sizeof text, 0), 0);
+	T_STR_HAS(text, "  a: waiting for 1.5 s more\n");
+	T_STR_HAS(text, "): up, for 0.0 s\n"); /* and not for less */
+	T_EQ(weft_sup_stop(waits), 0);
+	time_real();
+	return 0;
+}
+
+/* What children, and supervisors, are called; for how long one waits yet, and why. */
+TEST_WORKERS(called)
+{
+	run(called_main, NULL);
 }

@@ -5,6 +5,7 @@
 #include "sups.h"
 
 #include "weft/scope.h"
+#include "weft/server.h"
 
 static struct record told = RECORD;
 static struct part pa, pb;
@@ -263,6 +264,60 @@ static int abandon_one_main(void *arg)
 TEST_WORKERS(abandoned_alone)
 {
 	run(abandon_one_main, NULL);
+}
+
+/* --- its name --- */
+
+static int deaf_call(void *state, weft_msg *m, weft_from from)
+{
+	(void)m;
+	(void)weft_server_answer(from, 0L);
+	return deaf(state);
+}
+
+static const weft_server_vt deaf_server = {.call = deaf_call};
+
+static int start_deaf(weft_actor_ref *out, void *arg)
+{
+	return weft_server_start(out, &deaf_server, arg, &(weft_server_opts){.name = "the deaf", .link = true});
+}
+
+static int abandon_named_main(void *arg)
+{
+	struct deaf d = {.over = 0};
+	const weft_child_spec c[] = {{.id = "d", .start = start_deaf, .arg = &d, .shutdown = WEFT_SEC},
+				     {.id = "a", .start = start_part, .arg = &pa}};
+	weft_actor_ref sup, first, second;
+	long zero;
+
+	(void)arg;
+	time_fake();
+	sup = sup_of((weft_sup_opts){.strategy = WEFT_ONE_FOR_ALL, .children = c, .n = 2, .patience = WEFT_SEC});
+	T_EQ(weft_reg_get("the deaf", &first), 0);
+	T_EQ(weft_server_ask(first, 1, &zero, 0L), 0);
+	T_EQ(weft_event_wait(&d.up), 0);
+	tell(find(sup, "a"), PANIC, 0);
+	while (!was_told(&told, "*a")) {
+		time_move(WEFT_SEC);
+		let_run();
+	}
+	expect(&told, "+d +a -a:panic:-5004 ?d *d *a ");
+	T_EQ(weft_reg_get("the deaf", &second), 0);
+	T_OK(!weft_actor_same(first, second) && weft_actor_alive(first));
+	weft_event_set(&d.may);
+	until(!weft_actor_alive(first));
+	T_EQ(weft_reg_get("the deaf", &second), 0); /* it has taken nothing with it */
+	T_EQ(weft_sup_stop(sup), 0);
+	expect(&told, "=a =d ");
+	T_EQ(weft_reg_get("the deaf", &second), WEFT_ENOENT);
+	time_real();
+	return 0;
+}
+
+/* One that is left alone has no name any more: it is started again under the same. */
+TEST_WORKERS(abandoned_named)
+{
+	run(abandon_named_main, NULL);
 }
 
 static int traps(void *state)
