@@ -283,6 +283,7 @@ static NOINLINE __attribute__((unused)) size_t fill(weft_tcp *c, int peer)
 			T_EQ(errno, EAGAIN);
 			T_EQ(setsockopt(peer, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int)), 0); /* its word now, not 40 ms later */
 			calm += in_flight(fd) <= 0;
+			nanosleep(&(struct timespec){0, 200000}, NULL); /* the kernel's own thread may have what is about to be sent */
 			let_run();
 		}
 	}
