@@ -109,6 +109,15 @@ static inline weft_tcp *accept_from(weft_tcp_listener *l)
 	return c;
 }
 
+/* b is what the other end of a is: nobody else has dialled the port, which may have been another program's until now. */
+static inline bool is_peer(weft_tcp *a, weft_tcp *b)
+{
+	struct sockaddr_storage x = {0}, y = {0};
+
+	T_EQ(getsockname(number_of(a), (struct sockaddr *)&x, &(socklen_t){sizeof x}), 0);
+	return !getpeername(number_of(b), (struct sockaddr *)&y, &(socklen_t){sizeof y}) && !memcmp(&x, &y, sizeof x);
+}
+
 static inline void pair_make(weft_tcp **a, weft_tcp **b)
 {
 	char at[WEFT_ADDR_TEXT];
@@ -116,6 +125,10 @@ static inline void pair_make(weft_tcp **a, weft_tcp **b)
 
 	*a = dial_to(at);
 	*b = accept_from(l);
+	while (!is_peer(*a, *b)) {
+		T_EQ(weft_tcp_close(*b), 0);
+		*b = accept_from(l);
+	}
 	T_EQ(weft_tcp_listener_close(l), 0);
 }
 
