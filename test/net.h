@@ -286,6 +286,8 @@ static NOINLINE __attribute__((unused)) size_t fill(weft_tcp *c, int peer)
 	int fd = number_of(c), calm = 0;
 	size_t all = 0;
 
+	/* Of a size that does not change: it tells of room when it is empty, and not when it is asked again a while later. */
+	T_EQ(setsockopt(peer, SOL_SOCKET, SO_RCVBUF, &(int){65536}, sizeof(int)), 0);
 	while (calm < 3) { /* what is under way may still make room */
 		ssize_t n = send(fd, chunk, sizeof chunk, MSG_DONTWAIT | MSG_NOSIGNAL);
 
