@@ -6,8 +6,12 @@
 #include "tap.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <uv.h>
 
 /* malloc as a pointer: a compiler may leave out a malloc whose memory is only freed. */
@@ -64,6 +68,26 @@ TEST(fails_from_the_nth_on)
 	T_EQ(b, NULL);
 	T_EQ(c, NULL);
 	free(a);
+}
+
+/* What cannot fail for want of anything is no such call: the next one is the first. */
+TEST(counts_what_can_fail)
+{
+	int ep = epoll_create1(0), fd = eventfd(0, 0);
+	struct epoll_event e = {.events = EPOLLIN};
+	void *p;
+
+	T_EQ(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e), 0);
+	failpoint_arm(1);
+	T_EQ(epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL), 0);
+	T_EQ(sigaltstack(NULL, &(stack_t){0}), 0);
+	T_OK(!failpoint_fired());
+	p = get(1);
+	T_EQ(failpoint_disarm(), 1);
+	T_EQ(p, NULL);
+	T_OK(failpoint_fired());
+	close(ep);
+	close(fd);
 }
 
 /* libuv's calls are refused from outside; what libuv itself allocates is not counted. */
