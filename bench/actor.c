@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * actor.c - P22: what does an actor cost beyond its task; a message there and back, round a ring, from many to one; a call of a server?
+ * actor.c - P22: what does an actor cost beyond its task; a message there and back, round a ring, from many to one; a call of a server; a million of them that are all alive?
+ *
+ * Of a million: to start them all, until each has run and waits for a message; the process's resident set and its page tables then, less what they were before; to send each a message that ends it, until all have
+ * ended. The first round is cold: every stack is touched for the first time. Later ones find memory that was used before.
  */
 #include "bench.h"
+#include "proc.h"
+
+#define MILLION 1000000
 
 #define WINDOW 100
 #define RING 1000
@@ -196,6 +202,75 @@ static int64_t chan_calls(uint64_t n, void *arg)
 	return took;
 }
 
+/* --- a million alive at once --- */
+
+struct crowd {
+	uint64_t here; /* have run, and wait; relaxed: whoever waits for all of them only looks at the number */
+	waitgroup gone;
+};
+
+static int wait_to_end(void *state)
+{
+	struct crowd *c = state;
+	weft_msg *m;
+
+	__atomic_add_fetch(&c->here, 1, __ATOMIC_RELAXED);
+	MUST(actor_recv(&m));
+	msg_free(m);
+	wg_done(&c->gone);
+	return 0;
+}
+
+struct crowd_took {
+	double start, stop;      /* ns each */
+	double resident, tables; /* bytes each */
+};
+
+static void crowd_round(struct crowd_took *took, actor_ref *ref, int n)
+{
+	struct crowd c = {0};
+	const actor_opts o = {.run = wait_to_end, .state = &c};
+	double resident = proc_resident(), tables = proc_tables();
+	int64_t start = bench_now();
+
+	wg_add(&c.gone, n);
+	for (int i = 0; i < n; i++)
+		MUST(actor_start(&ref[i], &o));
+	while (__atomic_load_n(&c.here, __ATOMIC_RELAXED) < (uint64_t)n)
+		task_yield();
+	took->start = (double)(bench_now() - start) / n;
+	took->resident = (proc_resident() - resident) / n;
+	took->tables = (proc_tables() - tables) / n;
+	start = bench_now();
+	for (int i = 0; i < n; i++)
+		MUST(actor_send(ref[i], 1, NULL, 0, PRIO_NORMAL));
+	MUST(wg_wait(&c.gone));
+	took->stop = (double)(bench_now() - start) / n;
+}
+
+static void crowd(struct bench *b)
+{
+	int n = b->quick ? MILLION / 10 : MILLION;
+	double start[BENCH_RUNS_MAX], stop[BENCH_RUNS_MAX];
+	actor_ref *ref = calloc((size_t)n, sizeof(*ref));
+	struct crowd_took t;
+
+	MUST(ref ? 0 : WEFT_ENOMEM);
+	memset(ref, 1, (size_t)n * sizeof(*ref)); /* touched, and not counted */
+	crowd_round(&t, ref, n);
+	bench_report(b, "P22", "a million alive, start", "ns", &t.start, 1);
+	bench_report(b, "P22", "a million alive, resident, each", "B", &t.resident, 1);
+	bench_report(b, "P22", "a million alive, page tables, each", "B", &t.tables, 1);
+	for (int i = 0; i < b->runs; i++) {
+		crowd_round(&t, ref, n);
+		start[i] = t.start;
+		stop[i] = t.stop;
+	}
+	bench_report(b, "P22", "a million alive, start, warm", "ns", start, b->runs);
+	bench_report(b, "P22", "a million alive, stop", "ns", stop, b->runs);
+	free(ref);
+}
+
 static int body(void *arg)
 {
 	struct bench *b = arg;
@@ -208,6 +283,8 @@ static int body(void *arg)
 	bench_measure(b, "P22", "100 to 1, a message", fan_in, NULL);
 	bench_measure(b, "P22", "call of a server", server_calls, NULL);
 	bench_measure(b, "P22", "call over two channels", chan_calls, NULL);
+	if (bench_wanted(b, "a million alive"))
+		crowd(b);
 	return 0;
 }
 

@@ -143,7 +143,9 @@ GOALS = {
     ('P19', 'echo, 50 connections, system calls a request', 1): 2.03,
     ('P19', 'echo, 1000 connections, p99', 2): 11,
     ('P20', 'http, 100 connections, requests', 1): 175,
+    ('P22', 'spawn, windows of 100', 1): 35,
     ('P22', 'ping-pong, a message', 1): 45,
+    ('P22', 'call of a server', 1): 90,
     ('P23', '3 stages', 1): 3,
     ('P23', '1 stage, expressions, against the plain loop', 1): 3,
     ('P23', '3 stages, expressions, against the plain loop', 1): 3,
@@ -154,6 +156,7 @@ GOALS = {
     ('P24', 'wake, p99', 2): 100,
     ('P25', '4 stages of 1 us, capacity 16, speed-up', 2): 1.9,
     ('P26', 'idle, context switches a second', 2): 0,
+    ('P28', 'restart, 100 a supervisor', 1): 1000,
     ('P34', '100 children', 1): 100,
 }
 MORE_IS_BETTER = {'x', 'k/s', 'M/s', 'GB/s'}
@@ -346,7 +349,7 @@ class Peers:
             src = os.path.join(BENCH, 'peers', 'erlang', module + '.erl')
             why = why or self.build(os.path.join(self.dir, module + '.beam'), [src], ['erlc', '-o', self.dir, src])
         if not why:
-            self.commands['erlang'] = lambda row: ['erl', '+S', '2:2', '-noshell', '-noinput', '-pa', self.dir, '-run', modules[row], 'main', '-extra']
+            self.commands['erlang'] = lambda row: ['erl', '+S', '2:2', '+P', '2000000', '-noshell', '-noinput', '-pa', self.dir, '-run', modules[row], 'main', '-extra']
         return why
 
     def c(self, name, *libs):

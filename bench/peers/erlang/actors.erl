@@ -9,11 +9,16 @@
 -define(WINDOW, 100).
 -define(RING, 1000).
 -define(MANY, 100).
+-define(MILLION, 1000000).
 
 main() ->
 	O = options(init:get_plain_arguments(), #{workers => 1, runs => 5, quick => false, only => ""}),
 	erlang:system_flag(schedulers_online, maps:get(workers, O)),
 	[measure(O, Variant, Work) || {Variant, Work} <- rows(), string:find(Variant, maps:get(only, O)) =/= nomatch],
+	case string:find("a million alive", maps:get(only, O)) of
+		nomatch -> ok;
+		_ -> crowd(O)
+	end,
 	halt(0).
 
 options(["-workers", N | T], O) -> options(T, O#{workers := list_to_integer(N)});
@@ -40,15 +45,18 @@ timed(Work, N) ->
 measure(O, Variant, Work) ->
 	Target = case maps:get(quick, O) of true -> 60.0e6; false -> 250.0e6 end,
 	N = calibrate(Work, 100, Target),
-	S = lists:sort([timed(Work, N) / N || _ <- lists:seq(1, maps:get(runs, O))]),
+	report(O, Variant, "ns", [timed(Work, N) / N || _ <- lists:seq(1, maps:get(runs, O))]).
+
+report(O, Variant, Unit, Values) ->
+	S = lists:sort(Values),
 	K = length(S),
 	Median = case K rem 2 of
 		1 -> lists:nth(K div 2 + 1, S);
 		0 -> (lists:nth(K div 2, S) + lists:nth(K div 2 + 1, S)) / 2
 	end,
-	io:format("{\"name\": \"P22\", \"variant\": \"~s\", \"workers\": ~b, \"unit\": \"ns\", \"median\": ~.3f, \"min\": ~.3f, \"max\": ~.3f, "
+	io:format("{\"name\": \"P22\", \"variant\": \"~s\", \"workers\": ~b, \"unit\": \"~s\", \"median\": ~.3f, \"min\": ~.3f, \"max\": ~.3f, "
 		  "\"runs\": ~b, \"peer\": \"erlang\", \"version\": \"~s\"}~n",
-		  [Variant, maps:get(workers, O), Median, hd(S), lists:last(S), K, erlang:system_info(otp_release)]).
+		  [Variant, maps:get(workers, O), Unit, Median, hd(S), lists:last(S), K, erlang:system_info(otp_release)]).
 
 calibrate(Work, N, Target) ->
 	case timed(Work, N) of
@@ -144,3 +152,45 @@ calls(N) ->
 
 call(_, 0) -> ok;
 call(Server, N) -> N = gen_server:call(Server, N), call(Server, N - 1).
+
+%% --- a million alive at once ---
+
+crowd(O) ->
+	N = case maps:get(quick, O) of true -> ?MILLION div 10; false -> ?MILLION end,
+	{Start, _, Resident, Tables} = crowd_of(N),
+	report(O, "a million alive, start", "ns", [Start]),
+	report(O, "a million alive, resident, each", "B", [Resident]),
+	report(O, "a million alive, page tables, each", "B", [Tables]),
+	Rounds = [crowd_of(N) || _ <- lists:seq(1, maps:get(runs, O))],
+	report(O, "a million alive, start, warm", "ns", [element(1, R) || R <- Rounds]),
+	report(O, "a million alive, stop", "ns", [element(2, R) || R <- Rounds]).
+
+%% In a process of its own, too.
+crowd_of(N) ->
+	Self = self(),
+	spawn(fun() -> Self ! {crowd, crowd_round(N)} end),
+	receive {crowd, R} -> R end.
+
+crowd_round(N) ->
+	Self = self(),
+	Resident = status("VmRSS"),
+	Tables = status("VmPTE"),
+	Start = now_ns(),
+	Pids = [spawn(fun() -> Self ! here, receive stop -> Self ! gone end end) || _ <- lists:seq(1, N)],
+	await(here, N),
+	Here = now_ns(),
+	Bytes = status("VmRSS") - Resident,
+	Pages = status("VmPTE") - Tables,
+	Stop = now_ns(),
+	[P ! stop || P <- Pids],
+	await(gone, N),
+	{(Here - Start) / N, (now_ns() - Stop) / N, Bytes / N, Pages / N}.
+
+await(_, 0) -> ok;
+await(What, N) -> receive What -> await(What, N - 1) end.
+
+%% Bytes.
+status(Key) ->
+	{ok, Text} = file:read_file("/proc/self/status"),
+	{match, [K]} = re:run(Text, Key ++ ":\\s*(\\d+)", [{capture, all_but_first, list}]),
+	1024 * list_to_integer(K).
