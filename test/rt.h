@@ -138,6 +138,17 @@ static inline void let_run(void)
 	sched_yield();
 }
 
+/* All tasks but the caller have ended: none holds anything when main returns. */
+static inline void until_others_end(void)
+{
+	weft_stat s;
+
+	do {
+		let_run();
+		T_EQ(weft_stats(&s), 0);
+	} while (s.started - s.finished > 1);
+}
+
 static inline void until_state(weft_task *t, enum weft_task_state s)
 {
 	while (weft_task_stateof(t) != s)

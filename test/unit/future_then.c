@@ -518,6 +518,7 @@ static int race_main(void *arg)
 		weft_promise_free(p);
 	}
 	tap_note("%d ended, %d cancelled", outcomes[0], outcomes[1]);
+	until_others_end(); /* what was cancelled may be on its way yet */
 	return 0;
 }
 
