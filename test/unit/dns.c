@@ -729,6 +729,7 @@ TEST_WORKERS(left_in_the_middle)
 	T_EQ(weft_run(asks_again_main, NULL, &(weft_opts){.workers = tap_workers()}), 0);
 	nothing_left();
 	until(load_relaxed(&names_stuck) == 0);
+	until(weft__offload_lane_threads(LANE_DNS) == 0); /* to be joined now: TSan looks for threads that are not */
 }
 
 /* --- threads --- */
