@@ -736,8 +736,8 @@ TEST_WORKERS(left_in_the_middle)
 	nothing_left();
 	until(load_relaxed(&names_stuck) == 0);
 	until(weft__offload_lane_threads(LANE_DNS) == 0);
-	T_EQ(weft_run(returns_main, NULL, NULL),
-	     0); /* joins them: at the end of the process TSan looks for threads that nobody has joined before the library's own destructor does */
+	/* Joins them: at the end of the process TSan looks for threads that nobody has joined before the library's own destructor does. */
+	T_EQ(weft_run(returns_main, NULL, NULL), 0);
 }
 
 /* --- threads --- */

@@ -579,9 +579,9 @@ static int many_main(void *arg)
 	T_EQ(go(deep, 2), 0);
 	task_sleep(100 * MS);
 	snprintf(count, sizeof count, "(and %d more like task ", n - 10);
-	for (int i = 0;; i++) { /* until all wait: one that is still on its way is of a kind of its own */
+	for (int i = 0;; i++) { /* until all wait: one that is still on its way is of a kind of its own, or has no stack yet */
 		text = dumped();
-		if (strstr(text, count) || i == 100)
+		if ((strstr(text, count) && strstr(text, " deep+")) || i == 100)
 			break;
 		free(text);
 		task_sleep(100 * MS);
