@@ -145,12 +145,17 @@ static inline void bench_args(struct bench *b, int argc, char **argv)
 }
 
 /* main() of a program: body(b) as the first task of a runtime with as many workers as asked for. */
-static inline int bench_main(int argc, char **argv, weft_task_fn *body)
+static inline int bench_main_order(int argc, char **argv, weft_task_fn *body, enum weft_order order)
 {
 	struct bench b;
 
 	bench_args(&b, argc, argv);
-	return MUST(weft_run(body, &b, &(weft_opts){.workers = b.workers}));
+	return MUST(weft_run(body, &b, &(weft_opts){.workers = b.workers, .order = order}));
+}
+
+static inline int bench_main(int argc, char **argv, weft_task_fn *body)
+{
+	return bench_main_order(argc, argv, body, WEFT_ORDER_DEFAULT);
 }
 
 #endif

@@ -6,7 +6,7 @@ it once a round for weft and for each peer.
 
     net.py [--workers N] [--quick] [--only TEXT] [--peer NAME] --load build/bench/bench/bench_load ROW SERVER...
 
-SERVER is called with `--mode echo|http|accept|sink|source --workers N`, prints "port N [VERSION]", and serves until killed. With one
+SERVER is called with `--mode echo|lazy|http|accept|sink|source --workers N`, prints "port N [VERSION]", and serves until killed. With one
 worker it has the first core and the load generator the second one; with more, both have all cores. Everything stays on
 the loopback; a server dies with this program.
 """
@@ -237,11 +237,11 @@ class Row:
             seen = self.load(server, mode, CPUS, '--conns', conns, *self.window())
         self.report(variant, 'ms', seen['p99_us'] / 1e3)
 
-    def idle(self, conns):
-        rss, tables = 'idle connection, resident', 'idle connection, page tables'
+    def idle(self, mode, name, conns):
+        rss, tables = name + ', resident', name + ', page tables'
         if not self.wanted(rss) and not self.wanted(tables):
             return
-        with self.server('echo', CPUS[:1]) as server:
+        with self.server(mode, CPUS[:1]) as server:
             seen = self.load(server, 'echo', CPUS[1:2], '--idle', '--conns', conns, '--seconds',
                              1 if self.args.quick else 3)
         self.report(rss, 'B', seen['rss_each'])
@@ -283,7 +283,10 @@ class Row:
         elif self.args.row == 'P20':
             self.one_core('http', 100)
         else:
-            self.idle(4000 if self.args.quick else 10000)
+            conns = 4000 if self.args.quick else 10000
+            self.idle('echo', 'idle connection', conns)
+            if self.args.peer in ('', 'go'):
+                self.idle('lazy', 'idle connection, buffer when readable', conns)
 
 
 def main():

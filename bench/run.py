@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs the benchmarks of weft and, next to them, the same work in Go, Boost, Tokio, libuv, on bare epoll and in other queues.
+"""Runs the benchmarks of weft and, next to them, the same work in Go, Boost, Tokio, Erlang, OpenSSL, libuv, on bare epoll and in other queues.
 
 One row of the list is one question: a program of bench/, pinned to one core for one worker and to two for two. With
 --peers each peer's program does the same row in between, round by round, so that a slow minute of the machine hits all
@@ -11,10 +11,11 @@ Programs:  build/bench/bench/bench_NAME (`./dev bench` builds them: a release bu
            The rows of the network are bench/net.py, which takes a server, weft's or a peer's, and pins it itself.
 Peers:     bench/peers/..., built here into build/bench/peers; one that cannot be built is named and left out.
 Results:   JSON lines: first an object that says where they come from ("machine"), then an answer a line. They are kept
-           in bench/results/; --readme writes the table of README.md from them.
+           in bench/results/; --readme writes the tables of README.md and docs/performance.md from them.
 """
 import argparse
 import collections
+import contextlib
 import datetime
 import glob
 import json
@@ -32,8 +33,8 @@ BENCH = os.path.join(ROOT, 'bench')
 BEGIN, END = '<!-- figures:begin -->', '<!-- figures:end -->'
 
 # Peers, in the order of the tables' columns, and their titles.
-PEERS = {'go': 'Go', 'boost': 'Boost', 'tokio': 'Tokio', 'uv': 'libuv', 'epoll': 'bare epoll', 'openssl': 'OpenSSL', 'erlang': 'Erlang', 'ck': 'concurrencykit',
-         'moodycamel': 'moodycamel', 'mmsg': 'bare recvmmsg', 'plain': 'plain loop'}
+PEERS = {'go': 'Go', 'boost': 'Boost', 'tokio': 'Tokio', 'st': 'State Threads', 'uv': 'libuv', 'epoll': 'bare epoll', 'openssl': 'OpenSSL', 'erlang': 'Erlang', 'ck': 'concurrencykit',
+         'moodycamel': 'moodycamel', 'crossbeam': 'crossbeam', 'nginx': 'nginx', 'mmsg': 'bare recvmmsg', 'plain': 'plain loop'}
 SERVERS = ('go', 'tokio', 'uv', 'epoll')
 
 # The programs of each table; those of none are in the first.
@@ -43,30 +44,32 @@ TABLES = ((), ('queue',), ('stream', 'admit'), ('iowait', 'flow', 'resolve', 'ud
 # runs are short), and the seconds a run of the program may take.
 Row = collections.namedtuple('Row', 'program workers only peers rounds limit', defaults=('', (), 0, 120))
 ROWS = {
+    'P0': Row('floor', (1, 2)),
     'P1': Row('switch', (1,), '', ('boost',)),
-    'P2': Row('yield', (1,), '', ('go', 'boost')),
-    'P3': Row('yield', (2,), '', ('go', 'boost')),
-    'P4': Row('spawn', (1,), '', ('go', 'boost')),
-    'P5': Row('join', (1, 2), '', ('go', 'boost')),
-    'P6': Row('rendezvous', (1, 2), '', ('go', 'boost')),
-    'P7': Row('buffered', (1, 2), '1x1', ('go', 'boost')),
-    'P8': Row('buffered', (1, 2), '100x100', ('go', 'boost')),
+    'P2': Row('yield', (1,), '', ('go', 'boost', 'tokio')),
+    'P3': Row('yield', (2,), '', ('go', 'boost', 'tokio')),
+    'P4': Row('spawn', (1,), '', ('go', 'boost', 'tokio', 'st')),
+    'P5': Row('join', (1, 2), '', ('go', 'boost', 'tokio', 'st')),
+    'P6': Row('rendezvous', (1, 2), '', ('go', 'boost', 'tokio', 'st')),
+    'P7': Row('buffered', (1, 2), '1x1', ('go', 'boost', 'tokio')),
+    'P8': Row('buffered', (1, 2), '100x', ('go', 'boost', 'tokio')),
     'P9': Row('select', (1, 2), '', ('go',)),
-    'P10': Row('mutex', (1, 2), '', ('go', 'boost')),
-    'P11': Row('ring', (1, 2), '', ('go',)),
-    'P12': Row('skynet', (1, 2), '', ('go',)),
-    'P13': Row('timer', (1,), '', ('go',), 1),
-    'P14': Row('sleep', (1,), '', ('go',)),
-    'P15': Row('parked', (1,), '', ('go',), 1, 300),
+    'P10': Row('mutex', (1, 2), '', ('go', 'boost', 'tokio', 'st')),
+    'P11': Row('ring', (1, 2), '', ('go', 'tokio', 'erlang')),
+    'P12': Row('skynet', (1, 2), '', ('go', 'tokio', 'erlang'), 0, 300),
+    'P13': Row('timer', (1,), '', ('go', 'tokio'), 1, 300),
+    'P14': Row('sleep', (1,), '', ('go', 'tokio')),
+    'P15': Row('parked', (1,), '', ('go', 'tokio', 'erlang', 'st'), 1, 300),
+    'P16': Row('forkjoin', (1, 2), '', ('go', 'tokio'), 0, 300),
     'P17': Row('queue', (1, 2), 'spsc', ('ck', 'moodycamel')),
-    'P18': Row('queue', (1, 2), 'mpmc', ('ck', 'moodycamel')),
+    'P18': Row('queue', (1, 2), 'mpmc', ('ck', 'moodycamel', 'crossbeam')),
     'P19': Row('net', (1, 2), '', SERVERS, 5),
-    'P20': Row('net', (1,), '', SERVERS, 5),
+    'P20': Row('net', (1,), '', SERVERS + ('nginx',), 5),
     'P21': Row('net', (1,), '', SERVERS, 1),
     'P22': Row('actor', (1, 2), '', ('erlang',)),
     'P23': Row('stream', (1, 2), '', ('go', 'tokio', 'plain')),
-    'P24': Row('wakeup', (2,), '', ('go',), 1),
-    'P25': Row('stages', (2,), '', ('go',), 1),
+    'P24': Row('wakeup', (2,), '', ('go', 'tokio'), 1, 300),
+    'P25': Row('stages', (2,), '', ('go', 'tokio'), 1),
     'P26': Row('idle', (2,), '', ('go',), 1),
     'P27': Row('ctx', (1, 2), '', ('go',)),
     'P28': Row('sup', (1, 2), '', ('erlang',)),
@@ -74,6 +77,7 @@ ROWS = {
     'P34': Row('group', (1, 2), 'children', ('go', 'boost')),
     'P35': Row('group', (1, 2), 'an index', ()),
     'P36': Row('future', (1, 2), '', ('go', 'boost')),
+    'P38': Row('pool', (1, 2), '', ('go',)),
     'P40': Row('local', (1, 2)),
     'P41': Row('gen', (1, 2)),
     'P50': Row('net', (1,), '', SERVERS, 5),
@@ -85,8 +89,13 @@ ROWS = {
     'P57': Row('copies', (1, 2), '', ('go',)),
     'P58': Row('file', (1, 2), '', ('go', 'plain')),
     'P60': Row('tls', (1, 2), '', ('go', 'openssl')),
+    'P61': Row('trim', (1,), '', (), 1, 300),
     'P75': Row('admit', (1, 2), '', ('go',)),
+    'P80': Row('steal', (2,), '', (), 1, 300),
 }
+
+# A goal that is so many times what the best of these peers has in the same run, with another variant if one is named.
+Of = collections.namedtuple('Of', 'times peers variant', defaults=('',))
 
 # (row, variant, workers): what weft wants to reach, in the unit of the answer
 GOALS = {
@@ -103,6 +112,8 @@ GOALS = {
     ('P6', 'round trip', 2): 60,
     ('P7', 'capacity 128, 1x1', 1): 5,
     ('P7', 'capacity 128, 1x1', 2): 12,
+    ('P7', 'SPSC mode, 128, 1x1', 1): 3.5,
+    ('P7', 'SPSC mode, 128, 1x1', 2): 6,
     ('P8', 'capacity 128, 100x100', 1): 6,
     ('P8', 'capacity 128, 100x100', 2): 18,
     ('P9', '2 ready', 1): 10,
@@ -118,10 +129,10 @@ GOALS = {
     ('P10', '200 tasks contending', 2): 11,
     ('P11', 'hop, 1000 tasks', 1): 14,
     ('P11', 'hop, 1000 tasks', 2): 28,
-    ('P12', 'skynet, 1000000 leaves', 1): 236,
-    ('P12', 'skynet, 1000000 leaves', 2): 236,
-    ('P12', 'skynet, 1000000 leaves, run at once', 1): 90,
-    ('P12', 'skynet, 1000000 leaves, run at once', 2): 55,
+    ('P12', 'skynet, 1000000 leaves', 1): Of(1, ('tokio',)),
+    ('P12', 'skynet, 1000000 leaves', 2): Of(1, ('tokio',)),
+    ('P12', 'skynet, 1000000 leaves, newest first', 1): 90,
+    ('P12', 'skynet, 1000000 leaves, newest first', 2): 55,
     ('P13', 'create, up to 1000000 live', 1): 47,
     ('P13', 'stop, 1000000 live', 1): 8,
     ('P13', 'create and stop, 1000000 live', 1): 25,
@@ -135,14 +146,19 @@ GOALS = {
     ('P15', 'create, warm', 1): 250,
     ('P15', 'wake and finish', 1): 140,
     ('P15', 'resident, each', 1): 4400,
-    ('P17', 'spsc, in turn', 1): 2130,
-    ('P17', 'spsc, two threads', 2): 2.9,
+    ('P16', 'fib(42), against plain C', 1): 1.02,
+    ('P16', 'fib(42), speed-up', 2): 1.97,
+    ('P17', 'spsc, in turn', 1): Of(1, ('ck', 'moodycamel')),
+    ('P17', 'spsc, two threads', 2): Of(1, ('ck', 'moodycamel')),
     ('P18', 'mpmc, two threads', 2): 11,
     ('P19', 'echo, 50 connections, CPU a request', 1): 4.4,
     ('P19', 'echo, 50 connections, requests', 1): 228,
     ('P19', 'echo, 50 connections, system calls a request', 1): 2.03,
     ('P19', 'echo, 1000 connections, p99', 2): 11,
+    ('P20', 'http, 100 connections, CPU a request', 1): Of(0.9, ('tokio', 'nginx')),
     ('P20', 'http, 100 connections, requests', 1): 175,
+    ('P21', 'idle connection, resident', 1): Of(1, ('go',)),
+    ('P21', 'idle connection, buffer when readable, resident', 1): Of(0.5, ('go',), 'idle connection, resident'),
     ('P22', 'spawn, windows of 100', 1): 35,
     ('P22', 'ping-pong, a message', 1): 45,
     ('P22', 'call of a server', 1): 90,
@@ -157,6 +173,9 @@ GOALS = {
     ('P25', '4 stages of 1 us, capacity 16, speed-up', 2): 1.9,
     ('P26', 'idle, context switches a second', 2): 0,
     ('P28', 'restart, 100 a supervisor', 1): 1000,
+    ('P28', 'restart, 1000 a supervisor', 1): 1000,
+    ('P28', 'restart, 10000 a supervisor', 1): 1000,
+    ('P28', 'restart, 10000 against 1000', 1): 1.1,
     ('P34', '100 children', 1): 100,
 }
 MORE_IS_BETTER = {'x', 'k/s', 'M/s', 'GB/s'}
@@ -320,32 +339,42 @@ class Peers:
                 os.path.join(self.dir, 'boost-context' if row == 'P1' else 'boost-fiber')]
         return why
 
-    def tokio(self):
-        src = os.path.join(self.dir, 'tokio-src')
-        target = os.path.join(self.dir, 'tokio')
-        out = os.path.join(target, 'release', 'peers-tokio')
+    def cargo(self, name, crates, package):
+        """A peer in Rust, of the sources that Debian packs; the first of the crates gives the version."""
+        src = os.path.join(self.dir, name + '-src')
+        target = os.path.join(self.dir, name)
+        out = os.path.join(target, 'release', 'peers-' + name)
         registry = '/usr/share/cargo/registry'
-        versions = glob.glob(os.path.join(registry, 'tokio-[0-9]*'))
-        if not shutil.which('cargo') or not versions or not glob.glob(os.path.join(registry, 'futures-util-[0-9]*')):
-            return 'no cargo, or no sources of tokio and futures-util here (Debian: cargo librust-tokio-dev librust-futures-util-dev)'
+        found = [glob.glob(os.path.join(registry, crate + '-[0-9]*')) for crate in crates]
+        if not shutil.which('cargo') or not all(found):
+            return 'no cargo, or no sources of %s here (Debian: cargo %s)' % (' and '.join(crates), package)
         # A copy, because cargo leaves its lock next to the sources.
-        shutil.copytree(os.path.join(BENCH, 'peers', 'tokio'), src, dirs_exist_ok=True)
-        env = dict(os.environ, CARGO_HOME=os.path.join(self.dir, 'tokio-cargo'),
-                   TOKIO_VERSION=os.path.basename(max(versions)).partition('-')[2])
+        shutil.copytree(os.path.join(BENCH, 'peers', name), src, dirs_exist_ok=True)
+        env = dict(os.environ, CARGO_HOME=os.path.join(self.dir, name + '-cargo'))
+        env[name.upper() + '_VERSION'] = os.path.basename(max(found[0]))[len(crates[0]) + 1:]
         why = self.build(out, glob.glob(os.path.join(src, '**', '*.[rt]*'), recursive=True), [
             'cargo', 'build', '--release', '--offline', '--quiet', '--target-dir', target,
             '--config', 'source.crates-io.replace-with="debian"',
             '--config', 'source.debian.directory="%s"' % registry], cwd=src, env=env)
         if not why:
-            self.commands['tokio'] = lambda row: [out]
+            self.commands[name] = lambda row: [out]
         return why
+
+    def tokio(self):
+        return self.cargo('tokio', ('tokio', 'futures-util'), 'librust-tokio-dev librust-futures-util-dev')
+
+    def crossbeam(self):
+        return self.cargo('crossbeam', ('crossbeam-queue',), 'librust-crossbeam-queue-dev')
+
+    def st(self):
+        return self.c('st', '-lst') if os.path.exists('/usr/include/st.h') else 'no State Threads here (Debian: libst-dev)'
 
     def erlang(self):
         if not shutil.which('erlc'):
             return 'no `erlc` here (Debian: erlang-base)'
-        modules = {'P22': 'actors', 'P28': 'sups'}
+        modules = {'P11': 'crowds', 'P12': 'crowds', 'P15': 'crowds', 'P22': 'actors', 'P28': 'sups'}
         why = None
-        for module in modules.values():
+        for module in sorted(set(modules.values())):
             src = os.path.join(BENCH, 'peers', 'erlang', module + '.erl')
             why = why or self.build(os.path.join(self.dir, module + '.beam'), [src], ['erlc', '-o', self.dir, src])
         if not why:
@@ -373,6 +402,12 @@ class Peers:
 
     def epoll(self):
         return self.c('epoll')
+
+    def nginx(self):
+        if not shutil.which('nginx', path=os.environ.get('PATH', '') + ':/usr/sbin'):
+            return 'no nginx here (Debian: nginx-light)'
+        self.commands['nginx'] = lambda row: [sys.executable, os.path.join(BENCH, 'peers', 'nginx', 'server.py')]
+        return None
 
     def mmsg(self):
         return self.c('mmsg')
@@ -447,12 +482,15 @@ class Runner:
         try:
             r = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=self.env, timeout=limit,
                                preexec_fn=lambda: os.sched_setaffinity(0, cpus))
-            why = 'exit status %d' % r.returncode if r.returncode else ''
-            answers = [json.loads(line) for line in r.stdout.splitlines() if line.startswith('{')]
-        except subprocess.TimeoutExpired:
-            why, answers = 'took longer than %d s' % limit, []
-        except (OSError, ValueError) as e:
-            why, answers = str(e), []
+            why, said = 'exit status %d' % r.returncode if r.returncode else '', r.stdout
+        except subprocess.TimeoutExpired as e:
+            why, said = 'took longer than %d s' % limit, (e.stdout or b'').decode()
+        except OSError as e:
+            why, said = str(e), ''
+        answers = []
+        for line in said.splitlines(True):
+            with contextlib.suppress(ValueError):
+                answers += [json.loads(line)] if line.startswith('{') and line.endswith('}\n') else []
         if why:
             say('%s: %s' % (' '.join(os.path.relpath(c, ROOT) if os.path.isabs(c) else c for c in command), why))
             self.failed.append(command)
@@ -529,6 +567,20 @@ def titles(answers):
     return {p: ('%s %s' % (PEERS[p], versions[p])).strip() for p in PEERS if p in versions}
 
 
+def goals_of(answers):
+    """The goals of these answers, as numbers, by name, variant and workers. A goal that goes by peers is none where they have not run."""
+    found = {}
+    for key, goal in GOALS.items():
+        if isinstance(goal, Of):
+            where = key[0], goal.variant or key[1], key[2]
+            peers = [a for a in answers if (a['name'], a['variant'], a['workers']) == where and a.get('peer') in goal.peers]
+            best = max if peers and peers[0]['unit'] in MORE_IS_BETTER else min
+            goal = goal.times * best(a['median'] for a in peers) if peers else None
+        if goal is not None:
+            found[key] = goal
+    return found
+
+
 def met(weft, goal):
     """Whether weft's answer reaches the goal: yes, no, or nothing where there is none."""
     if not weft or goal is None:
@@ -539,7 +591,8 @@ def met(weft, goal):
 
 def goals(answers, names=True):
     """A line that counts the goals that are met, and names the rest."""
-    asked = [(a, GOALS.get((a['name'], a['variant'], a['workers']))) for a in answers if 'peer' not in a]
+    all_goals = goals_of(answers)
+    asked = [(a, all_goals.get((a['name'], a['variant'], a['workers']))) for a in answers if 'peer' not in a]
     asked = [(a, goal) for a, goal in asked if goal is not None]
     missed = ['%s %s %dw (%s, goal %s)' % (a['name'], a['variant'], a['workers'], number(a['median']), number(goal))
               for a, goal in asked if met(a, goal) == 'no']
@@ -557,14 +610,14 @@ def table_of(answers, out):
     rows = collections.OrderedDict()
     for a in answers:
         rows.setdefault((a['name'], a['variant'], a['workers']), {})[a.get('peer', 'weft')] = a
-    peers = titles(answers)
+    peers, all_goals = titles(answers), goals_of(answers)
     head = ['', 'work', 'w', 'unit', 'weft', 'min']
     for p in peers:
         head += [peers[p], 'min', 'ratio']
     lines = [head + ['goal', '']]
     for (name, variant, workers), r in rows.items():
         weft = r.get('weft')
-        goal = GOALS.get((name, variant, workers))
+        goal = all_goals.get((name, variant, workers))
         line = [name, variant, str(workers), next(iter(r.values()))['unit'], number(weft['median']) if weft else '-',
                 number(weft['min']) if weft else '-']
         for p in peers:
@@ -629,7 +682,7 @@ def readme(path):
 
 def markdown(answers):
     """All answers with all peers and the goals, as Markdown."""
-    lines = []
+    lines, all_goals = [], goals_of(answers)
     for part in parts(answers):
         peers = titles(part)
         rows = collections.OrderedDict()
@@ -638,7 +691,7 @@ def markdown(answers):
         lines += ['', '| row | work | w | unit | weft | %sgoal | |' % ''.join(t + ' | ' for t in peers.values()),
                   '|---|---|--:|---|--:|%s--:|---|' % ('--:|' * len(peers))]
         for (name, variant, workers), r in rows.items():
-            goal = GOALS.get((name, variant, workers))
+            goal = all_goals.get((name, variant, workers))
             cells = [name, variant, str(workers), next(iter(r.values()))['unit']]
             cells += [number(r[p]['median']) if p in r else '' for p in ['weft'] + list(peers)]
             lines.append('| ' + ' | '.join(cells + [number(goal) if goal is not None else '', met(r.get('weft'), goal)]) + ' |')

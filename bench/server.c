@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * server.c - the server of P19 to P21, P50 and P51, straight-line, a task per connection: TCP echo, HTTP hello, one that closes what it accepts, one that reads all, one that
- * writes without end.
+ * server.c - the server of P19 to P21, P50 and P51, straight-line, a task per connection: TCP echo, the same with a buffer only while there is something to read, HTTP hello,
+ * one that closes what it accepts, one that reads all, one that writes without end.
  *
- *     bench_server --mode echo|http|accept|sink|source [--workers N] [--port P]
+ *     bench_server --mode echo|lazy|http|accept|sink|source [--workers N] [--port P]
  *
  * Prints "port N" and serves until killed. bench/net.py starts it and the peers' servers, and bench/load.c, visit.c and pour.c ask them.
  */
@@ -20,6 +20,25 @@ static void echo(weft_tcp *c)
 
 	while ((n = weft_tcp_read(c, buf, sizeof(buf))) > 0) {
 		if (weft_tcp_write(c, buf, (size_t)n, NULL) < 0)
+			break;
+	}
+	weft_tcp_close(c);
+}
+
+/* As echo, with nothing but a byte of its stack while it waits: the buffer is taken when there is something to read. */
+static void lazy(weft_tcp *c)
+{
+	ssize_t n;
+	char first;
+
+	while (weft_tcp_read(c, &first, 1) > 0) {
+		char *buf = bench_need(malloc(4096), "a buffer");
+
+		buf[0] = first;
+		n = weft_tcp_read_until(c, buf + 1, 4095, WEFT_NOW);
+		n = weft_tcp_write(c, buf, n > 0 ? 1 + (size_t)n : 1, NULL);
+		free(buf);
+		if (n < 0)
 			break;
 	}
 	weft_tcp_close(c);
@@ -83,7 +102,7 @@ static void source(weft_tcp *c)
 static const struct mode {
 	const char *name;
 	void (*serve)(weft_tcp *c); /* as a task; NULL: closed at once */
-} modes[] = {{"echo", echo}, {"http", http}, {"accept", NULL}, {"sink", sink}, {"source", source}};
+} modes[] = {{"echo", echo}, {"lazy", lazy}, {"http", http}, {"accept", NULL}, {"sink", sink}, {"source", source}};
 
 static struct {
 	int workers, port;
@@ -115,7 +134,7 @@ static int serve(void *arg)
 
 static void usage(void)
 {
-	fputs("usage: bench_server --mode echo|http|accept|sink|source [--workers N] [--port P]\n", stderr);
+	fputs("usage: bench_server --mode echo|lazy|http|accept|sink|source [--workers N] [--port P]\n", stderr);
 	exit(2);
 }
 

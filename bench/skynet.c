@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * skynet.c - P12: how long does a tree of tasks take, ten to a node, a million leaves, each sending its number up?
+ * skynet.c - P12: how long does a tree of tasks take, ten to a node, a million leaves, each sending its number up? And fib(25), a task for each number that is not computed by its caller?
  *
  * Default order: children are queued, and run when their parent waits for them. Run at once: a child runs before its
- * parent starts the next one, and the parent goes on when it waits or ends.
+ * parent starts the next one, and the parent goes on when it waits or ends. Newest first: as queued, by workers that take their newest task first (WEFT_ORDER_LIFO).
  */
 #include "bench.h"
 
@@ -81,16 +81,61 @@ static void tree(const struct bench *b, const char *variant, bool now)
 	bench_report(b, "P12", variant, "ms", s, b->runs);
 }
 
+#define FIB 25
+#define FIB_IS 75025
+
+static int fib(void *arg)
+{
+	int n = (int)(intptr_t)arg, one;
+	task *t;
+
+	if (n < 2)
+		return n;
+	MUST(go_opts(&t, fib, (void *)(intptr_t)(n - 1), NULL));
+	n = fib((void *)(intptr_t)(n - 2));
+	MUST(task_join(t, &one));
+	return n + one;
+}
+
+static void fibs(const struct bench *b, const char *variant)
+{
+	double s[BENCH_RUNS_MAX];
+
+	if (!bench_wanted(b, variant))
+		return;
+	for (int i = -1; i < b->runs; i++) {
+		int64_t from = bench_now();
+
+		if (fib((void *)(intptr_t)FIB) != FIB_IS)
+			exit(1);
+		if (i >= 0)
+			s[i] = (double)(bench_now() - from) / 1e6;
+	}
+	bench_report(b, "P12", variant, "ms", s, b->runs);
+}
+
 static int body(void *arg)
 {
 	struct bench *b = arg;
 
 	tree(b, "skynet, 1000000 leaves", false);
 	tree(b, "skynet, 1000000 leaves, run at once", true);
+	fibs(b, "fib(25)");
+	return 0;
+}
+
+static int newest_body(void *arg)
+{
+	struct bench *b = arg;
+
+	tree(b, "skynet, 1000000 leaves, newest first", false);
+	fibs(b, "fib(25), newest first");
 	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	return bench_main(argc, argv, body);
+	int rc = bench_main(argc, argv, body);
+
+	return rc ? rc : bench_main_order(argc, argv, newest_body, WEFT_ORDER_LIFO);
 }

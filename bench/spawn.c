@@ -2,7 +2,7 @@
  *
  * spawn.c - P4: what does a short task cost from its start to its end, many at a time?
  *
- * Queued: the starter goes on, and waits once a hundred (or a million) are started. Run at once: each runs before the
+ * In a batch: a hundred by one call. Queued: the starter goes on, and waits once a hundred (or a million) are started. Run at once: each runs before the
  * starter goes on.
  */
 #include "bench.h"
@@ -49,6 +49,24 @@ static int64_t at_once(uint64_t n, void *arg)
 	return bench_scale(bench_now() - start, n, did);
 }
 
+static int64_t batched(uint64_t n, void *arg)
+{
+	void *args[WINDOW];
+	uint64_t did = 0;
+	waitgroup g = {0};
+	int64_t start = bench_now();
+
+	(void)arg;
+	for (int i = 0; i < WINDOW; i++)
+		args[i] = &g;
+	for (; did < n; did += WINDOW) {
+		wg_add(&g, WINDOW);
+		MUST(go_batch(finish, args, WINDOW, NULL, NULL));
+		MUST(wg_wait(&g));
+	}
+	return bench_scale(bench_now() - start, n, did);
+}
+
 /* A million started before the first of them runs (one worker). The first round, which makes records, warms up. */
 static void million(const struct bench *b)
 {
@@ -77,6 +95,7 @@ static int body(void *arg)
 
 	bench_measure(b, "P4", "windows of 100, queued", queued, NULL);
 	bench_measure(b, "P4", "windows of 100, run at once", at_once, NULL);
+	bench_measure(b, "P4", "windows of 100, in a batch", batched, NULL);
 	million(b);
 	return 0;
 }

@@ -10,17 +10,25 @@
 #include "debug/lastwords.h"
 #include "debug/lockcheck.h"
 #include "debug/owncode.h"
+#include "debug/stackreport.h"
+#include "weft/several.h"
 #include "weft/version.h"
+#include <pthread.h>
 #include <stdio.h>
 #include <uv.h>
 
-/* The core's run, with the debug storey tied to it. */
-static int run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process, int *result)
-{
-	int rc;
+static pthread_once_t tied = PTHREAD_ONCE_INIT;
 
+static void less(bool signals);
+
+static void tie(void)
+{
 	weft__hooks.dump = weft__dump_all;
 	weft__hooks.deadlock = weft__dump_deadlock;
+	weft__hooks.stack_report = weft__stack_report;
+	weft__hooks.one_less = less;
+	weft__hooks.dump_stragglers = weft__dump_stragglers;
+	weft__hooks.list_stragglers = weft__list_stragglers;
 	weft__fatal_hook = weft__dump_self;
 	weft__overflow_describe = weft__task_describe;
 	weft__overflow_caller = weft__last_caller;
@@ -31,10 +39,29 @@ static int run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_proces
 #ifdef WEFT_DEBUG
 	weft__hooks.leaves = weft__lockcheck_find();
 #endif
-	store_relaxed(&weft__hooks.open_signal, !o->no_signals && weft__backtrace_install() ? TRACE_SIGNAL : 0); /* a number */
-	rc = weft__run(fn, arg, o, exit_process, result);
+}
+
+/* The debug storey is tied to the core, and its signal is there, for one runtime more, or less. */
+static void more(const weft_opts *o)
+{
+	pthread_once(&tied, tie);
 	if (!o->no_signals)
+		weft__backtrace_install();
+}
+
+static void less(bool signals)
+{
+	if (signals)
 		weft__backtrace_uninstall();
+}
+
+static int run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process, int *result)
+{
+	int rc;
+
+	more(o);
+	rc = weft__run(fn, arg, o, exit_process, result);
+	less(!o->no_signals);
 	return rc;
 }
 
@@ -46,6 +73,37 @@ int weft_run(weft_task_fn *fn, void *arg, const weft_opts *o)
 
 	rc = run(fn, arg, o ? o : &no_opts, false, &result);
 	return rc ? rc : result;
+}
+
+int weft_make(weft_runtime **out, const weft_opts *o)
+{
+	struct runtime *rt = NULL;
+	int rc;
+
+	if (!out)
+		return WEFT_EINVAL;
+	o = o ? o : &no_opts;
+	more(o);
+	rc = weft__make(&rt, o);
+	if (rc)
+		less(!o->no_signals);
+	*out = (weft_runtime *)rt;
+	return rc;
+}
+
+int weft_free(weft_runtime *h, int64_t grace_ns)
+{
+	struct runtime *rt = (struct runtime *)h;
+	bool signals;
+	int rc;
+
+	if (!rt)
+		return 0;
+	signals = rt->signals;
+	rc = weft__free(rt, grace_ns);
+	if (!rc || rc == WEFT_ETIMEDOUT)
+		less(signals);
+	return rc;
 }
 
 struct main_call {
@@ -76,17 +134,11 @@ int weft__run_main(int (*fn)(int, char **), int argc, char **argv)
 	return result;
 }
 
+/* Of all runtimes: it does not matter which one the caller is in, or has chosen. */
 int weft_dump(int fd)
 {
-	if (!weft__worker()) {
-		if (!weft__rt_enter())
-			return WEFT_ESRCH;
-		weft__dump_all(fd);
-		weft__rt_leave();
-		return 0;
-	}
-	weft__dump_all(fd);
-	return 0;
+	(void)weft__worker(); /* a forked child is told so, as by any call */
+	return weft__rts_up() ? weft__dump_all(fd, NULL) : WEFT_ESRCH;
 }
 
 int64_t weft_now(void)
@@ -154,11 +206,11 @@ const char *weft_strerror(int code)
 	case WEFT_EALREADY:
 		return "it was done before, or is being done";
 	case WEFT_ESRCH:
-		return "nobody is there: it has ended, or no runtime is up";
+		return "it is not there, or over, or no runtime is up";
 	case WEFT_EPIPE:
 		return "nobody receives any more";
 	case WEFT_ENOBUFS:
-		return "a limit on bytes is reached";
+		return "no room: a limit is reached";
 	case WEFT_ECHILD:
 		return "not a child any more";
 	case WEFT_ENOEXEC:
@@ -176,7 +228,7 @@ const char *weft_strerror(int code)
 	case WEFT_EAGAIN:
 		return "it would have to wait, or a limit is reached";
 	case WEFT_ENOENT:
-		return "no such file, directory or name";
+		return "no such file, name or other thing";
 	case WEFT_EEXIST:
 		return "it exists already";
 	case WEFT_ENOTSUP:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * actors.h - what tests of actors have in common: sending a number, and seeing how one ends.
+ * actors.h - what tests of actors have in common: sending a number, ending one, and seeing how it ends.
  *
  *	struct watcher w;
  *	watch_begin(&w, ref)       a task waits for its end, and is seen waiting
@@ -16,6 +16,27 @@
 static inline int tell(weft_actor_ref to, uint64_t tag, long v)
 {
 	return weft_actor_send(to, tag, &v, sizeof v, WEFT_PRIO_NORMAL);
+}
+
+/* An actor's on_msg. */
+static inline int ignore(void *state, weft_msg *m)
+{
+	(void)state;
+	(void)m;
+	return 0;
+}
+
+static inline void end_actor(weft_actor_ref ref)
+{
+	T_EQ(weft_actor_stop_wait(ref), 0);
+}
+
+/* Takes what lies in the pools: sanitizers have none. */
+static inline void use_up_letters(weft_actor_ref ref)
+{
+	T_EQ(weft_actor_suspend(ref), 0);
+	for (int i = 0; i < 100; i++)
+		T_EQ(tell(ref, 1, i), 0);
 }
 
 struct watcher {

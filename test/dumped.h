@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * dumped.h - what weft_dump writes, as a text, and the part of it that is about one task. Public calls only.
+ * dumped.h - what weft_dump writes, as a text, and the part of it that is about one task; and what weft says on standard error. Public calls only.
  */
 #ifndef WEFT_TEST_DUMPED_H
 #define WEFT_TEST_DUMPED_H
@@ -43,6 +43,28 @@ static inline char *dumped(void)
 	T_EQ(weft_dump(fd), 0);
 	text = text_of(fd);
 	close(fd);
+	return text;
+}
+
+/* Standard error goes to a sheet, until heard_text, which returns what was said. text_of(heard): what was said up to now. */
+static int heard = -1, heard__stderr;
+
+static inline void hear(void)
+{
+	heard = sheet();
+	heard__stderr = dup(STDERR_FILENO);
+	T_OK(heard__stderr >= 0 && dup2(heard, STDERR_FILENO) >= 0);
+}
+
+static inline char *heard_text(void)
+{
+	char *text;
+
+	dup2(heard__stderr, STDERR_FILENO);
+	close(heard__stderr);
+	text = text_of(heard);
+	close(heard);
+	tap_note("%s", text);
 	return text;
 }
 

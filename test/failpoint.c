@@ -110,7 +110,8 @@ WRAP(void *, mmap, (void *p, size_t n, int prot, int flags, int fd, off_t off), 
 /* What mmap is called in object files built with _FILE_OFFSET_BITS=64. */
 WRAP(void *, mmap64, (void *p, size_t n, int prot, int flags, int fd, off_t off), (p, n, prot, flags, fd, off),
      REFUSE(MAP_FAILED, ENOMEM))
-WRAP(int, madvise, (void *p, size_t n, int advice), (p, n, advice), REFUSE(-1, ENOMEM))
+/* Giving pages back cannot fail for want of anything, and the monitor does it when it likes. */
+WRAP_IF(int, madvise, (void *p, size_t n, int advice), (p, n, advice), advice != MADV_DONTNEED, REFUSE(-1, ENOMEM))
 WRAP(int, mprotect, (void *p, size_t n, int prot), (p, n, prot), REFUSE(-1, ENOMEM))
 /* Asking, and doing without one, cannot fail; a sanitizer's own for a new thread must not. */
 WRAP_IF(int, sigaltstack, (const stack_t *s, stack_t *old), (s, old), s && !(s->ss_flags & SS_DISABLE) && !weft__san, REFUSE(-1, ENOMEM))

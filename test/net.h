@@ -279,6 +279,15 @@ static inline int in_flight(int fd)
 	return queued - unsent;
 }
 
+/* Bytes that were written and of which the peer has not said that it has them: sent, or held back until it has told of room. */
+static inline int not_taken(int fd)
+{
+	int queued;
+
+	T_EQ(ioctl(fd, SIOCOUTQ, &queued), 0);
+	return queued;
+}
+
 /* Returns how many bytes it wrote, all 0. */
 static NOINLINE __attribute__((unused)) size_t fill(weft_tcp *c, int peer)
 {

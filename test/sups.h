@@ -150,11 +150,45 @@ static inline void part_freed(void *arg)
 	((struct part *)arg)->freed++;
 }
 
+#define CHILD(name, part, ...)                                                                          \
+	(weft_child_spec)                                                                               \
+	{                                                                                               \
+		.id = (name), .start = start_part, .arg = (part), .shutdown = WEFT_FOREVER, __VA_ARGS__ \
+	}
+
+/* The same of one whose argument is a pointer to the part, copied for it: each copy is to be freed. */
+static inline int start_counted(weft_actor_ref *out, void *arg)
+{
+	return start_part(out, *(struct part **)arg);
+}
+
+static inline void counted_freed(void *arg)
+{
+	(*(struct part **)arg)->freed++;
+}
+
 /* A task that ends when it is cancelled. */
 static inline int until_canceled(void *arg)
 {
 	(void)arg;
 	return weft_task_sleep(INT64_MAX);
+}
+
+/* --- supervisors --- */
+
+/* What sup_of's tell. */
+static struct record told = RECORD;
+
+static inline weft_actor_ref sup_of(weft_sup_opts o)
+{
+	weft_actor_ref sup;
+
+	o.on_event = on_event;
+	o.event_arg = &told;
+	if (!o.within)
+		o.within = 3600 * WEFT_SEC; /* no stall takes a restart out of it */
+	T_EQ(weft_sup_start(&sup, &o), 0);
+	return sup;
 }
 
 static inline weft_actor_ref find(weft_actor_ref sup, const char *id)

@@ -89,8 +89,6 @@ WEFT_API const char *weft_end_name(weft_end e);
 
 /* --- messages --- */
 
-enum weft_prio { WEFT_PRIO_URGENT = -2, WEFT_PRIO_HIGH = -1, WEFT_PRIO_NORMAL = 0, WEFT_PRIO_LOW = 1 };
-
 enum weft_msg_kind {
 	WEFT_MSG_USER, /* somebody has sent it */
 	WEFT_MSG_DOWN, /* an actor that the receiver monitors has ended: a weft_down */
@@ -105,6 +103,7 @@ typedef struct weft_msg {
 	uint8_t kind;        /* enum weft_msg_kind */
 	int8_t prio;         /* enum weft_prio */
 	uint8_t weft__flags;
+	uint8_t weft__home;
 } weft_msg;
 
 typedef struct weft_down {
@@ -242,6 +241,36 @@ WEFT_API int weft_actor_send_until(weft_actor_ref to, uint64_t tag, const void *
 		weft_actor_send((to), (tag), &weft__value, sizeof weft__value, WEFT_PRIO_NORMAL); \
 	})
 
+/* --- sending later --- */
+
+typedef struct weft_actor_timer weft_actor_timer;
+
+/* weft_actor_send_after - send a message when so much time has passed; weft_actor_send_at - at an absolute time (weft_now).
+ *
+ *   ns    0 or less: at once, as `when` in the past: it may be there before this returns
+ *   out   receives the timer, to be given back by weft_actor_timer_cancel; NULL: it goes on alone
+ *
+ * It is from the caller, whatever has become of that one. It always gets in, also into a mailbox that is full, which then holds more than its bound; on_high is not called by it. If the receiver ends before, nothing is told to
+ * anybody (also no dead-letter hook): the message goes to the receiver's dtor, as what it has not received; so it does when the receiver's runtime goes down, not when the sender's does.
+ *
+ * Returns 0; WEFT_ESRCH: the actor has ended (or there is none), or its runtime goes down; WEFT_EINVAL: no such priority, or WEFT_FOREVER; WEFT_EMSGSIZE: 1 GiB or more; WEFT_ENOMEM. On any error *out is NULL, and nothing will be sent.
+ * Blocks: no, and so it is no cancellation point. Threads: any. Order: as weft_actor_send, of what was done before it was called.
+ * Source: Erlang's erlang:send_after, which ends with its receiver, too.
+ */
+WEFT_API int weft_actor_send_after(weft_actor_ref to, int64_t ns, uint64_t tag, const void *data, size_t len, int prio,
+				   weft_actor_timer **out);
+WEFT_API int weft_actor_send_at(weft_actor_ref to, int64_t when, uint64_t tag, const void *data, size_t len, int prio,
+				weft_actor_timer **out);
+
+/* weft_actor_timer_cancel - give a timer back, and have its message not sent, if there is still time. NULL is allowed.
+ *
+ * Returns 1: in time: it was not sent, and will not be, and what its data points to is the caller's again; 0: it is in the mailbox, or has been, or the receiver has ended. Blocks: no. Threads: any.
+ */
+WEFT_API int weft_actor_timer_cancel(weft_actor_timer *t);
+
+/* weft_actor_timer_left - ns until it is sent, 0 if that is due; WEFT_ESRCH: it has been, or the receiver has ended, or t is NULL. Threads: any. */
+WEFT_API int64_t weft_actor_timer_left(weft_actor_timer *t);
+
 /* What a message to an actor that has ended, or has no use for it, was. The data is valid during the call. */
 typedef struct weft_dead_letter {
 	weft_actor_ref to, from;
@@ -325,8 +354,8 @@ WEFT_API int weft_actor_signal(weft_actor_ref ref, weft_end end);
  *
  *   end  receives how; NULL: not wanted
  *
- * Returns 0; WEFT_ESRCH: it had ended before, and nobody knows how any more; WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN; WEFT_EDEADLK for the caller itself. A thread outside gets WEFT_ESRCH when the
- * runtime has gone down before that, and WEFT_ENOMEM if it has nothing to wait with.
+ * Returns 0; WEFT_ESRCH: it had ended before, and nobody knows how any more; WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN; WEFT_EDEADLK for the caller itself. When the actor's runtime goes down before
+ * that, a thread outside gets WEFT_ESRCH, and a task of another runtime 0 and WEFT_END_CANCELED. A thread gets WEFT_ENOMEM if it has nothing to wait with.
  * Blocks: yes (actor). Threads: any. Order: all that the actor did is seen after it.
  */
 WEFT_API int weft_actor_wait(weft_actor_ref ref, weft_end *end);
@@ -375,7 +404,7 @@ typedef struct weft_actor_stat {
 	uint64_t dropped;  /* that did not fit */
 } weft_actor_stat;
 
-/* weft_actor_stats - how it is doing. Returns 0, or WEFT_ESRCH. Blocks: no. Threads: any. */
+/* weft_actor_stats - how it is doing. Returns 0, WEFT_ESRCH, or WEFT_EINVAL for NULL. Blocks: no. Threads: any. */
 WEFT_API int weft_actor_stats(weft_actor_ref ref, weft_actor_stat *out);
 
 WEFT_END_DECLS

@@ -11,9 +11,11 @@
  * The task gives its worker to others meanwhile, and goes on where there is room when it is over. There are up to weft_opts.blocking_max such threads, made when needed; what comes
  * beyond waits for its turn. Files and names have threads of their own (weft/file.h, weft/dns.h): none starves another.
  *
+ * Threads of one's own, as many as one likes, and what is bound to a thread: weft/pool.h.
+ *
  * What runs there runs off a task, as on any thread of yours: it may use channels and locks (and then blocks that thread), it is not cancelled and has no deadline,
  * weft_task_self() is NULL, and weft_task_exit and weft_task_panic are fatal.
- * When the runtime goes down, nobody serves what such a thread waits for in weft, and weft_run waits for it: close its channels and connections before. Going there and back costs two hops between threads: below some 50 us of blocking it does not pay.
+ * When the runtime goes down, nobody serves what such a thread waits for in weft, and weft_run waits for it: close its channels and connections before. (It can start no more tasks then, and is not kept waiting for one: weft/pool.h.) Going there and back costs two hops between threads, which does not pay for what blocks for less.
  */
 #ifndef WEFT_BLOCKING_H
 #define WEFT_BLOCKING_H

@@ -134,7 +134,7 @@ WEFT_API ssize_t weft_chan_recv_many_until(weft_chan *c, void *out, size_t n, in
  * Slots lie one behind the other, the first at a multiple of 64 bytes: they are aligned for elements of any type whose alignment is at most 64. (So with weft_chan_peek.)
  *
  * Returns 0; what weft_chan_send returns; WEFT_EINVAL: NULL, or a rendezvous channel. On any error nothing is held and *slot is NULL.
- * weft_chan_commit returns 0, or WEFT_ECLOSED, WEFT_EPIPE: it was not sent, and nothing is held any more.
+ * weft_chan_commit returns 0; WEFT_ECLOSED, WEFT_EPIPE: it was not sent, and nothing is held any more; WEFT_EINVAL for NULL. weft_chan_abort returns 0, or WEFT_EINVAL for NULL.
  * Commit and abort by any task or thread, once; without a reservation they are fatal errors.
  * Blocks: reserve, yes (chan send); commit and abort, no. Threads: any.
  */
@@ -147,7 +147,7 @@ WEFT_API int weft_chan_abort(weft_chan *c);
  * goes on as long as there is room. Not for rendezvous channels.
  *
  * Returns 0; what weft_chan_recv returns; WEFT_EINVAL: NULL, or a rendezvous channel. On any error nothing is held and *slot is NULL.
- * Release by any task or thread, once; without a peek it is a fatal error.
+ * weft_chan_release returns 0, or WEFT_EINVAL for NULL. By any task or thread, once; without a peek it is a fatal error.
  * Blocks: peek, yes (chan receive); release, no. Threads: any.
  */
 WEFT_API int weft_chan_peek(weft_chan *c, void **slot);
@@ -312,6 +312,8 @@ typedef struct weft_source weft_source; /* a kind of thing, other than a channel
  *     WEFT_TIMER(t, &at)    CASE_TIMER      a timer fires                    WEFT_EXIT(task, &ret)  CASE_EXIT       a task ends
  *     WEFT_FD(fd, dir)      CASE_FD         a descriptor is ready            WEFT_BSUB(s, &v)       CASE_BSUB       a broadcast (weft/bcast.h)
  *     WEFT_WATCH(w, &seen)  CASE_WATCH      a value changes (weft/watch.h)   WEFT_DONE(ctx, &why)   CASE_DONE       a context is cancelled
+ *     WEFT_FUTURE(f, &v)    CASE_FUTURE     a future ends (weft/future.h)    WEFT_FUTURES(s, &e)    CASE_FUTURES    one of a set ends
+ *     WEFT_PROMISE(p)       CASE_PROMISE    nobody wants its value           WEFT_MAIL(&m)          CASE_MAIL       a message (weft/actor.h)
  *
  * on the right of each its short name (weft/short.h). What is meant by a member depends on the case; those of a union are of one case each. */
 typedef struct weft_case {
@@ -349,7 +351,6 @@ typedef struct weft_case {
 #define WEFT_RX_RECV(r, ...) WEFT_RECV(weft_rx_chan(r), __VA_ARGS__)
 #define WEFT_AFTER(nsecs) WEFT_CASE_OF(WEFT_CASE_AFTER, 0, {.chan = 0}, {.elem = 0}, {.ns = (nsecs)})
 #define WEFT_DEFAULT() WEFT_CASE_OF(WEFT_CASE_DEFAULT, 0, {.chan = 0}, {.elem = 0}, {.ns = 0})
-#define WEFT_OTHERWISE WEFT_DEFAULT /* its former name */
 
 /* WEFT_TIMER - a timer or ticker fires (weft_timer_make, weft_ticker_make).
  *

@@ -4,7 +4,7 @@
  *
  * Every task runs under a context, which weft_go hands on to the tasks it starts; the first one is the root. Cancelling a context
  * cancels those below it. A cancelled task's blocking calls return WEFT_ECANCELED, those it is in and those it makes later, and have
- * done nothing: no message taken, no lock held. A context's deadline bounds every blocking call under it (WEFT_ETIMEDOUT).
+ * done nothing: no message taken, no lock held. A context's deadline bounds every blocking call under it (WEFT_ETIMEDOUT). The root is cancelled by weft_shutdown only.
  *
  * Order: what came before a cancel is seen by whoever has heard of it: after weft_ctx_wait, WEFT_DONE, WEFT_ECANCELED, weft_ctx_check, or a weft_ctx_reason that is not WEFT_NOT_CANCELED.
  */
@@ -24,7 +24,8 @@ enum weft_reason {
 	WEFT_REASON_DEADLINE, /* its deadline passed */
 	WEFT_REASON_PARENT,   /* the context above was cancelled */
 	WEFT_REASON_SIBLING,  /* another task of the group failed */
-	WEFT_REASON_SHUTDOWN, /* the runtime is going down */
+	WEFT_REASON_SHUTDOWN, /* the runtime is going down (weft_shutdown): of the root, and all below it that were not cancelled before. Not to be relied on in the next runtime: a context that outlives
+				 weft_run may then be cancelled or not */
 	WEFT_REASON_SIGNAL,   /* a signal has come (weft/signal.h); its name is the cause */
 	WEFT_REASON_USER,     /* this and greater: the program's own */
 };
@@ -90,7 +91,7 @@ WEFT_API const char *weft_ctx_cause(weft_ctx *c);
 WEFT_API int weft_ctx_wait(weft_ctx *c);
 WEFT_API int weft_ctx_wait_until(weft_ctx *c, int64_t deadline);
 
-/* weft_ctx_on_done - have fn(arg) called once c is cancelled or its deadline has passed, on a task of its own, under the root context. At once, if that is so.
+/* weft_ctx_on_done - have fn(arg) called once c is cancelled or its deadline has passed, on a task of its own, under the root context: at a shutdown it is born cancelled. At once, if that is so.
  *
  * Returns a handle for weft_ctx_forget; NULL: no memory, no runtime, or as many tasks as there may be. What could fail has been done then. c NULL: the caller's own.
  * Blocks: no. Threads: any.
@@ -106,7 +107,7 @@ WEFT_API int weft_ctx_forget(weft_ctx_hook *h);
 WEFT_API int weft_ctx_reason(weft_ctx *c);
 WEFT_API int64_t weft_ctx_deadline(weft_ctx *c);
 
-/* weft_ctx_self - the caller's context, borrowed. The root for foreign threads. */
+/* weft_ctx_self - the caller's context, borrowed. The root for foreign threads. A root is not to be kept beyond its runtime, whatever references there are: the next one may have its place. */
 WEFT_API weft_ctx *weft_ctx_self(void);
 
 /* weft_ctx_enter - run the calling task under c from now on.

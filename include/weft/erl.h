@@ -31,11 +31,16 @@
  * Ours to theirs. weft_erl_send, _cast and _call; and weft_erl_stand_in, which starts an actor that stands for a process: to send to it, call, monitor or link to it is to do so to that one, and it ends when that one does. Connections
  * are made when they are needed, also again after a loss. A message to a node is lost if the connection breaks before it has arrived, which nobody is told: who wants to know monitors.
  *
- * Reasons. What an actor's end (weft_end) is there: normal, shutdown, killed, noproc; else {weft, code | panic | canceled, Code}. What a reason is here: the same back; {shutdown, _}: shutdown; noproc:
+ * Reasons. What an actor's end (weft_end) is there: normal, shutdown, killed, noproc; else {weft, code | panic | canceled | fault, Code}. What a reason is here: the same back; {shutdown, _}: shutdown; noproc:
  * WEFT_END_UNKNOWN; noconnection: WEFT_END_CODE with WEFT_ENOTCONN; all others: WEFT_END_CODE with WEFT_EDOWN.
  *
  * Loss of a node. A connection ends with its socket, or when nothing has come for as long as `tick` says; both sides send at least four times as often. Then calls there fail with WEFT_ENOTCONN, and whoever is linked to or monitors one
  * of theirs, and the other way round, is told noconnection.
+ *
+ * Runtimes. A node is of the runtime in which it was started (weft/several.h), and so are its connections, stand-ins and whatever else it starts. Tasks of others, and threads, use it as well: a task of the node's runtime does what they
+ * ask, on a copy, and they wait for that one, also in calls that do not block otherwise; which takes a task, so all may return WEFT_ENOMEM, and WEFT_EAGAIN (max_tasks). When their runtime goes down their calls are given up (weft_run's: if it was shut down; else by their deadlines), and nothing else.
+ * A node is to be stopped before its own runtime goes down. If it is not, all calls from elsewhere end with WEFT_ECLOSED, those that wait, too, and weft_erl_stop closes what is open and frees the node; nothing more is sent, and what its tasks
+ * had in hand is lost. One of weft_run's must not be used when weft_run is called again, but by weft_erl_stop.
  *
  * Terms are bytes in Erlang's external format, with or without the version byte; ei encodes and decodes them (ei_x_encode_..., ei_decode_...). What comes has none: ei_decode_version is not to be called. What came was looked at: ei may read it as
  * it is. No term is nested deeper than WEFT_ERL_DEPTH: one that comes ends the connection. (ei_s_print_term takes more than 2 KiB of stack a level; the rest of ei little.) Compile with -D_REENTRANT, as ei wants it.
@@ -73,7 +78,7 @@ typedef struct weft_erl_opts {
 	bool (*allow)(const char *name, void *arg); /* may others know this name of the registry? It must not block. NULL: all of them */
 	void *arg;
 	weft_ctx *
-		ctx; /* above that of the node's tasks: when it ends the node is cut off, and what needs a connection fails with WEFT_ECLOSED. NULL: the caller's */
+		ctx; /* above that of the node's tasks: when it ends the node is cut off, and all calls fail with WEFT_ECLOSED. NULL: the caller's */
 } weft_erl_opts;
 
 /* weft_erl_start - listen, and have epmd know it.
@@ -91,8 +96,8 @@ WEFT_API int weft_erl_start_until(weft_erl **out, const char *name, const char *
 
 /* weft_erl_stop - take no more calls, and send what waits to be sent, all answers that have been given among it, until the deadline; leave epmd, cut all connections, end all that stands in for others; calls of other tasks end with WEFT_ECLOSED. Then n is gone: nobody may begin to use it any more.
  *
- * Returns 0; what ended the sending: WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN. WEFT_EINVAL: NULL.
- * Blocks: yes, also when cancelled: for calls of its own, of which none waits any more. Threads: tasks, but no actor that stands in for a process.
+ * Returns 0; what ended the sending: WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN. WEFT_EINVAL: NULL. From outside its runtime: WEFT_ENOMEM, and nothing has happened.
+ * Blocks: yes, also when cancelled: for calls of its own, of which none waits any more. Threads: any, but no actor that stands in for a process. Also when its runtime has gone.
  */
 WEFT_API int weft_erl_stop(weft_erl *n);
 WEFT_API int weft_erl_stop_until(weft_erl *n, int64_t deadline);

@@ -3,6 +3,8 @@
  * weft/error.h - error codes: every call returns 0 or a count, or one of these negative numbers.
  *
  * The numbers are libuv's (negative errno values on Unix), so that its codes pass through unchanged; weft's own follow below -5000.
+ *
+ * Of all calls of weft: a pointer must not be NULL unless the call says that it may be. Some look, and return WEFT_EINVAL; others crash.
  */
 #ifndef WEFT_ERROR_H
 #define WEFT_ERROR_H
@@ -55,7 +57,7 @@
 #define WEFT_ENETUNREACH (-ENETUNREACH)     /* no way to that network */
 #define WEFT_ENFILE (-ENFILE)               /* the system has no descriptor left */
 #define WEFT_ENOENT (-ENOENT)               /* there is none */
-#define WEFT_ENOBUFS (-ENOBUFS)             /* a limit on bytes is reached: of a channel without a bound, or of the system's buffers */
+#define WEFT_ENOBUFS (-ENOBUFS)             /* it is full: a channel without a bound, in bytes; a mailbox; the system's buffers */
 #define WEFT_ENOSPC (-ENOSPC)               /* it does not fit */
 #define WEFT_ENOSYS (-ENOSYS)               /* not in this build, or not on this system */
 #define WEFT_ENOTCONN (-ENOTCONN)           /* not connected, or not any more */

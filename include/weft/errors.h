@@ -19,7 +19,7 @@
  * prints as
  *
  *     load the settings (main.c:40)
- *       caused by: open app.conf: no such file or directory (config.c:12)
+ *       caused by: open app.conf: no such file, name or other thing (config.c:12)
  *
  * NULL is no error. Weft's own calls return codes; this is what a program may make of them. Nothing here needs a runtime, nothing blocks, and any thread
  * may call it.

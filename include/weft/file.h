@@ -190,6 +190,12 @@ WEFT_API int weft_file_utimes_until(weft_file *f, const struct timespec times[2]
  */
 WEFT_API int weft_file_lock(weft_file *f, int how);
 WEFT_API int weft_file_lock_until(weft_file *f, int how, int64_t deadline);
+
+/* weft_file_unlock - give it up; nothing happens if it has none.
+ *
+ * Returns 0; WEFT_ENOTSUP: a byte stream; WEFT_ECLOSED.
+ * Blocks: yes (file); not ended by cancel. Threads: any.
+ */
 WEFT_API int weft_file_unlock(weft_file *f);
 
 /* weft_file_set_deadline - as weft_tcp_set_deadline, of byte streams. Returns 0; WEFT_ENOTSUP: it is none. */

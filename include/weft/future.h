@@ -20,6 +20,7 @@
 #include "chan.h"
 #include "error.h"
 #include "export.h"
+#include "task.h"
 #include "time.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -161,6 +162,51 @@ WEFT_API int weft_future_any_until(weft_future *const *fs, int n, void *out, uns
 WEFT_API int weft_future_all_settled(weft_future *const *fs, int n, int *status);
 WEFT_API int weft_future_all_settled_until(weft_future *const *fs, int n, int *status, int64_t deadline);
 
+/* --- in the order in which they end --- */
+
+typedef struct weft_futures weft_futures;
+
+/* One of a set that has ended. */
+typedef struct weft_ended {
+	weft_future *f; /* the receiver's reference */
+	uint64_t label; /* what it was added with */
+} weft_ended;
+
+/* weft_futures_make - a set of futures, empty, out of which they come in the order in which they end. Returns it, or NULL: no memory. Blocks: no. Threads: any; needs no runtime.
+ * weft_futures_free - give it back, and the references to what is still in it, which cancels those that nobody else has one to. NULL is allowed. That while somebody waits is a fatal error. */
+WEFT_API weft_futures *weft_futures_make(void);
+WEFT_API void weft_futures_free(weft_futures *s);
+
+/* weft_futures_add - put a future in.
+ *
+ *   f      the caller's reference goes to the set; only on success
+ *   label  comes back with it
+ *
+ * Returns 0, WEFT_ENOMEM, WEFT_EINVAL (NULL). Blocks: no. Threads: any, also while others wait.
+ */
+WEFT_API int weft_futures_add(weft_futures *s, weft_future *f, uint64_t label);
+
+/* weft_futures_next - wait until one of those in it has ended, and take it out: of several the one that ended first.
+ *
+ * Returns 0: out->f has ended (weft_future_poll says how), and is the caller's; WEFT_ENOENT: there is none in it; WEFT_EAGAIN (deadline WEFT_NOW), WEFT_ETIMEDOUT, WEFT_ECANCELED; WEFT_EINVAL: NULL.
+ * Blocks: yes (future). Threads: any, any number at a time.
+ */
+WEFT_API int weft_futures_next(weft_futures *s, weft_ended *out);
+WEFT_API int weft_futures_next_until(weft_futures *s, weft_ended *out, int64_t deadline);
+
+/* weft_futures_len - how many are in it, ended or not. Threads: any. */
+WEFT_API size_t weft_futures_len(weft_futures *s);
+
+static inline void *weft__on_futures(weft_futures *s)
+{
+	return s;
+}
+
+/* WEFT_FUTURES - select case: one of a set has ended. out: a weft_ended *. s NULL: never ready. Status: 0, or WEFT_ENOENT: there is none in it. */
+#define WEFT_FUTURES(s, out) \
+	WEFT_CASE_OF(WEFT_CASE_SOURCE, 0, {.on = weft__on_futures(s)}, {.elem = (out)}, {.source = &weft_source_futures})
+WEFT_API extern const weft_source weft_source_futures;
+
 /* --- tasks that end with a value --- */
 
 /* What gives a value: 0, and *out is it (zeroes before); or a negative code, and the future fails with that (a positive one: WEFT_EINVAL). */
@@ -182,6 +228,12 @@ typedef int weft_future_then_fn(int status, const void *value, void *out, void *
  * Returns the future with one reference; NULL: memory is short, no runtime is up, its max_tasks are alive, or elem is out of range. Blocks: no. Threads: any.
  */
 WEFT_API weft_future *weft_go_future(weft_future_fn *fn, void *arg, size_t elem);
+WEFT_API weft_future *weft__go_future_at(weft_future_fn *fn, void *arg, size_t elem, const struct weft_site *site);
+
+#ifndef __cplusplus
+/* The same, for reports: where it is written. */
+#define weft_go_future(fn, ...) weft__go_future_at(fn, __VA_ARGS__, WEFT__SITE(#fn))
+#endif
 
 /* weft_future_map - a future of what becomes of the value of f; weft_future_then - of how f ends, be it an error.
  *
@@ -189,7 +241,7 @@ WEFT_API weft_future *weft_go_future(weft_future_fn *fn, void *arg, size_t elem)
  *   fn    map: fn(value, out, arg), not called if f fails: then the new one fails with the same. then: fn(status, value, out, arg), value NULL if status is not 0
  *   elem  bytes of the new value, 0 to 65,535
  *
- * fn runs on a task of its own, which starts when f has ended, under the context of who calls here; so it may wait, also for another future, whose value
+ * fn runs on a task of its own, which starts (for reports, at the place of this call) when f has ended, under the context of who calls here; so it may wait, also for another future, whose value
  * becomes its own. Nothing waits until then. If no task can be started the new future fails with why: WEFT_ENOMEM, WEFT_EAGAIN (max_tasks), WEFT_ESRCH (no
  * runtime is up). As for cancel and exit, see weft_go_future; to cancel the new one leaves f alone, unless nobody else has a reference to it.
  *
@@ -197,6 +249,13 @@ WEFT_API weft_future *weft_go_future(weft_future_fn *fn, void *arg, size_t elem)
  */
 WEFT_API weft_future *weft_future_map(weft_future *f, weft_future_map_fn *fn, void *arg, size_t elem);
 WEFT_API weft_future *weft_future_then(weft_future *f, weft_future_then_fn *fn, void *arg, size_t elem);
+WEFT_API weft_future *weft__future_map_at(weft_future *f, weft_future_map_fn *fn, void *arg, size_t elem, const struct weft_site *site);
+WEFT_API weft_future *weft__future_then_at(weft_future *f, weft_future_then_fn *fn, void *arg, size_t elem, const struct weft_site *site);
+
+#ifndef __cplusplus
+#define weft_future_map(f, fn, ...) weft__future_map_at(f, fn, __VA_ARGS__, WEFT__SITE(#fn))
+#define weft_future_then(f, fn, ...) weft__future_then_at(f, fn, __VA_ARGS__, WEFT__SITE(#fn))
+#endif
 
 WEFT_END_DECLS
 

@@ -77,6 +77,8 @@ extern WEFT_API void (*const weft__go_catch[4])(void);
 #define WEFT__FITS(T)                                                                             \
 	(WEFT__IS_STRUCT(T) ? sizeof(T) <= 16 && _Alignof(T) <= 8 && sizeof(T) <= 2 * _Alignof(T) \
 			    : (WEFT__IS_INT(T) || WEFT__KIND(T) == 8) && sizeof(T) <= 8)
+/* Of an argument: 0, it may be passed in a floating-point register; 1, it is in none if the parameter is of its type; 3, it is in none at all: nothing converts a pointer to a floating-point parameter. */
+#define WEFT__INTS(T) (WEFT__KIND(T) == 5 ? 3 : WEFT__IS_INT(T) ? 1 : 0)
 #define WEFT__REGS(T) (WEFT__IS_STRUCT(T) && sizeof(T) > 4 ? 2 : 1)
 #define WEFT__SAME(F, G) __builtin_types_compatible_p(F, G)
 
@@ -121,7 +123,7 @@ extern WEFT_API void (*const weft__go_catch[4])(void);
 		typedef __typeof__(*(fn)) weft_go_fn;                                                                           \
 		enum {                                                                                                          \
 			weft_go_exact = WEFT__SAME(weft_go_fn, weft_go_ret types),                                              \
-			weft_go_fp = !(weft_go_exact && (ints)),                                                                \
+			weft_go_fp = !((ints) & (weft_go_exact ? 1 : 2)),                                                                \
 		};                                                                                                              \
 		WEFT__GO_CHECK(fn, args)                                                                                        \
 		_Static_assert(fits, "weft_go: an argument of this type cannot be passed; pass a pointer");                     \
@@ -161,12 +163,12 @@ extern WEFT_API void (*const weft__go_catch[4])(void);
 #define WEFT__REGS5 WEFT__REGS4 + WEFT__REGS(weft_go_t5)
 #define WEFT__REGS6 WEFT__REGS5 + WEFT__REGS(weft_go_t6)
 
-#define WEFT__INTS1 WEFT__IS_INT(weft_go_t1)
-#define WEFT__INTS2 WEFT__INTS1 && WEFT__IS_INT(weft_go_t2)
-#define WEFT__INTS3 WEFT__INTS2 && WEFT__IS_INT(weft_go_t3)
-#define WEFT__INTS4 WEFT__INTS3 && WEFT__IS_INT(weft_go_t4)
-#define WEFT__INTS5 WEFT__INTS4 && WEFT__IS_INT(weft_go_t5)
-#define WEFT__INTS6 WEFT__INTS5 && WEFT__IS_INT(weft_go_t6)
+#define WEFT__INTS1 WEFT__INTS(weft_go_t1)
+#define WEFT__INTS2 WEFT__INTS1 & WEFT__INTS(weft_go_t2)
+#define WEFT__INTS3 WEFT__INTS2 & WEFT__INTS(weft_go_t3)
+#define WEFT__INTS4 WEFT__INTS3 & WEFT__INTS(weft_go_t4)
+#define WEFT__INTS5 WEFT__INTS4 & WEFT__INTS(weft_go_t5)
+#define WEFT__INTS6 WEFT__INTS5 & WEFT__INTS(weft_go_t6)
 
 /* A function type whose i-th of n parameters is W and whose others are the arguments' types. */
 #define WEFT__P11(W) weft_go_ret(W)
@@ -199,7 +201,7 @@ extern WEFT_API void (*const weft__go_catch[4])(void);
 #define WEFT__WIDE5 WEFT__W(51) || WEFT__W(52) || WEFT__W(53) || WEFT__W(54) || WEFT__W(55)
 #define WEFT__WIDE6 WEFT__W(61) || WEFT__W(62) || WEFT__W(63) || WEFT__W(64) || WEFT__W(65) || WEFT__W(66)
 
-#define WEFT__GO0(f) WEFT__GO(f, #f, (), (void), , 1, 0, 1, 0)
+#define WEFT__GO0(f) WEFT__GO(f, #f, (), (void), , 1, 0, 3, 0)
 #define WEFT__GO1(f, a) \
 	WEFT__GO(f, #f, (a), (WEFT__T1), WEFT__ARG(1, a), WEFT__FITS1, WEFT__REGS1, WEFT__INTS1, WEFT__WIDE1)
 #define WEFT__GO2(f, a, b)                                                                                          \

@@ -35,6 +35,7 @@
 
 #include "actor.h"
 #include "export.h"
+#include "future.h"
 #include "registry.h"
 
 WEFT_BEGIN_DECLS
@@ -161,6 +162,37 @@ WEFT_API int weft__reg_ask(const char *name, uint64_t tag, const void *req, size
 WEFT_API int weft_reg_cast(const char *name, uint64_t tag, const void *data, size_t len);
 WEFT_API int weft_reg_cast_until(const char *name, uint64_t tag, const void *data, size_t len, int64_t deadline);
 
+/* weft_server_request - send a request, and have the answer as a future: it can be awaited, selected on (WEFT_FUTURE), waited for with others (weft_future_all), or taken in the order in which answers come (weft_futures). weft_reg_request - to whoever has the name.
+ *
+ *   cap  bytes of the longest answer, up to 65,535: the size of the future's value. What a shorter one lacks are zeroes; weft_server_response says how long it is
+ *   out  receives the future, with one reference
+ *
+ * To give back the last reference, or to cancel it, gives the request up: what was not yet received is not handed to the server any more, and a late answer vanishes. The future ends as weft_server_call would: with the answer, with the code that the server
+ * answers with, WEFT_EDOWN when it ends, or WEFT_EMSGSIZE for an answer that is too long. It is from the caller, and may be to the caller itself.
+ *
+ * Returns 0; else nothing was sent, and *out is NULL: WEFT_ESRCH, WEFT_ENOBUFS, WEFT_EINVAL (also cap out of range), WEFT_EMSGSIZE (the request has 1 GiB or more), WEFT_ENOMEM; of weft_reg_request WEFT_ENOENT, WEFT_ENAMETOOLONG. If it waits for room in the mailbox: WEFT_ETIMEDOUT,
+ * WEFT_ECANCELED, WEFT_EAGAIN; WEFT_EDEADLK: the mailbox is the caller's.
+ * Blocks: while the mailbox is full (mailbox room). Threads: any. Order: as weft_server_call. Source: OTP's gen_server:send_request.
+ */
+WEFT_API int weft_server_request(weft_actor_ref to, uint64_t tag, const void *req, size_t len, size_t cap, weft_future **out);
+WEFT_API int weft_server_request_until(weft_actor_ref to, uint64_t tag, const void *req, size_t len, size_t cap, weft_future **out,
+				       int64_t deadline);
+WEFT_API int weft_reg_request(const char *name, uint64_t tag, const void *req, size_t len, size_t cap, weft_future **out);
+WEFT_API int weft_reg_request_until(const char *name, uint64_t tag, const void *req, size_t len, size_t cap, weft_future **out,
+				    int64_t deadline);
+
+/* weft_server_response - wait for the answer to a request.
+ *
+ *   f      of weft_server_request; stays the caller's
+ *   reply  where the answer goes, up to cap bytes; may be NULL if cap is 0
+ *
+ * Returns the bytes of the answer; or what f has failed with (weft_future_done says whether it was that); WEFT_EMSGSIZE: the answer is longer than cap, and still there; WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EAGAIN (deadline WEFT_NOW): the caller's own, and the request
+ * goes on; WEFT_EINVAL: NULL, or it is no request's.
+ * Blocks: yes (future). Threads: any.
+ */
+WEFT_API int weft_server_response(weft_future *f, void *reply, size_t cap);
+WEFT_API int weft_server_response_until(weft_future *f, void *reply, size_t cap, int64_t deadline);
+
 /* What one member of a group has said. */
 typedef struct weft_reply {
 	weft_actor_ref from;
@@ -185,6 +217,10 @@ WEFT_API int weft_pg_call_until(const char *group, uint64_t tag, const void *req
 /* weft_server_cast - weft_actor_send at normal priority, for the server's cast. */
 WEFT_API int weft_server_cast(weft_actor_ref to, uint64_t tag, const void *data, size_t len);
 WEFT_API int weft_server_cast_until(weft_actor_ref to, uint64_t tag, const void *data, size_t len, int64_t deadline);
+
+/* weft_server_cast_after, weft_server_cast_at - the same when its time has come: as weft_actor_send_after, for the server's cast, or a state machine's WEFT_FSM_CAST. */
+WEFT_API int weft_server_cast_after(weft_actor_ref to, int64_t ns, uint64_t tag, const void *data, size_t len, weft_actor_timer **out);
+WEFT_API int weft_server_cast_at(weft_actor_ref to, int64_t when, uint64_t tag, const void *data, size_t len, weft_actor_timer **out);
 
 /* --- answering --- */
 

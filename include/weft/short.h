@@ -5,9 +5,9 @@
  * Constants (NS, US, MS, SEC, NOW, FOREVER) that are macros already stay as they are. Who has other things of one of these names, an enumerator NOW say, #undefs weft's, or
  * does without the short names: WEFT_NOW is always there.
  *
- * Not every long name has a short one. Types without: weft_addr, which everybody calls his variables; weft_timer (POSIX has timer_t), weft_cond, weft_latch, weft_barrier, weft_once, weft_event,
- * weft_spin, weft_flight, weft_local, weft_gen, weft_group, weft_stream, weft_panic, weft_file, weft_dir, weft_pipe, weft_tty, weft_unix, weft_io, weft_rd, weft_wr, weft_limited, weft_tee, weft_chain, weft_opts, weft_stat; weft_err,
- * which err.h has; all of weft/tls.h and weft/erl.h. Functions without: weft_tcp_fd and its like (pipe_fd); weft_run, weft_exit, weft_in and others whose short names mean something already.
+ * Not every long name has a short one. A type has one if it is below: of the others many are what everybody calls his variables (weft_addr, weft_event, weft_msg, weft_end, weft_group, weft_file), or what some header has already
+ * (weft_timer: POSIX has timer_t; weft_err: err.h). Functions without: weft_tcp_fd and its like (pipe_fd), but for udp_fd and waker_fd; weft_run, weft_make, weft_free, weft_exit, weft_in, weft_node and others whose short names mean something already. Nor has anything of
+ * weft/tls.h and weft/erl.h, an error code, or a limit (WEFT_NAME_MAX).
  */
 #ifndef WEFT_SHORT_H
 #define WEFT_SHORT_H
@@ -28,6 +28,10 @@ typedef weft_bsub bsub;
 typedef weft_watch watch;
 typedef weft_promise promise;
 typedef weft_future future;
+typedef weft_futures futures;
+typedef weft_pool pool;
+typedef weft_pool_opts pool_opts;
+typedef weft_pool_stat pool_stat;
 typedef weft_waker waker;
 typedef weft_limiter limiter;
 typedef weft_bulkhead bulkhead;
@@ -89,6 +93,15 @@ typedef weft_udp_msg udp_msg;
 #define go(...) weft_go(__VA_ARGS__)
 #endif
 #define go_opts weft_go_opts
+#define go_batch weft_go_batch
+#define runtime_go weft_runtime_go
+#define runtime_self weft_runtime_self
+#define runtime_use weft_runtime_use
+#define runtime_stats weft_runtime_stats
+#define runtime_state weft_runtime_state
+#define runtime_shutdown weft_runtime_shutdown
+#define runtime_shutdown_until weft_runtime_shutdown_until
+#define runtime_dump weft_runtime_dump
 #ifndef __cplusplus /* there std::chrono has functions of that name */
 #define now() weft_now()
 #endif
@@ -112,6 +125,8 @@ typedef weft_udp_msg udp_msg;
 #define task_pin weft_task_pin
 #define task_unpin weft_task_unpin
 #define task_worker weft_task_worker
+#define task_prio weft_task_prio
+#define task_prioof weft_task_prioof
 
 #define defer WEFT_DEFER
 #define TRY WEFT_TRY
@@ -325,6 +340,13 @@ typedef weft_udp_msg udp_msg;
 #define go_future weft_go_future
 #define FUTURE_CANCEL_REST WEFT_FUTURE_CANCEL_REST
 #define CASE_FUTURE WEFT_FUTURE
+#define CASE_FUTURES WEFT_FUTURES
+#define futures_make weft_futures_make
+#define futures_free weft_futures_free
+#define futures_add weft_futures_add
+#define futures_next weft_futures_next
+#define futures_next_until weft_futures_next_until
+#define futures_len weft_futures_len
 #define CASE_PROMISE WEFT_PROMISE
 
 #define waker_make weft_waker_make
@@ -474,9 +496,22 @@ typedef weft_udp_msg udp_msg;
 #define ctx_ref weft_ctx_ref
 #define ctx_free weft_ctx_free
 
+#define workers_set weft_workers_set
 #define block_on weft_block_on
 #define blocking weft_blocking
 #define blocking_until weft_blocking_until
+#define pool_make weft_pool_make
+#define pool_free weft_pool_free
+#define pool_free_until weft_pool_free_until
+#define pool_submit weft_pool_submit
+#define pool_submit_until weft_pool_submit_until
+#define pool_call weft_pool_call
+#define pool_call_until weft_pool_call_until
+#define pool_local weft_pool_local
+#define pool_stats weft_pool_stats
+#define POOL_DEFAULT WEFT_POOL_DEFAULT
+#define POOL_WAIT WEFT_POOL_WAIT
+#define POOL_FAIL WEFT_POOL_FAIL
 #define BLOCKING WEFT_BLOCKING
 
 #define gen_make weft_gen_make
@@ -1015,6 +1050,10 @@ typedef weft_dead_letter dead_letter;
 #define actor_become weft_actor_become
 #define actor_send weft_actor_send
 #define actor_send_until weft_actor_send_until
+#define actor_send_after weft_actor_send_after
+#define actor_send_at weft_actor_send_at
+#define actor_timer_cancel weft_actor_timer_cancel
+#define actor_timer_left weft_actor_timer_left
 #define actor_tell weft_actor_tell
 #define actor_on_dead_letter weft_actor_on_dead_letter
 #define actor_recv weft_actor_recv
@@ -1090,6 +1129,8 @@ typedef weft_server_opts server_opts;
 #define server_ask_until weft_server_ask_until
 #define reg_call weft_reg_call
 #define reg_call_until weft_reg_call_until
+#define reg_request weft_reg_request
+#define reg_request_until weft_reg_request_until
 #define reg_ask weft_reg_ask
 #define reg_ask_until weft_reg_ask_until
 #define reg_cast weft_reg_cast
@@ -1098,6 +1139,12 @@ typedef weft_server_opts server_opts;
 #define pg_call_until weft_pg_call_until
 #define server_cast weft_server_cast
 #define server_cast_until weft_server_cast_until
+#define server_cast_after weft_server_cast_after
+#define server_cast_at weft_server_cast_at
+#define server_request weft_server_request
+#define server_request_until weft_server_request_until
+#define server_response weft_server_response
+#define server_response_until weft_server_response_until
 #define server_reply weft_server_reply
 #define server_fail weft_server_fail
 #define server_answer weft_server_answer

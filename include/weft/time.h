@@ -32,7 +32,7 @@ WEFT_API int64_t weft_in(int64_t ns);
 
 /* weft_timer_after - start a task fn(arg) once, `ns` nanoseconds from now.
  *
- * Returns the timer, or NULL when memory is short. The caller owns it: weft_timer_free ends the timer (see there).
+ * Returns the timer, or NULL: memory is short, no runtime is up, there are as many tasks as there may be, or fn is NULL. The caller owns it: weft_timer_free ends the timer (see there).
  * The task starts detached, without the caller's context.
  * Blocks: no. Threads: any, while a runtime is up.
  */
@@ -40,7 +40,7 @@ WEFT_API weft_timer *weft_timer_after(int64_t ns, void (*fn)(void *), void *arg)
 
 /* weft_timer_make - a timer that puts one int64_t (the time it fired) into its channel, `ns` nanoseconds from now.
  *
- * Returns the timer, or NULL when memory is short. The channel, weft_timer_chan, lives as long as the timer.
+ * Returns the timer, or NULL when memory is short or no runtime is up. The channel, weft_timer_chan, lives as long as the timer.
  * Blocks: no. Threads: any, while a runtime is up.
  */
 WEFT_API weft_timer *weft_timer_make(int64_t ns);
@@ -63,7 +63,7 @@ WEFT_API int weft_timer_stop(weft_timer *t);
 
 /* weft_timer_reset - make it fire `ns` nanoseconds from now instead (a ticker: every ns from now on).
  *
- * Returns 1 if it was active, else 0; WEFT_EINVAL for a ticker with ns <= 0. No tick of the earlier setting comes after the return.
+ * Returns 1 if it was active, else 0; WEFT_EINVAL for a ticker with ns <= 0; WEFT_ESRCH: no runtime is up; of weft_timer_after's also WEFT_ENOMEM, WEFT_EAGAIN as weft_go, and then it is stopped. No tick of the earlier setting comes after the return.
  * Blocks: no. Threads: any.
  */
 WEFT_API int weft_timer_reset(weft_timer *t, int64_t ns);

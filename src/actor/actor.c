@@ -100,7 +100,8 @@ static bool may_go_on(struct actor *a, int rc)
 	return !ordered && !weft_ctx_check();
 }
 
-void weft__actor_say(const weft_panic *p)
+/* The caller is an actor, or was until just now: its panic is told to the user. */
+static void say(const weft_panic *p)
 {
 	struct weft_task *t = weft_task_self();
 	char label[64];
@@ -129,7 +130,7 @@ void weft__actor_show(void)
 static void say_and_show(void *arg, const weft_panic *p)
 {
 	(void)arg;
-	weft__actor_say(p);
+	say(p);
 	weft__actor_show();
 }
 
@@ -255,7 +256,7 @@ CALLS_OUT static void actor_main(struct actor *a)
 		a->error = rc;
 	}
 	if (rc == WEFT_EPANIC && l.panic.file && !l.said) /* it has been told to end since */
-		weft__actor_say(&l.panic);
+		say(&l.panic);
 	finish(&l, rc);
 	weft__defer_drop(&l.defer);
 }
@@ -325,12 +326,14 @@ weft_actor_ref weft_actor_self(void)
 bool weft_actor_alive(weft_actor_ref ref)
 {
 	struct actor *a;
+	bool alive;
 
 	(void)weft__worker(); /* see base/solo.h */
 	a = actor_lock(ref);
+	alive = a && !actor_deserted(a); /* who waited for its end has heard of it */
 	if (a)
 		actor_unlock(a);
-	return a != NULL;
+	return alive;
 }
 
 int weft_actor_become(int (*on_msg)(void *state, weft_msg *m))
@@ -348,6 +351,8 @@ int weft_actor_stats(weft_actor_ref ref, weft_actor_stat *out)
 	struct actor *a;
 
 	(void)weft__worker(); /* as above */
+	if (!out)
+		return WEFT_EINVAL;
 	memset(out, 0, sizeof *out);
 	a = actor_lock(ref);
 	if (!a)

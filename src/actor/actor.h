@@ -15,10 +15,11 @@
  * One lock a cell guards its mailbox, its orders and its relations. A relation (a monitor, a link) is in the lists of two cells and is changed with both locked, in
  * address order; so one of two who die at the same time tells, and the other has nothing to tell any more.
  *
- *   cell.c      memory: cells, messages
+ *   cell.c      memory: cells, messages, tickets
  *   send.c, receive.c   the mailbox
+ *   later.c     messages that are sent when their time has come
  *   select.c    receive as a case of a select
- *   call.c      messages that are answered; server.c, server_many.c, fsm.c, bus.c: who answers
+ *   call.c      messages that are answered; request.c: whose answers are futures; server.c, server_many.c, fsm.c, bus.c, bus_call.c: who answers
  *   start.c     start, attach, adopt
  *   actor.c     the loop, how it ends; what can be asked
  *   order.c     stop, kill, exit signals, suspend; waiting for the end
@@ -37,26 +38,26 @@
 #define MSG_INLINE 64      /* bytes of data that a pooled message holds */
 #define MSG_MAX (1u << 30) /* bytes of data a message holds less than */
 #define CLASSES 4
-#define CLASS_NORMAL (WEFT_PRIO_NORMAL - WEFT_PRIO_URGENT)
 #define OP_BUDGET 64 /* messages received in a row without waiting; then others run */
 
 /* A message; while it is none yet, a relation. */
 struct letter {
 	struct list_node link; /* in a mailbox, or among those its receiver has in hand; in a pool: next */
 	weft_msg msg;
-	struct weft_task *caller;                  /* LETTER_CALL: who waits for the answer; a task's record, which stays one (call.c) */
+	struct weft_task
+		*caller; /* LETTER_CALL: who waits for the answer; a task's record, which stays one (call.c), or a ticket (request.c) */
 	char bytes[] __attribute__((aligned(16))); /* msg.data points here */
 };
 
 _Static_assert(sizeof(struct letter) == 64, "a pooled message is two cache lines");
 
 #define LETTER_POOLED 1    /* msg.weft__flags */
-#define LETTER_FOREIGN 2   /* sent by a foreign thread */
 #define LETTER_CALL 4      /* its sender waits for the answer */
 #define LETTER_LONG 8      /* LETTER_CALL: it has more than fits a pooled one (call.c) */
 #define LETTER_CAST 16     /* weft_server_cast */
 #define LETTER_INTERNAL 32 /* an event that a state machine has put in */
 #define LETTER_SIGNAL 64   /* weft_actor_signal: it does not tell of an end */
+#define LETTER_REQUEST 128 /* LETTER_CALL: the answer is a future's (request.c) */
 
 /* msg.kind, besides what users know. Those with a 3 are counted as no mail. */
 #define MSG_CHANGE 3 /* LETTER_CALL, to a server itself, not to its user; or no message at all (server.c, bus.c) */
@@ -99,6 +100,7 @@ struct actor {
 	uint8_t order;    /* enum order */
 	uint8_t mask;     /* classes that have mail */
 	uint8_t overflow; /* enum weft_overflow; constant */
+	uint8_t home;     /* number of its runtime; constant, and as long as it is a free cell the last one's */
 	bool suspended, traps, above;
 	bool named;    /* it has, or had, a name or a group */
 	bool nameless; /* it gets none any more: it has been killed, or dies */
@@ -149,6 +151,8 @@ struct actor {
 	void (*on_high)(weft_actor_ref ref, uint32_t len, void *arg);
 	void *high_arg;
 	struct actor *next_free;
+	struct list later;    /* messages to it whose time has not come (later.c); under lock */
+	struct list requests; /* tickets that wait for its answer (request.c); under lock */
 } __attribute__((aligned(64)));
 
 static inline struct letter *letter_of(weft_msg *m)
@@ -159,6 +163,12 @@ static inline struct letter *letter_of(weft_msg *m)
 static inline struct letter *letter_of_link(struct list_node *n)
 {
 	return container_of(n, struct letter, link);
+}
+
+/* msg.weft__home of a letter that waits for room: the number of its sender's runtime, and one; 0: of a foreign thread. */
+static inline uint8_t letter_home(const struct worker *w)
+{
+	return (uint8_t)(likely(w != NULL) ? w->home + 1u : 0);
 }
 
 /* Does it take one of the places that a mailbox has? */
@@ -221,6 +231,8 @@ static inline weft_end actor_last_end(weft_actor_ref ref)
 struct actor *weft__cell_get(void); /* state FREE; NULL: no memory. The caller has asked weft__worker() before, as below */
 void weft__cell_put(struct actor *a);
 void weft__cell_foreach(void (*fn)(struct actor *a, void *arg), void *arg);
+struct ticket *weft__ticket_get(void);
+void weft__ticket_put(struct ticket *t);
 struct letter *weft__letter_get_slow(struct worker *w, size_t len); /* NULL: no memory */
 void weft__letter_put_slow(struct worker *w, struct letter *l);
 
@@ -228,13 +240,18 @@ struct letter_cache {
 	CACHE_ALIGNED struct letter *first; /* linked by link.next */
 	uint32_t n;
 };
-extern HIDDEN struct letter_cache weft__letters[]; /* by worker: its tasks' */
+extern HIDDEN struct letter_cache weft__letters[RUNTIMES_MAX][WORKERS_MAX]; /* by worker: its tasks' */
+
+static ALWAYS_INLINE struct letter_cache *letters_of(const struct worker *w)
+{
+	return &weft__letters[w->home][w->id];
+}
 
 /* A letter with room for len bytes; msg.data, len and flags are set. */
 static ALWAYS_INLINE struct letter *letter_get(struct worker *w, size_t len)
 {
 	if (likely(len <= MSG_INLINE && w)) {
-		struct letter_cache *c = &weft__letters[w->id];
+		struct letter_cache *c = letters_of(w);
 		struct letter *l = c->first;
 
 		if (likely(l != NULL)) {
@@ -254,7 +271,7 @@ static ALWAYS_INLINE struct letter *letter_get(struct worker *w, size_t len)
 static ALWAYS_INLINE void letter_put(struct worker *w, struct letter *l)
 {
 	if (likely(w && (l->msg.weft__flags & LETTER_POOLED))) {
-		struct letter_cache *c = &weft__letters[w->id];
+		struct letter_cache *c = letters_of(w);
 
 		if (likely(c->n < LETTER_CACHE)) {
 			l->link.next = (struct list_node *)c->first;
@@ -290,8 +307,7 @@ static inline struct actor *actor_self(struct worker *w)
 	return unlikely(t->own.locals != NULL) ? weft__actor_attached() : NULL;
 }
 
-/* The caller is an actor, or was until just now: its panic is told to the user, and where it has come from. */
-void weft__actor_say(const weft_panic *p);
+/* The caller is an actor, or was until just now, and has panicked: where that has come from. */
 void weft__actor_show(void);
 /* weft_task_try, and a panic is told so. */
 int weft__actor_try(weft_task_fn *fn, void *arg);
@@ -311,10 +327,46 @@ static ALWAYS_INLINE void mail_push(struct actor *a, struct letter *l)
 		a->len++;
 }
 
+/* Locked. Its runtime's tasks run no more: nobody waits for what it does. */
+static ALWAYS_INLINE bool actor_deserted(const struct actor *a)
+{
+	return unlikely(rt_deserted(a->home));
+}
+
+/* Locked, and full. l, of me, waits outside for room. Unlocks. 0, and *status is 0: it is in, whoever claimed us has put it there. Else it is not, and in no list; locked again, and the cell may be another's by now:
+ * WEFT_ECANCELED, WEFT_ETIMEDOUT; or 0, and *status is what the actor's death has said. */
+static ALWAYS_INLINE int mail_wait_room(struct self *me, struct actor *a, struct letter *l, int64_t deadline, int *status)
+{
+	struct waiter w;
+	uint64_t word;
+	int rc;
+
+	if (actor_deserted(a)) {
+		*status = WEFT_ESRCH;
+		return 0;
+	}
+	word = wait_begin(me->task, &w, 1, REASON_MAIL_ROOM, deadline);
+	waiter_init(&w, me->task, word, &a->lock, RANK_ACTOR, a, l);
+	list_push_tail(&a->sendq, &w.link);
+	list_push_tail(&a->outside, &l->link);
+	l->msg.weft__home = letter_home(me->worker);
+	actor_unlock(a);
+	rc = weft__wait_park(me->worker, me->task, &w, 1, word, deadline);
+	*status = w.status;
+	if (rc || w.status) {
+		me->worker = weft__worker();
+		lock_take_solo(&a->lock, RANK_ACTOR);
+		list_remove(&l->link);
+	}
+	return rc;
+}
+
 /* The calling actor has received what it has no use for: told as a dead letter, unless it is a call, or news. */
 void weft__msg_unwanted(const weft_msg *m);
 /* A letter that nobody will receive goes where it came from; by dtor, if it is one that somebody has sent. Also if dtor panics, or ends the task. */
 void weft__letter_destroy(struct letter *l, void (*dtor)(weft_msg *m));
+/* Locked; with the letter just put in the mark has been reached. Unlocks, tells, and makes `ready`, which may be NULL, runnable. */
+void weft__mail_above(struct worker *w, struct actor *a, struct weft_task *ready);
 /* Locked. Puts it behind all of its class, or gives it to the actor, if it waits. Returns who is to be made runnable then; NULL: nobody. */
 struct weft_task *weft__mail_put(struct actor *a, struct letter *l);
 /* Locked. The actor, if it waits, goes on: it looks again (0), or is told status. Returns as above. */
@@ -328,6 +380,11 @@ int weft__mail_take(struct worker *w, struct actor *a, weft_msg **m);
 /* The calling actor takes one for which match says true, if there is one, whatever it has been told. Returns it; NULL: none. */
 struct letter *weft__mail_pick(struct actor *a, bool (*match)(const weft_msg *m, void *arg), void *arg);
 
+/* --- later.c --- */
+/* Locked; it dies. What would have been sent to it goes to `mail`, and those timers to `timers`, which are given to weft__later_end when nothing is locked. */
+void weft__later_take(struct actor *a, struct list *mail, struct list *timers);
+void weft__later_end(struct list *timers);
+
 /* --- call.c --- */
 enum call_kind { CALL_USER, CALL_CHANGE, CALL_BUS };
 /* weft_server_call_until. CALL_CHANGE: a message of kind MSG_CHANGE, to a server only; there is always room for it. */
@@ -336,10 +393,36 @@ int weft__call(weft_actor_ref to, uint64_t tag, const void *req, size_t len, voi
 /* The same to an event manager only: of kind MSG_ASKED, with hlen bytes before the request. */
 int weft__call_bus(weft_actor_ref to, const void *head, size_t hlen, const void *req, size_t len, void *reply, size_t cap,
 		   int64_t deadline);
+/* A letter that is to be answered, by whoever is named so; its data is still to be written. */
+struct letter *weft__call_letter(struct worker *w, size_t len);
+void weft__call_name(struct letter *l, struct weft_task *who, uint64_t word);
+uint64_t weft__call_word(struct letter *l); /* ... that was named */
 /* Locked. There is room for l, a call, and for w, its caller, who goes on waiting: for the answer. False: that wait is over. */
 bool weft__call_is_in(struct actor *a, struct waiter *w, struct letter *l);
 /* Locked. The actor is no more: all who wait for its answer are told. */
 void weft__calls_end(struct actor *a, struct ready_list *ready);
+
+/* --- request.c --- */
+struct ticket {
+	struct list_node link;   /* in actor->requests; under that one's lock, then of whoever has moved the number on */
+	ATOMIC(uint64_t) number; /* of the request that it is of, or will be of */
+	struct weft_future *f;   /* a promise of it, while pending */
+	struct ticket *next_free;
+};
+/* Does a weft_from name a ticket? */
+static inline bool from_ticket(const struct weft_task *who)
+{
+	return (uintptr_t)who & 1;
+}
+/* weft_server_reply, and with code weft_server_fail, to one. */
+int weft__request_reply(weft_actor_ref to, struct weft_task *who, uint64_t word, const void *data, size_t len, int code);
+bool weft__request_waiting(const struct weft_task *who, uint64_t word);
+/* Locked; it dies: its tickets are `tickets`', which are given to weft__requests_end when nothing is locked. */
+void weft__requests_take(struct actor *a, struct list *tickets);
+void weft__requests_end(struct list *tickets);
+/* Locked. l, a request that waits for room, is of a task that never runs again, and is a request no more: its ticket, if that is still its own, joins `tickets`, which are given to weft__requests_drop when nothing is locked. */
+void weft__request_left(struct letter *l, struct list *tickets);
+void weft__requests_drop(struct list *tickets);
 
 /* --- server.c --- */
 int weft__server_run(void *state);     /* which actor->run says what is a server */
@@ -350,7 +433,7 @@ int weft__fsm_run(void *state);
 
 /* --- bus.c --- */
 int weft__bus_run(void *state);
-/* It dies, and handlers have not been ended: their owners are told. */
+/* It dies, and handlers have not been ended: their owners are told, but for those that go down with it. */
 void weft__bus_owners(struct actor *a);
 
 /* --- order.c --- */
@@ -362,8 +445,6 @@ struct aftermath {
 	weft_actor_ref unnamed;   /* whose names and groups are to be taken away; WEFT_NO_ACTOR: nobody's */
 };
 void weft__aftermath(struct worker *w, struct aftermath *m);
-/* Locked. An order, if it outdoes what the actor has been told so far. Returns whether it does. */
-bool weft__order_give(struct actor *a, enum order o, weft_end e, struct aftermath *m);
 /* Is the caller an actor that an exit signal or a kill ends, or is its context, or it itself, cancelled? Then its WEFT_ECANCELED is nobody else's. */
 bool weft__actor_canceled(void);
 /* Locked. An exit signal. l: the letter that it may become. Returns it, or NULL: used. */

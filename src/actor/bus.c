@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * bus.c - event managers: an actor whose loop hands what comes to each of its handlers.
+ * bus.c - event managers: an actor whose loop hands what comes to each of its handlers. What is asked of it from outside: bus_call.c.
  *
  * A handler and its state are a letter in the cell's `queue`, and the message that will tell its owner of its end is one in `off`: so an end of the manager, whatever its kind, frees them, and telling needs no memory. (They are
  * no messages: MSG_CHANGE, so that no destructor is asked about them.)
  *
- * What is asked of the manager itself is a call of the kind MSG_ASKED, which begins with a struct asked. Each function of a handler is called in a try.
+ * Each function of a handler is called in a try.
  */
-#include "actor/actor.h"
+#include "actor/bus.h"
 
 #include "base/check.h"
-#include "weft/bus.h"
 #include <stdlib.h>
 #include <string.h>
 
 struct bus {
 	char name[WEFT_NAME_MAX + 1];
+	struct handler *ends; /* its terminate is under way: it is in `off` */
 };
 
 struct handler {
@@ -28,21 +28,6 @@ struct handler {
 	char own[] __attribute__((aligned(16)));
 };
 
-enum op { OP_ADD, OP_REMOVE, OP_SWAP, OP_CALL, OP_IDS };
-
-/* What is asked; behind it the first state, unless that is zeros, or the request. */
-struct asked {
-	uint64_t op, id, new_id;
-	uint64_t tag;
-	const weft_bus_vt *vt;
-	weft_server_conv *conv;
-	void *arg; /* also the state of an OP_ADD, if vt->size is 0 */
-	weft_actor_ref owner;
-	uint64_t n;
-} __attribute__((aligned(16)));
-
-#define SIZE_LIMIT ((size_t)1 << 29)
-
 static struct handler *handler_of(struct list_node *n)
 {
 	return (struct handler *)letter_of_link(n)->bytes;
@@ -51,6 +36,11 @@ static struct handler *handler_of(struct list_node *n)
 static struct letter *letter_of_handler(struct handler *h)
 {
 	return (struct letter *)((char *)h - offsetof(struct letter, bytes));
+}
+
+static struct bus *bus_of(struct actor *a)
+{
+	return a->state_data;
 }
 
 static struct handler *find(struct actor *a, uint64_t id)
@@ -159,6 +149,10 @@ static void tell_owner(struct actor *self, struct handler *h, enum weft_bus_why 
 	l->msg.len = sizeof gone;
 	memcpy(l->bytes, &gone, sizeof gone);
 	a = why == WEFT_BUS_OWNER ? NULL : actor_lock(h->owner);
+	if (a && actor_deserted(a)) { /* it goes down with us */
+		actor_unlock(a);
+		a = NULL;
+	}
 	if (!a) {
 		letter_put(w, l);
 		return;
@@ -174,6 +168,7 @@ static void ended(void *turn)
 {
 	struct turn *t = turn;
 
+	bus_of(t->manager)->ends = NULL;
 	list_remove(&letter_of_handler(t->h)->link);
 	if (t->h->notice)
 		tell_owner(t->manager, t->h, t->why, t->code);
@@ -187,13 +182,18 @@ static void end(struct actor *a, struct handler *h, enum weft_bus_why why, int c
 
 	list_remove(&letter_of_handler(h)->link);
 	list_push_tail(&a->off, &letter_of_handler(h)->link); /* where it is found, should the runtime go down meanwhile */
-	weft__defer_push(&over, ended, &t);                   /* also if terminate ends the task */
+	bus_of(a)->ends = h;
+	weft__defer_push(&over, ended, &t); /* also if terminate ends the task */
 	(void)give_turn(&t);
 	weft__defer_end(&over);
 }
 
 void weft__bus_owners(struct actor *a)
 {
+	struct handler *h = bus_of(a)->ends;
+
+	if (h && h->notice)
+		tell_owner(a, h, WEFT_BUS_STOPPED, 0);
 	for (struct list_node *n = list_first(&a->queue); n; n = list_after(&a->queue, n)) {
 		if (handler_of(n)->notice)
 			tell_owner(a, handler_of(n), WEFT_BUS_STOPPED, 0);
@@ -517,169 +517,4 @@ int(weft_bus_start_until)(weft_actor_ref *out, const weft_server_opts *o, int64_
 int(weft_bus_start)(weft_actor_ref *out, const weft_server_opts *o)
 {
 	return weft__bus_start_at(out, o, WEFT_FOREVER, NULL);
-}
-
-/* --- those who ask --- */
-
-static int ask(weft_actor_ref bus, const struct asked *q, const void *more, size_t len, void *reply, size_t cap, int64_t deadline)
-{
-	return weft__call_bus(bus, q, sizeof *q, more, more ? len : 0, reply, cap, deadline);
-}
-
-static bool vt_ok(const weft_bus_vt *vt)
-{
-	return vt && vt->size < SIZE_LIMIT;
-}
-
-static int add_until(weft_actor_ref bus, uint64_t id, const weft_bus_vt *vt, const void *init, weft_actor_ref owner, int64_t deadline)
-{
-	struct asked q = {.op = OP_ADD, .id = id, .vt = vt, .owner = owner};
-
-	if (!vt_ok(vt))
-		return WEFT_EINVAL;
-	q.arg = (void *)(uintptr_t)init;
-	return ask(bus, &q, vt->size ? init : NULL, vt->size, NULL, 0, deadline);
-}
-
-int weft_bus_add_until(weft_actor_ref bus, uint64_t id, const weft_bus_vt *vt, const void *init, int64_t deadline)
-{
-	int rc = add_until(bus, id, vt, init, WEFT_NO_ACTOR, deadline);
-
-	NO_JUMP();
-	return rc;
-}
-
-int weft_bus_add(weft_actor_ref bus, uint64_t id, const weft_bus_vt *vt, const void *init)
-{
-	int rc = weft_bus_add_until(bus, id, vt, init, WEFT_FOREVER);
-
-	NO_JUMP();
-	return rc;
-}
-
-int weft_bus_add_supervised_until(weft_actor_ref bus, uint64_t id, const weft_bus_vt *vt, const void *init, int64_t deadline)
-{
-	weft_actor_ref self = weft_actor_self();
-	int rc = self.weft__at ? add_until(bus, id, vt, init, self, deadline) : WEFT_EINVAL;
-
-	NO_JUMP();
-	return rc;
-}
-
-int weft_bus_add_supervised(weft_actor_ref bus, uint64_t id, const weft_bus_vt *vt, const void *init)
-{
-	int rc = weft_bus_add_supervised_until(bus, id, vt, init, WEFT_FOREVER);
-
-	NO_JUMP();
-	return rc;
-}
-
-int weft_bus_remove_until(weft_actor_ref bus, uint64_t id, int64_t deadline)
-{
-	int rc = ask(bus, &(struct asked){.op = OP_REMOVE, .id = id}, NULL, 0, NULL, 0, deadline);
-
-	NO_JUMP();
-	return rc;
-}
-
-int weft_bus_remove(weft_actor_ref bus, uint64_t id)
-{
-	int rc = weft_bus_remove_until(bus, id, WEFT_FOREVER);
-
-	NO_JUMP();
-	return rc;
-}
-
-int weft_bus_swap_until(weft_actor_ref bus, uint64_t id, uint64_t new_id, const weft_bus_vt *vt, weft_server_conv *conv, void *arg,
-			int64_t deadline)
-{
-	const struct asked q = {.op = OP_SWAP, .id = id, .new_id = new_id, .vt = vt, .conv = conv, .arg = arg};
-	int rc;
-
-	if (!vt_ok(vt) || (conv && !vt->size))
-		return WEFT_EINVAL;
-	rc = ask(bus, &q, NULL, 0, NULL, 0, deadline);
-	NO_JUMP();
-	return rc;
-}
-
-int weft_bus_swap(weft_actor_ref bus, uint64_t id, uint64_t new_id, const weft_bus_vt *vt, weft_server_conv *conv, void *arg)
-{
-	int rc = weft_bus_swap_until(bus, id, new_id, vt, conv, arg, WEFT_FOREVER);
-
-	NO_JUMP();
-	return rc;
-}
-
-int weft_bus_notify_until(weft_actor_ref bus, uint64_t tag, const void *data, size_t len, int64_t deadline)
-{
-	int rc = weft_server_cast_until(bus, tag, data, len, deadline);
-
-	NO_JUMP();
-	return rc;
-}
-
-int weft_bus_notify(weft_actor_ref bus, uint64_t tag, const void *data, size_t len)
-{
-	int rc = weft_server_cast_until(bus, tag, data, len, WEFT_FOREVER);
-
-	NO_JUMP();
-	return rc;
-}
-
-int weft_bus_notify_sync_until(weft_actor_ref bus, uint64_t tag, const void *data, size_t len, int64_t deadline)
-{
-	int rc = weft_server_call_until(bus, tag, data, len, NULL, 0, deadline);
-
-	NO_JUMP();
-	return rc;
-}
-
-int weft_bus_notify_sync(weft_actor_ref bus, uint64_t tag, const void *data, size_t len)
-{
-	int rc = weft_bus_notify_sync_until(bus, tag, data, len, WEFT_FOREVER);
-
-	NO_JUMP();
-	return rc;
-}
-
-int weft_bus_call_until(weft_actor_ref bus, uint64_t id, uint64_t tag, const void *req, size_t len, void *reply, size_t cap,
-			int64_t deadline)
-{
-	const struct asked q = {.op = OP_CALL, .id = id, .tag = tag};
-	int rc;
-
-	if ((len && !req) || (cap && !reply))
-		return WEFT_EINVAL;
-	rc = ask(bus, &q, req, len, reply, cap, deadline);
-	NO_JUMP();
-	return rc;
-}
-
-int weft_bus_call(weft_actor_ref bus, uint64_t id, uint64_t tag, const void *req, size_t len, void *reply, size_t cap)
-{
-	int rc = weft_bus_call_until(bus, id, tag, req, len, reply, cap, WEFT_FOREVER);
-
-	NO_JUMP();
-	return rc;
-}
-
-int weft_bus_ids_until(weft_actor_ref bus, uint64_t *out, int n, int64_t deadline)
-{
-	const struct asked q = {.op = OP_IDS, .n = n > 0 ? (uint64_t)n : 0};
-	int rc;
-
-	if (n < 0 || (n && !out))
-		return WEFT_EINVAL;
-	rc = ask(bus, &q, NULL, 0, out, (size_t)n * sizeof *out, deadline);
-	NO_JUMP();
-	return rc < 0 ? rc : rc / (int)sizeof *out;
-}
-
-int weft_bus_ids(weft_actor_ref bus, uint64_t *out, int n)
-{
-	int rc = weft_bus_ids_until(bus, out, n, WEFT_FOREVER);
-
-	NO_JUMP();
-	return rc;
 }

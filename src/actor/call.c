@@ -64,6 +64,22 @@ static ALWAYS_INLINE struct letter *call_letter(struct worker *w, size_t len)
 	return l;
 }
 
+struct letter *weft__call_letter(struct worker *w, size_t len)
+{
+	return call_letter(w, len);
+}
+
+void weft__call_name(struct letter *l, struct weft_task *who, uint64_t word)
+{
+	l->caller = who;
+	*word_of(l) = word;
+}
+
+uint64_t weft__call_word(struct letter *l)
+{
+	return *word_of(l);
+}
+
 /* --- the caller --- */
 
 /* Why it cannot be: locked. */
@@ -75,7 +91,7 @@ static ALWAYS_INLINE int refused(const struct actor *a, const struct self *me, b
 		return WEFT_ENOBUFS;
 	if (unlikely(kind != CALL_USER && a->run != (kind == CALL_CHANGE ? weft__server_run : weft__bus_run)))
 		return WEFT_EINVAL;
-	return 0;
+	return actor_deserted(a) ? WEFT_EDOWN : 0;
 }
 
 static void put_back(void *l)
@@ -184,8 +200,7 @@ static ALWAYS_INLINE int call(weft_actor_ref to, uint64_t tag, const void *head,
 		list_push_head(&a->calls, &c.w.link);
 		ready = weft__mail_put(a, l);
 	} else {
-		if (!me.worker)
-			l->msg.weft__flags |= LETTER_FOREIGN;
+		l->msg.weft__home = letter_home(me.worker);
 		list_push_tail(&a->sendq, &c.w.link);
 		list_push_tail(&a->outside, &l->link);
 	}
@@ -303,6 +318,8 @@ int weft_server_reply(weft_from from, const void *data, size_t len)
 
 	if (unlikely(len && !data))
 		return WEFT_EINVAL;
+	if (unlikely(from_ticket(from.weft__who)))
+		return weft__request_reply(from.weft__to, from.weft__who, from.weft__wait, data, len, 0);
 	c = likely(from.weft__who != NULL) ? claim(from) : NULL;
 	if (unlikely(!c))
 		return WEFT_ESRCH;
@@ -328,6 +345,8 @@ int weft_server_fail(weft_from from, int code)
 		return WEFT_EINVAL;
 	if (code == WEFT_ECANCELED && weft__actor_canceled())
 		code = WEFT_EDOWN;
+	if (from_ticket(from.weft__who))
+		return weft__request_reply(from.weft__to, from.weft__who, from.weft__wait, NULL, 0, code);
 	c = from.weft__who ? claim(from) : NULL;
 	if (!c)
 		return WEFT_ESRCH;
@@ -340,5 +359,7 @@ bool weft_server_waiting(weft_from from)
 {
 	struct weft_task *t = from.weft__who;
 
+	if (unlikely(from_ticket(t)))
+		return weft__request_waiting(t, from.weft__wait);
 	return t && load_acquire(&t->wait) == from.weft__wait; /* a snapshot */
 }

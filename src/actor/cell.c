@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * cell.c - memory for actors: cells, which stay cells for ever, and letters.
+ * cell.c - memory for actors: cells, which stay cells for ever, and letters; and tickets, which stay tickets.
  *
- * Free cells are in one list, which grows by slabs. A letter of MSG_INLINE bytes goes to the cache of the worker that frees it; half a cache goes to a shared pool when it is
+ * Free cells are in one list, which grows by slabs, and so are free tickets. A letter of MSG_INLINE bytes goes to the cache of the worker that frees it; half a cache goes to a shared pool when it is
  * full, and comes from there, or from the heap, when it is empty. What the shared pool has too much of goes back to the heap. Under a sanitizer each letter is of the heap.
  */
 #include "actor/actor.h"
@@ -76,12 +76,64 @@ void weft__cell_foreach(void (*fn)(struct actor *a, void *arg), void *arg)
 	}
 }
 
+/* --- tickets --- */
+
+#define SLAB_TICKETS SMALL(64, 2)
+
+struct ticket_slab {
+	struct ticket_slab *next;
+	struct ticket tickets[SLAB_TICKETS];
+};
+
+static struct lock tickets_lock; /* RANK_POOL; guards both */
+static struct ticket *free_tickets;
+static struct ticket_slab *ticket_slabs; /* all; never shrinks. So that they are not taken for lost */
+
+static bool more_tickets(void)
+{
+	struct ticket_slab *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return false;
+	lock_take_solo(&tickets_lock, RANK_POOL);
+	for (unsigned i = 0; i < SLAB_TICKETS; i++) {
+		s->tickets[i].next_free = free_tickets;
+		free_tickets = &s->tickets[i];
+	}
+	s->next = ticket_slabs;
+	ticket_slabs = s;
+	lock_drop_solo(&tickets_lock);
+	return true;
+}
+
+struct ticket *weft__ticket_get(void)
+{
+	struct ticket *t;
+
+	do {
+		lock_take_solo(&tickets_lock, RANK_POOL);
+		t = free_tickets;
+		if (t)
+			free_tickets = t->next_free;
+		lock_drop_solo(&tickets_lock);
+	} while (!t && more_tickets());
+	return t;
+}
+
+void weft__ticket_put(struct ticket *t)
+{
+	lock_take_solo(&tickets_lock, RANK_POOL);
+	t->next_free = free_tickets;
+	free_tickets = t;
+	lock_drop_solo(&tickets_lock);
+}
+
 /* --- letters --- */
 
 #define BATCH (LETTER_CACHE / 2)
 #define SHARED_BATCHES SMALL(64, 2)
 
-struct letter_cache weft__letters[WORKERS_MAX];
+struct letter_cache weft__letters[RUNTIMES_MAX][WORKERS_MAX];
 
 static struct lock shared_lock;               /* RANK_POOL; guards both */
 static struct letter *shared[SHARED_BATCHES]; /* chains of BATCH letters */
@@ -122,7 +174,7 @@ NOINLINE struct letter *weft__letter_get_slow(struct worker *w, size_t len)
 {
 	if (len > MSG_INLINE || weft__san)
 		return letter_new(len, 0);
-	if (w && fetch(&weft__letters[w->id]))
+	if (w && fetch(letters_of(w)))
 		return letter_get(w, len);
 	return letter_new(len, LETTER_POOLED);
 }
@@ -138,7 +190,7 @@ NOINLINE void weft__letter_put_slow(struct worker *w, struct letter *l)
 		free(l);
 		return;
 	}
-	c = &weft__letters[w->id];
+	c = letters_of(w);
 	batch = last = c->first;
 	for (unsigned i = 1; i < BATCH; i++)
 		last = (struct letter *)last->link.next;

@@ -8,7 +8,8 @@
  *   4  who waits for the end is told
  *   5  what it has not received is destroyed, its state is freed, what runs on under its context is cancelled; the cell is the next one's
  *
- * When the runtime goes down, those that are alive end here, too, by the thread that takes it down; nobody is told but foreign threads that wait.
+ * When the runtime goes down, those that are alive end here, too, by the thread that takes it down; actors of other runtimes are told, and nobody of its own. Whoever else waits (threads, other runtimes' tasks) has been told
+ * before: what it goes down for may be waiting for him (desert).
  */
 #include "actor/actor.h"
 
@@ -39,24 +40,39 @@ static void move_all(struct list *to, struct list *from)
 		list_push_tail(to, n);
 }
 
-/* Letters of senders that never run again. Locked. */
-static void drop_outside(struct actor *a)
+static bool letter_is_of(const struct letter *l, const struct runtime *rt)
+{
+	return l->msg.weft__home == rt->home + 1;
+}
+
+/* Requests of rt's tasks, which never run again, that wait for room. Locked, and no actor lets them in any more. */
+static void requests_left(struct actor *a, struct runtime *rt, struct list *tickets)
+{
+	for (struct list_node *n = list_first(&a->outside); n; n = list_after(&a->outside, n)) {
+		struct letter *l = letter_of_link(n);
+
+		if (letter_is_of(l, rt) && (l->msg.weft__flags & LETTER_REQUEST))
+			weft__request_left(l, tickets);
+	}
+}
+
+/* Letters of rt's tasks, which have been called off, in anybody's cell: also of those that were about to take their own away. Locked. */
+static void drop_outside(struct actor *a, struct runtime *rt, struct list *tickets)
 {
 	struct list_node *n, *next;
 
+	requests_left(a, rt, tickets);
 	for (n = list_first(&a->outside); n; n = next) {
-		struct letter *l = letter_of_link(n);
-
 		next = list_after(&a->outside, n);
-		if (l->msg.weft__flags & LETTER_FOREIGN)
-			continue; /* a thread, which has timed out just now */
+		if (!letter_is_of(letter_of_link(n), rt))
+			continue; /* takes it away itself */
 		list_remove(n);
-		letter_put(NULL, l);
+		letter_put(NULL, letter_of_link(n));
 	}
 }
 
 /* 1 and 2. Returns senders to be made runnable. */
-static struct inject_node *leave(struct actor *a, struct list *left, weft_end e, bool up)
+static struct inject_node *leave(struct actor *a, struct list *left, struct list *later, struct list *requests, weft_end e)
 {
 	struct ready_list ready;
 	struct list_node *n;
@@ -80,6 +96,8 @@ static struct inject_node *leave(struct actor *a, struct list *left, weft_end e,
 	a->given = NULL;
 	for (int c = 0; c < CLASSES; c++)
 		move_all(left, &a->mail[c]);
+	if (unlikely(!list_empty(&a->later)))
+		weft__later_take(a, left, later);
 	while ((n = list_pop_head(&a->sendq)) != NULL) {
 		struct waiter *w = container_of(n, struct waiter, link);
 		struct weft_task *t = w->task;
@@ -89,13 +107,13 @@ static struct inject_node *leave(struct actor *a, struct list *left, weft_end e,
 			ready_list_add(&ready, t);
 	}
 	weft__calls_end(a, &ready);
-	if (!up)
-		drop_outside(a);
+	if (unlikely(!list_empty(&a->requests)))
+		weft__requests_take(a, requests);
 	lock_drop_solo(&a->lock);
 	return ready.first;
 }
 
-/* 3, one relation. Returns whether there was one. up: the runtime is, and whoever has the other side is told. */
+/* 3, one relation. Returns whether there was one. up: the runtime is; else only actors of others are told. */
 static bool tell_one(struct worker *w, struct actor *a, weft_actor_ref ref, weft_end e, bool failed_start, bool up)
 {
 	struct aftermath m = {.ready = NULL};
@@ -126,10 +144,10 @@ static bool tell_one(struct worker *w, struct actor *a, weft_actor_ref ref, weft
 	l = letter_of_side(s);
 	weft__unlink_side(s);
 	weft__unlink_side(other_side(s));
-	if (!up || other->state == CELL_GONE)
+	if ((!up && other->home == a->home) || other->state == CELL_GONE) /* both are locked, here and below */
 		;
 	else if (l->msg.kind == WEFT_MSG_EXIT) {
-		if (!failed_start || !weft_actor_same(actor_ref(other), a->linked_to)) /* both are locked */
+		if (!failed_start || !weft_actor_same(actor_ref(other), a->linked_to))
 			l = weft__order_exit(other, l, ref, e, &m);
 	} else if (s->which == TARGET) {
 		weft__letter_down(l, l->msg.tag, ref, e, WEFT_MSG_DOWN);
@@ -237,9 +255,14 @@ static void die(struct actor *a, weft_end e, int started, bool failed_start, boo
 	struct worker *w = weft__worker(); /* before anything is locked: see base/solo.h */
 	weft_actor_ref ref = actor_ref(a);
 	struct remains r = {.actor = a, .up = up};
+	struct list later, requests;
 
 	list_init(&r.mail);
-	weft__ready_list(w, leave(a, &r.mail, e, up));
+	list_init(&later);
+	list_init(&requests);
+	weft__ready_list(w, leave(a, &r.mail, &later, &requests, e));
+	weft__later_end(&later);
+	weft__requests_end(&requests);
 	move_all(&r.mail, &a->queue);
 	move_all(&r.mail, &a->off);
 	while (tell_one(w, a, ref, e, failed_start, up))
@@ -259,26 +282,85 @@ void weft__actor_die(struct actor *a, weft_end e, int started)
 
 /* --- the runtime goes down --- */
 
+static const weft_end gone_down = {WEFT_END_CANCELED, WEFT_ECANCELED};
+
 static void end_with_runtime(struct actor *a, void *arg)
 {
+	struct runtime *rt = arg;
+	struct list tickets;
 	bool alive;
 
-	(void)arg;
+	list_init(&tickets);
 	lock_take_solo(&a->lock, RANK_ACTOR);
-	alive = a->state != CELL_FREE && a->state != CELL_GONE;
-	if (!alive)
-		drop_outside(a); /* of a sender that was about to take its own away */
+	drop_outside(a, rt, &tickets);
+	alive = a->home == rt->home && a->state != CELL_FREE && a->state != CELL_GONE;
 	lock_drop_solo(&a->lock);
+	weft__requests_drop(&tickets);
+	if (alive && a->run == weft__bus_run)
+		weft__bus_owners(a);
 	if (alive)
-		die(a, (weft_end){WEFT_END_CANCELED, WEFT_ECANCELED}, WEFT_ECANCELED, false, false);
+		die(a, gone_down, WEFT_ECANCELED, false, false);
 }
 
-static void actors_down(void)
+/* Others than rt's tasks, which run no more, stop waiting at this place of a's. end: how it ends; NULL: they wait for something else. Locked. */
+static void desert_list(struct list *waiters, struct runtime *rt, const weft_end *end, struct ready_list *r)
 {
-	weft__cell_foreach(end_with_runtime, NULL);
+	struct list_node *n, *next;
+
+	for (n = list_first(waiters); n; n = next) {
+		struct waiter *w = container_of(n, struct waiter, link);
+		weft_end *slot = w->slot;
+		struct weft_task *t = w->task;
+		bool call = load_relaxed(&t->reason) == REASON_CALL; /* of the wait, as long as w is listed */
+		bool told = end && slot && !task_is(t, TASK_FOREIGN);
+
+		next = list_after(waiters, n);
+		if (!task_outside(t, rt))
+			continue;
+		list_remove(n);
+		if (!waiter_claim(w, told ? 0 : call ? WEFT_EDOWN : WEFT_ESRCH, false))
+			continue;
+		if (told)
+			*slot = *end;
+		ready_list_add(r, t);
+	}
+}
+
+static void desert(struct actor *a, void *arg)
+{
+	struct list left, requests;
+	struct runtime *rt = arg;
+	struct ready_list r;
+
+	ready_list_init(&r);
+	list_init(&left);
+	list_init(&requests);
+	lock_take_solo(&a->lock, RANK_ACTOR);
+	if (a->home == rt->home && a->state != CELL_FREE && a->state != CELL_GONE) {
+		desert_list(&a->waits, rt, &gone_down, &r);
+		desert_list(&a->calls, rt, NULL, &r);
+		desert_list(&a->sendq, rt, NULL, &r);
+		requests_left(a, rt, &left);
+		weft__requests_take(a, &requests);
+	}
+	lock_drop_solo(&a->lock);
+	weft__ready_list(weft__worker(), r.first);
+	weft__requests_drop(&left);
+	weft__requests_end(&requests);
+}
+
+static void actors_desert(struct runtime *rt)
+{
+	weft__cell_foreach(desert, rt);
+}
+
+static void actors_down(struct runtime *rt)
+{
+	weft__cell_foreach(end_with_runtime, rt);
 }
 
 __attribute__((constructor)) static void hook(void)
 {
+	weft__actors_desert = actors_desert;
 	weft__actors_down = actors_down;
 }

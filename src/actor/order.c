@@ -35,7 +35,8 @@ void weft__aftermath(struct worker *w, struct aftermath *m)
 	}
 }
 
-bool weft__order_give(struct actor *a, enum order o, weft_end e, struct aftermath *m)
+/* Locked. An order, if it outdoes what the actor has been told so far. Returns whether it does. */
+static bool order_give(struct actor *a, enum order o, weft_end e, struct aftermath *m)
 {
 	if (a->state == CELL_GONE || a->order >= o || (a->state == CELL_STOPPING && o != ORDER_KILL))
 		return false;
@@ -71,7 +72,7 @@ struct letter *weft__order_exit(struct actor *a, struct letter *l, weft_actor_re
 		return NULL;
 	}
 	if (e.kind != WEFT_END_NORMAL)
-		(void)weft__order_give(a, ORDER_CANCEL, e, m);
+		(void)order_give(a, ORDER_CANCEL, e, m);
 	return l;
 }
 
@@ -103,7 +104,7 @@ static int give(weft_actor_ref ref, enum order o, weft_end e)
 
 	if (!a)
 		return WEFT_ESRCH;
-	given = weft__order_give(a, o, e, &m);
+	given = order_give(a, o, e, &m);
 	actor_unlock(a);
 	weft__aftermath(w, &m);
 	return given ? 0 : WEFT_EALREADY;
@@ -196,6 +197,8 @@ int weft_actor_wait_until(weft_actor_ref ref, weft_end *end, int64_t deadline)
 	if (!a)
 		return WEFT_ESRCH;
 	rc = load_relaxed(&a->task) == me.task ? WEFT_EDEADLK : deadline == WEFT_NOW ? WEFT_EAGAIN : 0; /* our own store, if it is us */
+	if (!rc && actor_deserted(a))
+		rc = WEFT_ESRCH;
 	if (rc) {
 		actor_unlock(a);
 		return rc;

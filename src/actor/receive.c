@@ -44,7 +44,7 @@ static ALWAYS_INLINE struct weft_task *taken(struct actor *a, struct letter *l)
 	while (unlikely((n = list_pop_head(&a->sendq)) != NULL)) {
 		w = container_of(n, struct waiter, link);
 		l = w->slot;
-		if (unlikely(l->msg.weft__flags & LETTER_CALL)) {
+		if (unlikely((l->msg.weft__flags & (LETTER_CALL | LETTER_REQUEST)) == LETTER_CALL)) {
 			if (!weft__call_is_in(a, w, l))
 				continue;
 			mail_push(a, l);

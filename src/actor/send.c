@@ -139,9 +139,7 @@ struct weft_task *weft__mail_wake(struct actor *a, int status)
 NOINLINE static int send_full(struct self *me, struct actor *a, weft_actor_ref to, struct letter *l, int64_t deadline)
 {
 	void (*dtor)(weft_msg * m);
-	struct waiter w;
-	uint64_t word;
-	int rc = WEFT_ENOBUFS;
+	int rc = WEFT_ENOBUFS, status;
 
 	if (a->overflow == WEFT_OVERFLOW_DROP) {
 		a->dropped++;
@@ -159,19 +157,9 @@ NOINLINE static int send_full(struct self *me, struct actor *a, weft_actor_ref t
 		letter_put(me->worker, l);
 		return rc;
 	}
-	word = wait_begin(me->task, &w, 1, REASON_MAIL_ROOM, deadline);
-	waiter_init(&w, me->task, word, &a->lock, RANK_ACTOR, a, l);
-	list_push_tail(&a->sendq, &w.link);
-	list_push_tail(&a->outside, &l->link);
-	if (unlikely(!me->worker))
-		l->msg.weft__flags |= LETTER_FOREIGN;
-	actor_unlock(a);
-	rc = weft__wait_park(me->worker, me->task, &w, 1, word, deadline);
-	if (!rc && !w.status)
-		return 0; /* whoever claimed us has put it in */
-	me->worker = weft__worker();
-	lock_take_solo(&a->lock, RANK_ACTOR); /* the cell may be another's by now */
-	list_remove(&l->link);
+	rc = mail_wait_room(me, a, l, deadline, &status);
+	if (!rc && !status)
+		return 0;
 	actor_unlock(a);
 	if (!rc)
 		return dead_letter(me->worker, to, l);
@@ -179,8 +167,7 @@ NOINLINE static int send_full(struct self *me, struct actor *a, weft_actor_ref t
 	return rc;
 }
 
-/* Locked; the mark has been reached. Unlocks, and tells. */
-NOINLINE static void send_above(struct worker *w, struct actor *a, struct weft_task *ready)
+NOINLINE void weft__mail_above(struct worker *w, struct actor *a, struct weft_task *ready)
 {
 	void (*on_high)(weft_actor_ref ref, uint32_t len, void *arg) = a->on_high;
 	weft_actor_ref ref = actor_ref(a);
@@ -236,7 +223,7 @@ static ALWAYS_INLINE int post(weft_actor_ref to, uint64_t tag, const void *data,
 		return send_full(&me, a, to, l, deadline);
 	ready = mail_put(a, l);
 	if (unlikely(a->high && a->len >= a->high && !a->above)) {
-		send_above(me.worker, a, ready);
+		weft__mail_above(me.worker, a, ready);
 		return 0;
 	}
 	actor_unlock(a);

@@ -51,6 +51,8 @@ static int wait_for_start(struct actor *a, weft_actor_ref ref, struct starting *
 	lock_take_solo(&a->lock, RANK_ACTOR);
 	if (!s->done && !rc && deadline == WEFT_NOW)
 		rc = WEFT_EAGAIN;
+	if (!s->done && !rc && actor_deserted(a))
+		rc = WEFT_ECANCELED;
 	if (!s->done && !rc) {
 		word = wait_begin(me.task, &w, 1, REASON_ACTOR, deadline);
 		waiter_init(&w, me.task, word, &a->lock, RANK_ACTOR, a, NULL);
@@ -58,7 +60,9 @@ static int wait_for_start(struct actor *a, weft_actor_ref ref, struct starting *
 		list_push_tail(&a->waits, &w.link);
 		actor_unlock(a);
 		rc = weft__wait_park(me.worker, me.task, &w, 1, word, deadline);
-		(void)weft__worker(); /* see base/solo.h */
+		if (!rc && w.status)
+			rc = WEFT_ECANCELED; /* a thread outside: no task runs any more */
+		(void)weft__worker();        /* see base/solo.h */
 		lock_take_solo(&a->lock, RANK_ACTOR);
 	}
 	done = s->done;
@@ -112,6 +116,7 @@ static void set_up(struct actor *a, enum cell_state state, const weft_mailbox_op
 	a->starter = NULL;
 	a->linked_to = WEFT_NO_ACTOR;
 	lock_take_solo(&a->lock, RANK_ACTOR);
+	a->home = weft__rt_here()->home;
 	a->state = (uint8_t)state;
 	actor_unlock(a);
 }
@@ -187,6 +192,8 @@ static int launch(struct worker *w, struct actor **out, weft_actor_ref *ref, con
 	}
 	if (rc)
 		undo(w, a);
+	else if (!w)
+		fence_seq_cst(); /* pairs with the one in desert: who waits for it from here on sees that, or is found */
 	return rc;
 }
 
@@ -197,6 +204,7 @@ int weft__actor_start_by(weft_actor_ref *out, const weft_actor_opts *o, void (*f
 	struct starting s = {.done = false};
 	weft_actor_ref ref = WEFT_NO_ACTOR;
 	struct actor *a = NULL;
+	struct runtime *rt;
 	struct self me;
 	int64_t until = deadline;
 	int rc;
@@ -211,13 +219,14 @@ int weft__actor_start_by(weft_actor_ref *out, const weft_actor_opts *o, void (*f
 			return rc;
 		w = me.worker;
 	}
-	if (!w && !weft__rt_enter())
+	rt = w ? w->rt : weft__rt_enter_start();
+	if (!rt)
 		return WEFT_ESRCH;
-	rc = o->contain ? weft__contain_up() : 0;
+	rc = o->contain ? weft__contain_up(rt) : 0;
 	if (!rc)
 		rc = launch(w, &a, &ref, o, fill, o->on_start ? &s : NULL, site);
 	if (!w)
-		weft__rt_leave();
+		weft__rt_leave(rt);
 	if (!rc && o->on_start)
 		rc = wait_for_start(a, ref, &s, deadline);
 	if (!rc && out)
@@ -353,7 +362,7 @@ static int stand_in(void *state)
 			continue;
 		}
 		(void)weft_task_cancel(t);
-		if (weft_go_opts(NULL, reap, t, &(weft_task_opts){.ctx = weft__ctx_root()}))
+		if (weft_go_opts(NULL, reap, t, &(weft_task_opts){.ctx = weft__ctx_service()}))
 			weft_task_detach(t); /* no memory for that */
 		return rc < 0 ? rc : k[1].status;
 	}

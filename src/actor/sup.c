@@ -275,7 +275,7 @@ static int on_start(void *state)
 	s->self = actor_self(weft__worker());
 	s->ref = actor_ref(s->self);
 	s->since = weft_now();
-	rng_seed(&s->rng, weft__rt->seed, (uint64_t)s->since);
+	rng_seed(&s->rng, weft__worker()->rt->seed, (uint64_t)s->since);
 	rc = s->o.reg_name ? weft_reg_put(s->o.reg_name, s->ref) : 0;
 	if (rc || sup_dynamic(s))
 		return rc;

@@ -21,9 +21,9 @@
  *             trims below sp - ARCH_RED_ZONE.
  * Returns:    the processor predicts a ret from a stack of its own, which follows calls and rets and knows nothing of switches: a function that returns after a
  *             switch is predicted to return to where the stopped context would have.  So a context begins by a jump, not a call, and ends by one: who waits for
- *             its end then finds the predictor as it was left (40 ns of 85, spawn and join).  Two contexts that stop in different functions mispredict
- *             once a switch (8 ns).  Returning by a jump instead would save that, but leaves the predictor an entry too many each time, and the rets that
- *             follow, also those of users' loops, get slower by more.
+ *             its end then finds the predictor as it was left.  Two contexts that stop in different functions mispredict once a switch.
+ *             (Rejected: returning by a jump instead. It saves that, but leaves the predictor an entry too many each time, and the rets that
+ *             follow, also those of users' loops, get slower by more: docs/performance.md.)
  * End:        the first frame has an undefined return address (CFI) and a zero frame pointer: unwinders stop there.
  * Who calls:  arch/switch.h only, and it is called only from noinline functions of core/ that have no variable-length array
  *             and no alloca (clang would want rbx or x19 for their frames).

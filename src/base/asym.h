@@ -8,7 +8,7 @@
  * both are full fences.  The models try both (test/model/model.h).
  *
  * Pairs in the tree: cancel against park (core/ctx.c, core/wait.c), ready against sleep (core/idle.h), a worker that runs against the monitor that
- * dozes off (core/monitor.c), an elided section against the second thread (base/solo.h).
+ * dozes off (core/monitor.c), a claim against who trims the stack of a waiting task (core/trim.c), an elided section against the second thread (base/solo.h).
  */
 #ifndef WEFT_BASE_ASYM_H
 #define WEFT_BASE_ASYM_H

@@ -2,8 +2,8 @@
  *
  * clock.h - time: monotonic nanoseconds, real or fake.
  *
- * All time in weft comes from clock_now().  Tests install a fake clock (clock_fake), which then stands still until it is
- * moved; sleeping workers are not woken by that, so the mover wakes them (weft__runtime_clock_moved).
+ * All time in weft comes from clock_now().  Tests install a fake clock (weft__clock_fake), which then stands still until it is
+ * moved; sleeping workers are not woken by that, so the mover wakes them (weft__sched_notify).
  */
 #ifndef WEFT_BASE_CLOCK_H
 #define WEFT_BASE_CLOCK_H

@@ -66,6 +66,13 @@
 #define NO_ASAN
 #endif
 
+/* Not instrumented.  clang's no_sanitize("thread") alone would keep the reports of entry and exit. */
+#ifdef __clang__
+#define UNSEEN __attribute__((disable_sanitizer_instrumentation, no_sanitize("address", "thread", "undefined")))
+#else
+#define UNSEEN __attribute__((no_sanitize("address", "thread", "undefined")))
+#endif
+
 /* One among the symbols of each object file of the library: dumps tell weft's static functions from the program's by it (debug/symbols.c). */
 #ifdef WEFT_INSIDE
 __asm__(".set weft__inside, 0");

@@ -36,6 +36,7 @@ enum lock_rank {
 	RANK_LOT,    /* a bucket of address-keyed waiters */
 	RANK_DESC,   /* a descriptor */
 	RANK_WHEEL,  /* a worker's timers */
+	RANK_SEATS,  /* which workers there are */
 	RANK_INJECT, /* the injection queue */
 	RANK_IDLE,   /* the list of sleeping workers */
 	RANK_POOL,   /* task records, stacks */

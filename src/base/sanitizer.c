@@ -35,13 +35,6 @@ WEAK void __tsan_set_fiber_name(void *fiber, const char *name);
 WEAK void __tsan_acquire(void *addr);
 WEAK void __tsan_release(void *addr);
 
-/* Not instrumented.  clang's no_sanitize("thread") alone would keep the reports of entry and exit. */
-#ifdef __clang__
-#define UNSEEN __attribute__((disable_sanitizer_instrumentation, no_sanitize("address", "thread", "undefined")))
-#else
-#define UNSEEN __attribute__((no_sanitize("address", "thread", "undefined")))
-#endif
-
 unsigned weft__san;
 
 /* Early, so that a program's own constructors may already start tasks. */

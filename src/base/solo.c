@@ -32,8 +32,12 @@ void weft__solo_over(void)
 
 void weft__solo_end_slow(uintptr_t self)
 {
-	if (is_owner(self))
-		return;
+	if (!is_owner(self))
+		weft__solo_end_now();
+}
+
+void weft__solo_end_now(void)
+{
 	while (!solo_end(&weft__solo)) {
 		for (int i = 0; i < 100; i++)
 			cpu_relax();

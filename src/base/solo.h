@@ -21,7 +21,8 @@
  * The first thread that ever uses weft is its owner; a runtime with one worker is elided only if it runs on that thread, which may of course use weft
  * before and after it too.  Every other thread passes weft__solo_end() before it touches anything that is elided: weft__worker(), the one reader of "who
  * am I", sees to it.  The monitor thread takes no elided lock and makes no claim, nor do threads of lanes
- * (core/offload.c), but for what users' code does there, which is a second thread's.
+ * (core/lane_thread.c), but for what users' code does there, which is a second thread's, and to tell a second thread, or a task of a second
+ * runtime, which have ended elision, of what they wait for.
  */
 #ifndef WEFT_BASE_SOLO_H
 #define WEFT_BASE_SOLO_H
@@ -129,6 +130,7 @@ static ALWAYS_INLINE bool solo_is_on(void)
 bool weft__solo_begin(uintptr_t self); /* solo_begin, if the caller is the owner and elision is possible */
 void weft__solo_over(void);
 void weft__solo_end_slow(uintptr_t self);
+void weft__solo_end_now(void); /* a second worker is about to begin. Any thread, in no elided section */
 
 /* Called by every thread that is no worker before it uses anything that may be elided. */
 static inline void weft__solo_end(uintptr_t self)

@@ -42,13 +42,7 @@ static inline int pass_close(void *self)
 	return weft_io_close(below(self));
 }
 
-/* For what can only be written, and only be read. */
-static inline ssize_t no_readv(void *self, const struct iovec *v, int count, int64_t deadline)
-{
-	(void)self, (void)v, (void)count, (void)deadline;
-	return WEFT_ENOTSUP;
-}
-
+/* For what can only be read. */
 static inline ssize_t no_writev(void *self, const struct iovec *v, int count, size_t *done, int64_t deadline)
 {
 	(void)self, (void)v, (void)count, (void)deadline;

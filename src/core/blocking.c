@@ -12,7 +12,7 @@
  * Rejected: to leave the task on its thread and give the worker's seat to another.  The worker's own stack stands on that thread, and would have to be left in the
  * middle; moving the task needs nothing that parking does not.
  */
-#include "core/offload.h"
+#include "core/lane.h"
 #include "core/sched.h"
 #include "weft/blocking.h"
 #include <errno.h>
@@ -65,7 +65,7 @@ static void section_run(struct job *j)
 	struct section *s = container_of(j, struct section, job);
 	struct weft_task *t = j->task;
 	struct altstack alt = {.mem = NULL};
-	bool covered = weft__rt->signals && weft__altstack_enter(&alt) == 0;
+	bool covered = j->lane->rt->signals && weft__altstack_enter(&alt) == 0;
 
 	while (oncpu_busy(&t->on_cpu))
 		sched_yield(); /* its worker is about to leave it: a few instructions */
@@ -125,6 +125,9 @@ void weft__section_begin(struct weft__section *at)
 		return;
 	}
 	move_there(w, t, s);
+	/* For dumps: the frames of its caller stay where they are until the section ends. */
+	t->ctx = (struct context){
+		.sp = __builtin_dwarf_cfa(), .pc = __builtin_return_address(0), .fp = *(void **)__builtin_frame_address(0)};
 }
 
 void weft__section_end(struct weft__section *at)

@@ -21,6 +21,7 @@
 
 #include "base/asym.h"
 #include "base/check.h"
+#include "core/life.h"
 #include "core/runtime.h"
 #include "weft/error.h"
 #include <sched.h>
@@ -150,7 +151,7 @@ static bool end_later(ucontext_t *u, struct weft_task *t, const struct fall *f, 
 	if (!weft__stack_lend(t->stack, f->address))
 		return false;
 	t->stack->lent_at = f->pc;
-	task_mark(t, TASK_OWN_STACK); /* so that it goes to the shared pool, not to a cache; own */
+	task_mark_running(t, TASK_OWN_STACK); /* so that it goes to the shared pool, not to a cache; own */
 	if (ret_at)
 		*(uintptr_t *)ret_at = to;
 #if defined(__aarch64__)
@@ -240,15 +241,18 @@ void weft__contain_end(struct worker *w)
 		  weft__task_label(t, label, sizeof label), weft_strerror(f->code), where, at);
 	store_relaxed(&w->stat_faults, load_relaxed(&w->stat_faults) + 1); /* statistics */
 	what = weft__contain_hooks.leaves(t);
+	weft__life_hurried(
+		w->rt,
+		true); /* what goes on for it is counted as a start behind its end: nobody shall find in between that all have ended */
 	weft__task_fall(w, t, f->code);
 	weft__contain_hooks.told(w, what, f->code);
+	weft__life_hurried(w->rt, false); /* w looks before it sleeps */
 }
 
 /* --- up --- */
 
-int weft__contain_up(void)
+int weft__contain_up(struct runtime *rt)
 {
-	struct runtime *rt = weft__rt;
 	int rc;
 
 	if (weft__san || !rt->signals || !weft__contain_hooks.prepare)

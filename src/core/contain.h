@@ -30,8 +30,10 @@ enum own_code {
 	OWN_LATER, /* its stack is full in a call that it has made of somebody else's: it can be when that returns */
 };
 
-/* From here on tasks may be contained. Returns 0; WEFT_ENOTSUP: not here (a sanitizer, no handlers, weft cannot be told from the program). Any thread, with a runtime up. */
-int weft__contain_up(void);
+struct runtime;
+
+/* From here on rt's tasks may be contained. Returns 0; WEFT_ENOTSUP: not here (a sanitizer, no handlers, weft cannot be told from the program). Any thread that is in rt. */
+int weft__contain_up(struct runtime *rt);
 
 /* Real nanoseconds for which a handler waits for another to come to an end. Tests only change it. */
 extern HIDDEN int64_t weft__contain_patience;

@@ -2,7 +2,7 @@
  *
  * ctx.c - contexts: the tree, the tasks under each, and cancelling them.
  *
- * The root context is NULL in records, keeps no list and cannot be cancelled.  Every other context has a lock, its children and its tasks. Locks are
+ * The root context is NULL in records, and keeps no list; who cancels it, and how: ctx_root.c.  Every other context has a lock, its children and its tasks. Locks are
  * taken from a context to those below it, never upwards.
  *
  * Cancelling passes over the subtree twice: first it marks every context and sets the cancel word of every task listed, then, after one asym_heavy(), it
@@ -20,16 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static weft_ctx root = {.refs = 1, .deadline = WEFT_FOREVER};
-
-weft_ctx *weft__ctx_root(void)
-{
-	return &root;
-}
-
 static inline weft_ctx *of_task(struct weft_task *t)
 {
-	return t && t->wctx ? t->wctx : &root;
+	return t && t->wctx ? t->wctx : weft__ctx_root();
 }
 
 /* --- tree --- */
@@ -43,7 +36,10 @@ static weft_ctx *ctx_new(weft_ctx *parent, int64_t deadline)
 		return NULL;
 	c->deadline = deadline;
 	store_relaxed(&c->refs, 1u); /* not shared yet */
-	if (parent != &root)
+	c->off_root = parent->off_root;
+	c->home = parent->home;
+	store_relaxed(&c->run, load_relaxed(&parent->run)); /* not shared yet; constant, or the root of who asks */
+	if (!ctx_is_root(parent))
 		c->parent = weft_ctx_ref(parent);
 	return c;
 }
@@ -52,18 +48,31 @@ static weft_ctx *ctx_new(weft_ctx *parent, int64_t deadline)
 static void ctx_list(weft_ctx *c, weft_ctx *with, struct list *list, struct list_node *link)
 {
 	(void)weft__worker(); /* see base/solo.h: who waits for a context is taken off under these locks elided */
-	lock_take(&with->lock, RANK_CTX);
+	lock_take_solo(&with->lock, RANK_CTX);
 	if (load_relaxed(&with->reason)) { /* under lock */
-		lock_take(&c->lock, RANK_CTX);
+		lock_take_solo(&c->lock, RANK_CTX);
 		if (!load_relaxed(&c->reason)) { /* the same */
 			c->cause = with->cause;
 			san_release(&c->reason);
 			store_release(&c->reason, (int)WEFT_REASON_PARENT); /* as in mark */
 		}
-		lock_drop(&c->lock);
+		lock_drop_solo(&c->lock);
 	}
 	list_push_tail(list, link);
-	lock_drop(&with->lock);
+	lock_drop_solo(&with->lock);
+}
+
+/* Does c end with the root that the runtime with this number has in this run? One that had the number before has left contexts, too. */
+static inline bool ends_with(weft_ctx *c, unsigned home, uint32_t run)
+{
+	return c->home == home && load_relaxed(&c->run) == run; /* constant; of a root while its runtime is up */
+}
+
+/* A task is under c, or a context, that does not end with c's root: c is to be told of that. */
+static NOINLINE void foreign_under(weft_ctx *c)
+{
+	if (!ctx_is_root(c) && weft__ctx_heard(c)) /* that was there first, and has not told c */
+		(void)weft__ctx_cancel_as(c, WEFT_REASON_SHUTDOWN, NULL);
 }
 
 weft_ctx *weft_ctx_with_deadline(weft_ctx *parent, int64_t deadline)
@@ -86,20 +95,29 @@ weft_ctx *weft_ctx_make(weft_ctx *parent)
 weft_ctx *weft_ctx_linked(weft_ctx *a, weft_ctx *b)
 {
 	weft_ctx *c;
+	bool one; /* of b nothing comes but the end of its root */
 
 	if (!a)
 		a = weft_ctx_self();
 	if (!b)
 		b = weft_ctx_self();
-	if (b == &root || a == b)
-		return weft_ctx_make(a);
+	one = a == b || (ctx_is_root(b) && b->home == a->home);
 	c = ctx_new(a, a->deadline < b->deadline ? a->deadline : b->deadline);
 	if (!c)
 		return NULL;
-	c->second = weft_ctx_ref(b);
-	ctx_list(c, b, &b->linked, &c->second_link);
+	if (a->off_root && !b->off_root) {
+		c->off_root = false;
+		c->home = b->home;
+		store_relaxed(&c->run, load_relaxed(&b->run)); /* as in ctx_new */
+	}
+	if (!one) {
+		c->second = weft_ctx_ref(b);
+		ctx_list(c, b, &b->linked, &c->second_link);
+	}
 	if (c->parent)
 		ctx_list(c, a, &a->children, &c->sibling);
+	if (!one && !ends_with(b, c->home, load_relaxed(&c->run))) /* as in ctx_new */
+		foreign_under(b);
 	return c;
 }
 
@@ -108,7 +126,7 @@ weft_ctx *weft_ctx_without_cancel(weft_ctx *parent)
 	weft_ctx *c = ctx_new(parent ? parent : weft_ctx_self(), WEFT_FOREVER);
 
 	if (c)
-		c->apart = true;
+		c->apart = c->off_root = true;
 	return c;
 }
 
@@ -137,7 +155,7 @@ void *weft_ctx_value(weft_ctx *c, const void *key)
 
 weft_ctx *weft_ctx_ref(weft_ctx *c)
 {
-	if (c != &root)
+	if (!ctx_is_root(c))
 		add_relaxed(&c->refs, 1u); /* the caller's own reference keeps it */
 	return c;
 }
@@ -145,14 +163,14 @@ weft_ctx *weft_ctx_ref(weft_ctx *c)
 static void unlist(weft_ctx *with, struct list_node *link)
 {
 	(void)weft__worker(); /* as in ctx_list */
-	lock_take(&with->lock, RANK_CTX);
+	lock_take_solo(&with->lock, RANK_CTX);
 	list_remove(link);
-	lock_drop(&with->lock);
+	lock_drop_solo(&with->lock);
 }
 
 void weft_ctx_free(weft_ctx *c)
 {
-	while (c && c != &root && ref_drop(&c->refs)) {
+	while (c && !ctx_is_root(c) && ref_drop(&c->refs)) {
 		weft_ctx *parent = c->parent;
 
 		weft__source_check_unused(&c->waiters, c, "weft_ctx_free");
@@ -162,6 +180,7 @@ void weft_ctx_free(weft_ctx *c)
 		}
 		if (parent && !c->apart)
 			unlist(parent, &c->sibling);
+		weft__ctx_unheard(c);
 		if (c->dtor)
 			c->dtor(c->value);
 		free(c->own_cause);
@@ -175,7 +194,7 @@ static void walk(weft_ctx *c, void (*visit)(weft_ctx *c, void *arg), void *arg)
 {
 	weft_ctx *at = c;
 
-	lock_take(&at->lock, RANK_CTX);
+	lock_take_solo(&at->lock, RANK_CTX);
 	visit(at, arg);
 	for (;;) {
 		struct list_node *n = list_first(&at->children);
@@ -184,30 +203,39 @@ static void walk(weft_ctx *c, void (*visit)(weft_ctx *c, void *arg), void *arg)
 			weft_ctx *up = at->parent;
 
 			n = list_after(&up->children, &at->sibling);
-			lock_drop(&at->lock);
+			lock_drop_solo(&at->lock);
 			at = up;
 		}
 		if (!n)
 			break;
 		at = container_of(n, weft_ctx, sibling);
-		lock_take(&at->lock, RANK_CTX);
+		lock_take_solo(&at->lock, RANK_CTX);
 		visit(at, arg);
 	}
-	lock_drop(&c->lock);
+	lock_drop_solo(&c->lock);
 }
 
 /* --- cancel --- */
 
-/* Replaces the context's part of a task's cancel word. */
-static void set_cancel(struct weft_task *t, uint32_t reason)
+/* Replaces the context's part of a task's cancel word. Under the lock of its context, or when it is in none. */
+static void set_cancel(struct weft_task *t, uint32_t bits)
 {
-	uint32_t was = load_relaxed(&t->cancel); /* checked by the compare-and-swap */
+	uint32_t was = load_relaxed(
+		&t->cancel); /* checked by the compare-and-swap; the context's part of it changes under the context's lock only */
 
+	if ((was & ~(CANCEL_OWN | CANCEL_SHIELD | CANCEL_ROOT)) == bits)
+		return;
 	san_release(&t->cancel);
 	while (!cas_acq_rel(&t->cancel, &was,
-			    (was & (CANCEL_OWN | CANCEL_SHIELD)) |
-				    (reason != 0))) /* made visible to the task by asym_heavy, or by the lock */
+			    (was & (CANCEL_OWN | CANCEL_SHIELD | CANCEL_ROOT)) |
+				    bits)) /* made visible to the task by asym_heavy, or by the lock */
 		;
+}
+
+/* That part, for a task under c. Locked. */
+static uint32_t cancel_bits(weft_ctx *c)
+{
+	return (load_relaxed(&c->reason) != 0) | (c->off_root ? CANCEL_APART : 0); /* under lock */
 }
 
 /* What a cancel has to do when no lock is held. */
@@ -287,7 +315,7 @@ static void tell(weft_ctx *c, struct claims *cl)
 static void mark(weft_ctx *c, void *arg)
 {
 	struct marking *m = arg;
-	int reason = c == m->top ? m->reason : WEFT_REASON_PARENT;
+	int reason = c == m->top ? m->reason : ctx_root_ended(c) ? WEFT_REASON_SHUTDOWN : WEFT_REASON_PARENT;
 	struct list_node *n;
 
 	if (load_relaxed(&c->reason)) /* under lock: the first reason stays */
@@ -300,7 +328,7 @@ static void mark(weft_ctx *c, void *arg)
 	san_release(&c->reason);
 	store_release(&c->reason, reason); /* pairs with load_acquire in weft_ctx_reason */
 	for (n = list_first(&c->tasks); n; n = list_after(&c->tasks, n))
-		set_cancel(container_of(n, struct weft_task, ctx_link), (uint32_t)reason);
+		set_cancel(container_of(n, struct weft_task, ctx_link), cancel_bits(c));
 	tell(c, m->claims);
 }
 
@@ -330,7 +358,14 @@ int weft__ctx_cancel_as(weft_ctx *c, int reason, const char *cause)
 	struct marking m = {.top = c, .reason = reason, .own = cause ? strdup(cause) : NULL};
 	struct worker *w = weft__worker(); /* before anything is claimed: see base/solo.h */
 	struct claims cl;
+	int rc = 0;
 
+	if (ctx_root_ended(c) && reason != WEFT_REASON_SHUTDOWN) { /* the root was first */
+		m.reason = WEFT_REASON_SHUTDOWN;
+		free(m.own);
+		m.own = NULL;
+		rc = WEFT_EALREADY;
+	}
 	claims_init(&cl);
 	if (!cancel_tree(&m, &cl)) {
 		free(m.own);
@@ -338,7 +373,7 @@ int weft__ctx_cancel_as(weft_ctx *c, int reason, const char *cause)
 	}
 	while (cl.next) {
 		weft_ctx *l = cl.next;
-		struct marking ml = {.top = l, .reason = WEFT_REASON_PARENT};
+		struct marking ml = {.top = l, .reason = ctx_root_ended(l) ? WEFT_REASON_SHUTDOWN : WEFT_REASON_PARENT};
 
 		cl.next = l->next_linked;
 		ml.cause = l->second->cause;
@@ -347,14 +382,14 @@ int weft__ctx_cancel_as(weft_ctx *c, int reason, const char *cause)
 	}
 	weft__ready_list(w, cl.first);
 	weft__ctx_hooks_start(cl.hooks);
-	return 0;
+	return rc;
 }
 
 int weft_ctx_cancel_cause(weft_ctx *c, int reason, const char *cause)
 {
 	if (!reason)
 		reason = WEFT_REASON_CANCELED;
-	if (!c || c == &root || (reason != WEFT_REASON_CANCELED && reason < WEFT_REASON_USER))
+	if (!c || ctx_is_root(c) || (reason != WEFT_REASON_CANCELED && reason < WEFT_REASON_USER))
 		return WEFT_EINVAL;
 	return weft__ctx_cancel_as(c, reason, cause);
 }
@@ -364,12 +399,25 @@ int weft_ctx_cancel(weft_ctx *c, int reason)
 	return weft_ctx_cancel_cause(c, reason, NULL);
 }
 
+void weft__ctx_claim(struct weft_task *t, struct ready_list *r)
+{
+	struct claims cl;
+
+	claims_init(&cl);
+	claim(t, &cl);
+	if (cl.first)
+		ready_list_add(r, t);
+}
+
 int weft_task_cancel(weft_task *t)
 {
 	struct worker *w = weft__worker(); /* before anything is claimed: see base/solo.h */
 	struct claims cl;
-	uint32_t was = load_relaxed(&t->cancel); /* checked by the compare-and-swap */
+	uint32_t was;
 
+	if (!t)
+		return WEFT_EINVAL;
+	was = load_relaxed(&t->cancel);                /* checked by the compare-and-swap */
 	if (load_acquire(&t->state) == WEFT_TASK_DONE) /* pairs with store_release in task_done */
 		return WEFT_EALREADY;
 	san_release(&t->cancel);
@@ -386,15 +434,15 @@ int weft_task_cancel(weft_task *t)
 
 /* --- tasks under contexts --- */
 
-/* Lists t under c (not the root), of which it takes over one reference. */
+/* Lists t under c (not the root), of which it takes over one reference. If c is another runtime's, a task of t's runtime has been under it before: foreign_under. */
 static void attach(struct weft_task *t, weft_ctx *c)
 {
 	t->wctx = c;
 	t->limit = c->deadline;
-	lock_take(&c->lock, RANK_CTX);
+	lock_take_solo(&c->lock, RANK_CTX);
 	list_push_tail(&c->tasks, &t->ctx_link);
-	set_cancel(t, (uint32_t)load_relaxed(&c->reason)); /* under lock */
-	lock_drop(&c->lock);
+	set_cancel(t, cancel_bits(c));
+	lock_drop_solo(&c->lock);
 }
 
 /* Takes t from its context's list; the reference goes to the caller. */
@@ -403,10 +451,10 @@ static weft_ctx *detach(struct weft_task *t)
 	weft_ctx *c = t->wctx;
 
 	if (!c)
-		return &root;
-	lock_take(&c->lock, RANK_CTX);
+		return weft__ctx_root();
+	lock_take_solo(&c->lock, RANK_CTX);
 	list_remove(&t->ctx_link);
-	lock_drop(&c->lock);
+	lock_drop_solo(&c->lock);
 	t->wctx = NULL;
 	t->limit = WEFT_FOREVER;
 	set_cancel(t, 0);
@@ -415,8 +463,18 @@ static weft_ctx *detach(struct weft_task *t)
 
 void weft__ctx_task_start(struct weft_task *t, weft_ctx *c)
 {
-	if (c != &root)
-		attach(t, weft_ctx_ref(c));
+	unsigned home = load_relaxed(&t->home); /* own, or not shared yet */
+
+	if (ctx_is_root(c))
+		return;
+	attach(t, weft_ctx_ref(c));
+	if (unlikely(!ends_with(c, home, load_relaxed(&weft__roots[home].run)))) /* constant while t is there */
+		foreign_under(c);
+}
+
+void weft__ctx_task_inherit(struct weft_task *t, weft_ctx *c)
+{
+	attach(t, weft_ctx_ref(c));
 }
 
 void weft__ctx_task_end(struct weft_task *t)
@@ -444,7 +502,7 @@ weft_ctx *weft_ctx_enter(weft_ctx *c)
 void weft__ctx_back(struct weft_task *t, weft_ctx *up)
 {
 	weft_ctx_free(detach(t));
-	if (up && up != &root)
+	if (up && !ctx_is_root(up))
 		attach(t, up);
 }
 
@@ -470,6 +528,8 @@ int weft_ctx_reason(weft_ctx *c)
 	reason = load_acquire(&c->reason); /* pairs with store_release in mark */
 	if (reason)
 		san_acquire(&c->reason);
+	else if (ctx_root_ended(c))
+		reason = WEFT_REASON_SHUTDOWN;
 	else if (c->deadline != WEFT_FOREVER && clock_now() >= c->deadline)
 		reason = WEFT_REASON_DEADLINE;
 	return reason;
@@ -482,7 +542,7 @@ const char *weft_ctx_cause(weft_ctx *c)
 	if (!c)
 		c = weft_ctx_self();
 	reason = weft_ctx_reason(c);
-	if (reason != WEFT_NOT_CANCELED && reason != WEFT_REASON_DEADLINE && c->cause)
+	if (load_acquire(&c->reason) && c->cause) /* as in weft_ctx_reason: else it is written just now */
 		return c->cause;
 	switch (reason) {
 	case WEFT_NOT_CANCELED:

@@ -17,22 +17,33 @@
 
 /* --- waiting --- */
 
+/* A cancel of the root ends the caller's wait by itself, whatever it waits for. */
+static bool ends_with_root(struct self *me)
+{
+	return me->worker && !(load_relaxed(&me->task->cancel) & (CANCEL_SHIELD | CANCEL_APART)); /* own bits */
+}
+
 static int ctx_look(struct weft_case *cs, struct self *me, struct waiter *w)
 {
 	weft_ctx *c = cs->on;
 	bool done;
 
-	(void)me;
 	if (!c)
 		return 0; /* never */
 	done = weft_ctx_reason(c) != WEFT_NOT_CANCELED;
-	if (done || !w || c == weft__ctx_root())
+	if (done || !w)
 		return done;
-	lock_take(&c->lock, RANK_CTX);
+	if (ends_with_root(me) && c->home == me->worker->home) {
+		if (ctx_is_root(c))
+			return 0;
+	} else if (!ctx_is_root(c) && weft__ctx_heard(c)) {
+		return 1;
+	}
+	lock_take_solo(&c->lock, RANK_CTX);
 	done = load_relaxed(&c->reason) != WEFT_NOT_CANCELED; /* under lock */
 	if (!done)
 		source_list(w, &c->waiters, &c->lock, RANK_CTX, c);
-	lock_drop(&c->lock);
+	lock_drop_solo(&c->lock);
 	return done;
 }
 
@@ -123,6 +134,7 @@ weft_ctx_hook *weft_ctx_on_done(weft_ctx *c, void (*fn)(void *arg), void *arg)
 {
 	struct weft_ctx_hook *h = fn ? calloc(1, sizeof *h) : NULL;
 	int64_t deadline, now;
+	bool ended;
 
 	if (!h)
 		return NULL;
@@ -137,14 +149,14 @@ weft_ctx_hook *weft_ctx_on_done(weft_ctx *c, void (*fn)(void *arg), void *arg)
 	}
 	store_relaxed(&h->refs, 1u); /* not shared yet */
 	h->ctx = weft_ctx_ref(c);
-	if (c == weft__ctx_root())
-		return h;
-	lock_take(&c->lock, RANK_CTX);
-	if (!load_relaxed(&c->reason)) { /* under lock */
+	(void)weft__worker(); /* see base/solo.h */
+	ended = !ctx_is_root(c) && weft__ctx_heard(c);
+	lock_take_solo(&c->lock, RANK_CTX);
+	if (!ended && !load_relaxed(&c->reason)) { /* under lock */
 		list_push_tail(&c->hooks, &h->link);
 		store_relaxed(&h->refs, 2u); /* as above */
 	}
-	lock_drop(&c->lock);
+	lock_drop_solo(&c->lock);
 	if (load_relaxed(&h->refs) == 1) /* cancelled already; or taken by a cancel just now, which fires it, too */
 		fire(h);
 	return h;
@@ -159,11 +171,11 @@ int weft_ctx_forget(weft_ctx_hook *h)
 	if (!h)
 		return 0;
 	(void)weft__worker(); /* see base/solo.h */
-	lock_take(&h->ctx->lock, RANK_CTX);
+	lock_take_solo(&h->ctx->lock, RANK_CTX);
 	listed = list_linked(&h->link);
 	if (listed)
 		list_remove(&h->link);
-	lock_drop(&h->ctx->lock);
+	lock_drop_solo(&h->ctx->lock);
 	stopped = cas_acq_rel(&h->state, &was, HOOK_FORGOTTEN) &&
 		  weft_timer_stop(h->timer); /* against fire; the deadline may have come first */
 	weft_ctx_free(h->ctx);

@@ -3,7 +3,7 @@
  * ctx_scope.c - blocks under a context of their own, and shields (weft/scope.h).
  *
  * A shield is two things: the task goes under a context that is not cancelled with its own (under the root, if there is no memory for one with the same values), and
- * CANCEL_SHIELD makes weft_task_cancel not count. A canceller looks for that bit after it has read the wait word: one that was opened under the shield shows it.
+ * CANCEL_SHIELD makes weft_task_cancel, and the end of the root, not count. A canceller looks for that bit after it has read the wait word: one that was opened under the shield shows it.
  */
 #include "core/ctx.h"
 
@@ -83,7 +83,7 @@ void weft__scope_shield(struct weft__scope *s)
 
 	s->weft__up = NULL;
 	if (t) {
-		weft_ctx *c = t->wctx ? weft_ctx_without_cancel(NULL) : NULL;
+		weft_ctx *c = weft_ctx_without_cancel(NULL); /* also of the root: what is started in the shield shall outlive it, too */
 
 		s->weft__limit = t->limit;
 		s->weft__shield = load_relaxed(&t->cancel) & CANCEL_SHIELD; /* own */

@@ -20,7 +20,7 @@ static bool judge(void *rec, void *arg)
 	struct verdict *v = arg;
 	uint8_t state = load_acquire(&t->state); /* a look; no worker runs */
 
-	if (!weft__task_alive(t, state))
+	if (!weft__task_alive(t, state) || !task_of(t, v->rt))
 		return true;
 	v->tasks++;
 	if (state != WEFT_TASK_PARKED || !wait_is_open(load_acquire(&t->wait)) || /* pairs with wait_open */
@@ -58,35 +58,38 @@ static int foreign_threads(struct runtime *rt)
 	while ((e = readdir(d)) != NULL)
 		n += e->d_name[0] != '.' && !((weft__san & SAN_TSAN) && tsan_thread(e->d_name));
 	closedir(d);
-	n -= (int)rt->n + 1 + weft__emulated() + weft__offload_threads(); /* 1: the monitor, which asks */
+	n -= 1 + load_relaxed(&rt->threads) + 1 + weft__emulated() +
+	     weft__offload_threads(); /* 1: who called weft_run; 1: the monitor, which asks */
 	return n > 0 ? n : 0;
 }
 
 /* Nothing is queued or pending, and all workers sleep. *moves: a number that changes when one of them does anything. */
 static bool all_quiet(struct runtime *rt, uint64_t *moves)
 {
+	unsigned seats = rt_seats(rt);
 	int64_t now = clock_now();
 
 	*moves = 0;
-	if (load_relaxed(&rt->stopping) || injectq_len(&rt->inject) || injectq_len(&rt->ran) ||
+	if (load_relaxed(&rt->stopping) || injectq_len(&rt->inject) || injectq_len(&rt->ran) || weft__prio_anywhere(rt) ||
 	    injectq_len(&rt->stackless)) /* looks, between fences */
 		return false;
-	for (unsigned i = 0; i < rt->n; i++) {
+	for (unsigned i = 0; i < seats; i++) {
 		struct worker *w = &rt->workers[i];
 
 		*moves += load_relaxed(&w->tick) + load_relaxed(&w->stat_sleeps); /* the same */
-		if (wheel_next(&w->wheel) <= now || injectq_len(&w->inbox) || injectq_len(&w->pinned) || weft__loop_active(w->loop))
+		if (wheel_next(&w->wheel) <= now || injectq_len(&w->inbox) || injectq_len(&w->pinned) || weft__prio_here(w) ||
+		    weft__loop_active(w->loop))
 			return false;
 	}
-	return idle_sleepers(&rt->idle) == rt->n;
+	return idle_all_asleep(&rt->idle, seats);
 }
 
 bool weft__runtime_all_asleep(struct runtime *rt)
 {
-	struct verdict v = {.tasks = 0};
+	struct verdict v = {.rt = rt};
 	uint64_t before, after;
 
-	if (!rt->deadlock_check)
+	if (!rt->deadlock_check || load_relaxed(&weft__others)) /* else its tasks may wait for another's; asked again when that has gone */
 		return true;
 	if (!all_quiet(rt, &before))
 		return false;
@@ -95,7 +98,9 @@ bool weft__runtime_all_asleep(struct runtime *rt)
 	if (!all_quiet(rt, &before))
 		return false;
 	weft__rec_foreach(judge, &v);
-	for (unsigned i = 0; i < rt->n && !v.hope; i++)
+	if (weft__offload_pending()) /* what it does may be what they wait for */
+		v.hope = true;
+	for (unsigned i = 0; i < rt_seats(rt) && !v.hope; i++)
 		v.hope = wheel_linked(&rt->workers[i].wheel, TIMER_USER) != 0; /* a task's may be of a wait that is over */
 	asym_heavy();
 	if (v.hope || !v.tasks)

@@ -148,15 +148,15 @@ bool weft__panic_report(struct weft_task *t)
 static NORETURN void uncaught(struct weft_task *t, const weft_panic *p)
 {
 	char label[64];
+	bool first = t->id == weft__worker()->rt->main_id; /* not one that has called weft_shutdown */
 
-	/* a handle that is given back later without a look at the result: record_free, in task.c */
-	if (!task_is(t, TASK_MAIN) &&
-	    (!task_is(t, TASK_JOINABLE) || load_acquire(&t->refs) == 1)) /* pairs with the release of the handle */
+	/* a handle that is given back later without a look at the result: record_free, in record.h */
+	if (!first && (!task_is(t, TASK_JOINABLE) || load_acquire(&t->refs) == 1)) /* pairs with the release of the handle */
 		weft__fatal("task %llu (%s) panicked: %s (%s:%d)", (unsigned long long)t->id, weft__task_label(t, label, sizeof label),
 			    p->message, p->file, p->line);
 	say(t, p);
 	locals_end(t); /* may wait, and so must come before the reason is told */
-	if (!task_is(t, TASK_MAIN))
+	if (!first)
 		store_relaxed(&t->reason, (uint8_t)REASON_PANICKED); /* before DONE */
 	weft__task_leave(WEFT_EPANIC);
 }

@@ -9,7 +9,7 @@
 #include "core/runtime.h"
 
 #include "base/check.h"
-#include "core/offload.h"
+#include "core/lane.h"
 #include <pthread.h>
 
 ATOMIC(bool) weft__forked;
@@ -18,7 +18,7 @@ static void in_child(void)
 {
 	struct worker *w = weft__worker_look();
 
-	if (!weft__rt) {
+	if (!weft__rts_up()) {
 		weft__offload_forked();
 		return;
 	}
@@ -26,7 +26,7 @@ static void in_child(void)
 	if (!w && !weft__offload_here())
 		return;
 	weft__worker_set(NULL);
-	pthread_sigmask(SIG_SETMASK, &weft__rt->caller_mask, NULL);
+	pthread_sigmask(SIG_SETMASK, &(w ? w->rt : weft__lane_of(weft__lane_thread())->rt)->caller_mask, NULL);
 }
 
 COLD void weft__forked_fatal(void)

@@ -42,8 +42,8 @@ static inline uint32_t injectq_len(struct injectq *q)
 	return load_relaxed(&q->len); /* a hint, or ordered by the caller's fence */
 }
 
-/* Appends the n >= 1 nodes first .. last, linked by next. Any thread. */
-static inline void injectq_push_chain(struct injectq *q, struct inject_node *first, struct inject_node *last, uint32_t n)
+/* Appends the n >= 1 nodes first .. last, linked by next. Returns how many there were before. Any thread. */
+static inline uint32_t injectq_push_chain(struct injectq *q, struct inject_node *first, struct inject_node *last, uint32_t n)
 {
 	struct inject_node *none = NULL;
 	uint32_t len;
@@ -58,11 +58,12 @@ static inline void injectq_push_chain(struct injectq *q, struct inject_node *fir
 	shared_set(&q->last, last);
 	store_relaxed(&q->len, len + n); /* the lock orders the nodes; a reader without it follows with the lock */
 	lock_drop(&q->lock);
+	return len;
 }
 
-static inline void injectq_push(struct injectq *q, struct inject_node *node)
+static inline uint32_t injectq_push(struct injectq *q, struct inject_node *node)
 {
-	injectq_push_chain(q, node, node, 1);
+	return injectq_push_chain(q, node, node, 1);
 }
 
 /* Takes up to max of the oldest nodes into out[]. Returns how many. Any thread; an empty queue costs one load. */

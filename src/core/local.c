@@ -174,11 +174,9 @@ int weft_local_set(weft_local key, void *value)
 
 /* --- birth and death --- */
 
-NOINLINE int weft__locals_inherit(struct weft_task *from, struct weft_task *t)
+int weft__locals_room(struct weft_task *from, struct weft_task *t)
 {
 	struct locals *l = from->own.locals, *mine;
-	struct worker *w = weft__worker();
-	uint32_t tick = w ? load_relaxed(&w->tick) : 0; /* own */
 
 	if (!l || !l->heritable)
 		return 0;
@@ -187,6 +185,18 @@ NOINLINE int weft__locals_inherit(struct weft_task *from, struct weft_task *t)
 		return WEFT_ENOMEM;
 	mine->n = l->n;
 	mine->heritable = true;
+	t->inherited = mine;
+	return 0;
+}
+
+void weft__locals_fill(struct weft_task *from, struct weft_task *t)
+{
+	struct locals *l = from->own.locals, *mine = t->inherited;
+	struct worker *w = weft__worker();
+	uint32_t tick = w ? load_relaxed(&w->tick) : 0; /* own */
+
+	if (!mine)
+		return;
 	for (uint32_t i = 0; i < mine->n && i < l->n; i++) {
 		struct value v = l->value[i];
 		local_inherit *inherit = v.p ? inherit_of(v.key) : NULL;
@@ -200,8 +210,15 @@ NOINLINE int weft__locals_inherit(struct weft_task *from, struct weft_task *t)
 	if (w && load_relaxed(&w->tick) != tick) /* the caller holds a worker's record in hand */
 		weft__fatal("an inherit function of task-local storage has blocked, while task %llu started another",
 			    (unsigned long long)from->id);
-	t->inherited = mine;
-	return 0;
+}
+
+NOINLINE int weft__locals_inherit(struct weft_task *from, struct weft_task *t)
+{
+	int rc = weft__locals_room(from, t);
+
+	if (!rc)
+		weft__locals_fill(from, t);
+	return rc;
 }
 
 /* One round. Returns whether anything was destroyed. *l may have been moved by what destructors have set. */

@@ -16,6 +16,10 @@ typedef void *local_inherit(void *value);
 /* `from`, the caller or its proxy, has values, and starts t. Returns 0 or WEFT_ENOMEM. */
 int weft__locals_inherit(struct weft_task *from, struct weft_task *t);
 
+/* The same in two: room, which can fail, and may be given back (weft__locals_abandon); and the values. */
+int weft__locals_room(struct weft_task *from, struct weft_task *t);
+void weft__locals_fill(struct weft_task *from, struct weft_task *t);
+
 /* The caller's task ends: destroys its values, and frees the table. May block. */
 void weft__locals_end(struct weft_task *t);
 

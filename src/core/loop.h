@@ -19,14 +19,18 @@
 #include <stdint.h>
 
 struct loop;
+struct runtime;
 struct weft_task;
 struct ready_list;
 struct polldesc;
 
 #define LOOP_WARDS_MAX 8
 
-/* A loop with its wake-up. Returns 0 or a negative code; *out is NULL on error. */
-int weft__loop_make(struct loop **out);
+/* A loop of rt's, with its wake-up. Returns 0 or a negative code; *out is NULL on error. */
+int weft__loop_make(struct loop **out, struct runtime *rt);
+
+/* Whose it is. */
+struct runtime *weft__loop_runtime(const struct loop *l);
 
 /* Closes all of it. Owner's thread, or any once the owner is gone; nobody is watched any more. NULL is allowed. */
 void weft__loop_free(struct loop *l);
@@ -51,8 +55,11 @@ bool weft__loop_watches(struct loop *l);
 /* Has libuv handles or requests that keep it alive. Owner, or any while all workers sleep. */
 bool weft__loop_active(struct loop *l);
 
-/* Makes loop_sleep return, now or next time. Any thread. Orders nothing (core/parker.h does). */
+/* Makes weft__loop_sleep return, now or next time. Any thread. Orders nothing (core/parker.h does). */
 void weft__loop_kick(struct loop *l);
+
+/* Its worker is retired, or not any more: what is waited for by others' tasks moves at once, where it can. Any thread. */
+void weft__loop_leave(struct loop *l, bool leaves);
 
 /* Something that is to be done with libuv, by whoever holds the loop, on an OS stack. */
 struct loop_op {
@@ -83,6 +90,12 @@ int weft__loop_again(struct polldesc *pd, int fd);
 /* fd is to be closed, or not watched any more; poll_shut has been called. pd locked. True: done. False: ends in weft__loop_forgotten(pd, r), called with
  * nothing locked but the loop; until then fd must stay open. */
 bool weft__loop_forget(struct polldesc *pd, int fd);
+
+/* The runtime of pd's loop goes down: pd is watched by nobody from here on. pd locked; the caller runs that runtime's loops, nobody else does. */
+void weft__loop_quit(struct polldesc *pd);
+
+/* The same of a loop: lets go of what it was to let go of. Whom that wakes is added to r. */
+void weft__loop_clear(struct loop *l, struct ready_list *r);
 
 /* Handed in by io/fd.c: what forget has promised. Claims whom it would wake, and adds them to r: a worker that is about to sleep makes nothing runnable. */
 extern HIDDEN void (*weft__loop_forgotten)(struct polldesc *pd, struct ready_list *r);

@@ -64,7 +64,7 @@ static int add(struct epoll_loop *l, int fd, uint32_t events, uint64_t data)
 	return epoll_ctl(l->set, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
-int weft__loop_make(struct loop **out)
+int weft__loop_make(struct loop **out, struct runtime *rt)
 {
 	struct epoll_loop *l = calloc(1, sizeof *l);
 	int rc;
@@ -72,6 +72,7 @@ int weft__loop_make(struct loop **out)
 	*out = NULL;
 	if (!l)
 		return WEFT_ENOMEM;
+	l->loop.rt = rt;
 	rc = uv_loop_init(&l->loop.uv);
 	if (rc < 0)
 		goto free_loop;
@@ -300,10 +301,10 @@ int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, b
 	int rc;
 
 	(void)dir;
-	if (likely(pd->home && pd->home_run == load_relaxed(&weft__run_count))) { /* constant while the caller is in the runtime */
+	if (likely(pd->home != NULL)) {
 		if (likely(pd->home == l))
 			pd->away = 0;
-		else if (own && ++pd->away >= LOOP_MOVE_AFTER)
+		else if (own && (++pd->away >= LOOP_MOVE_AFTER || load_relaxed(&pd->home->leaves))) /* a hint */
 			move(l, pd, fd);
 		return 0;
 	}
@@ -312,7 +313,6 @@ int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, b
 		return rc;
 	add_relaxed(&l->watched, 1u); /* a hint */
 	pd->home = l;
-	pd->home_run = load_relaxed(&weft__run_count); /* as above */
 	pd->away = 0;
 	pd->looked = false;
 	return 0;
@@ -338,4 +338,16 @@ bool weft__loop_forget(struct polldesc *pd, int fd)
 	add_relaxed(&l->watched, (uint32_t)-1);             /* a hint */
 	pd->home = NULL;
 	return true;
+}
+
+/* What is left in the set is heard by nobody. */
+void weft__loop_quit(struct polldesc *pd)
+{
+	pd->home = NULL;
+}
+
+void weft__loop_clear(struct loop *l, struct ready_list *r)
+{
+	(void)l;
+	(void)r;
 }

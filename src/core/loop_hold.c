@@ -8,6 +8,11 @@
 #include "core/runtime.h"
 #include <poll.h>
 
+struct runtime *weft__loop_runtime(const struct loop *l)
+{
+	return l->rt;
+}
+
 void weft__loop_ops(struct loop *l)
 {
 	struct inject_node *n;
@@ -70,6 +75,11 @@ bool weft__loop_active(struct loop *l)
 void weft__loop_expect(struct loop *l, int more)
 {
 	add_relaxed(&l->watched, (uint32_t)more); /* a hint */
+}
+
+void weft__loop_leave(struct loop *l, bool leaves)
+{
+	store_relaxed(&l->leaves, leaves); /* a hint */
 }
 
 void weft__loop_ready(struct loop *l, struct weft_task *t)

@@ -21,8 +21,10 @@
 
 struct loop {
 	uv_loop_t uv;             /* by whoever holds it */
+	struct runtime *rt;       /* constant */
 	ATOMIC(uint32_t) held;    /* 1 while somebody runs it */
 	ATOMIC(uint32_t) watched; /* descriptors there are, and what is expected; a hint */
+	ATOMIC(bool) leaves;      /* its worker is retired; a hint */
 	struct injectq ops;       /* posted */
 	ATOMIC(int64_t) due;      /* libuv's next timer, as whoever ran it last saw it; INT64_MAX: none */
 	struct ready_list *ready; /* where callbacks collect; by whoever holds it */

@@ -68,7 +68,7 @@ static struct uv_poll_loop *whole(struct loop *l)
 
 static void on_call(uv_async_t *h);
 
-int weft__loop_make(struct loop **out)
+int weft__loop_make(struct loop **out, struct runtime *rt)
 {
 	struct uv_poll_loop *l = calloc(1, sizeof *l);
 	struct ready_list none;
@@ -77,6 +77,7 @@ int weft__loop_make(struct loop **out)
 	*out = NULL;
 	if (!l)
 		return UV_ENOMEM;
+	l->loop.rt = rt;
 	rc = uv_loop_init(&l->loop.uv);
 	if (rc < 0)
 		goto free_loop;
@@ -386,7 +387,7 @@ int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, b
 {
 	struct watch *w;
 
-	if (!pd->home || pd->home_run != load_relaxed(&weft__run_count)) { /* constant while the caller is in the runtime */
+	if (!pd->home) {
 		w = calloc(1, sizeof *w);
 		if (!w)
 			return WEFT_ENOMEM;
@@ -397,7 +398,6 @@ int weft__loop_want(struct loop *l, struct polldesc *pd, int fd, unsigned dir, b
 		add_relaxed(&l->watched, 1u); /* a hint */
 		pd->watch = w;
 		pd->home = l;
-		pd->home_run = load_relaxed(&weft__run_count); /* as above */
 	}
 	w = pd->watch;
 	if (w->armed & 1u << dir)
@@ -429,4 +429,38 @@ bool weft__loop_forget(struct polldesc *pd, int fd)
 	pd->home = NULL;
 	post(w, false);
 	return false;
+}
+
+void weft__loop_quit(struct polldesc *pd)
+{
+	struct watch *w = pd->watch;
+
+	if (w->begun)
+		CHECK_EQ(uv_poll_stop(&w->handle), 0); /* from here on others may watch the descriptor, or close it */
+	w->desc = NULL;
+	w->forget = true;
+	pd->watch = NULL;
+	pd->home = NULL;
+	post(w, true);
+}
+
+void weft__loop_clear(struct loop *l, struct ready_list *r)
+{
+	struct inject_node *n;
+
+	CHECK(loop_take(l, r));
+	while ((n = injectq_pop(&whole(l)->posted)) != NULL) {
+		struct watch *w = container_of(n, struct watch, node);
+		bool forget = true;
+
+		if (w->desc) {
+			lock_take_solo(&w->desc->lock, RANK_DESC);
+			w->posted = false;
+			forget = w->forget;
+			lock_drop_solo(&w->desc->lock);
+		}
+		if (forget) /* else it is a foreign thread's, which comes too late */
+			let_go(w);
+	}
+	loop_drop(l);
 }

@@ -8,6 +8,21 @@
 #include "core/runtime.h"
 
 struct lot_bucket weft__lot[LOT_BUCKETS];
+ATOMIC(bool) weft__lot_marks[(LOT_BUCKETS + LOT_MARKED - 1) / LOT_MARKED];
+
+struct lot_bucket *weft__lot_marked(struct lot_bucket *b)
+{
+	size_t i = b ? (size_t)(b - weft__lot) + 1 : 0;
+
+	if (!b)
+		fence_seq_cst(); /* pairs with the one in lot_mark */
+	while (i < ARRAY_LEN(weft__lot)) {
+		if (load_relaxed(&weft__lot_marks[i / LOT_MARKED])) /* ordered by the fence */
+			return &weft__lot[i];
+		i = (i / LOT_MARKED + 1) * LOT_MARKED;
+	}
+	return NULL;
+}
 
 struct waiter *weft__lot_next(struct lot_bucket *b, const void *key, struct waiter *w)
 {
@@ -30,6 +45,7 @@ static int lot_wait(void *key, bool (*still)(void *arg), void *arg, enum task_re
 	int rc;
 
 	lock_take_solo(&b->lock, RANK_LOT);
+	lot_mark(b);
 	if (!still(arg)) {
 		lock_drop_solo(&b->lock);
 		return 0;
@@ -56,12 +72,17 @@ int weft__lot_wait(void *key, bool (*still)(void *arg), void *arg, enum task_rea
 
 int weft__lot_wait_shielded(void *key, bool (*still)(void *arg), void *arg, enum task_reason reason)
 {
+	return weft__lot_wait_shielded_until(key, still, arg, reason, WEFT_FOREVER);
+}
+
+int weft__lot_wait_shielded_until(void *key, bool (*still)(void *arg), void *arg, enum task_reason reason, int64_t deadline)
+{
 	struct self me = {.worker = weft__worker()};
 
 	me.task = me.worker ? load_relaxed(&me.worker->cur) : weft__foreign(); /* own */
 	if (!me.task && me.worker)
 		weft__fatal("a blocking call was made from a worker's own stack (a callback must not block)");
-	return me.task ? lot_wait(key, still, arg, reason, me, WEFT_FOREVER, WAIT_SHIELDED) : WEFT_ENOMEM;
+	return me.task ? lot_wait(key, still, arg, reason, me, deadline, WAIT_SHIELDED) : WEFT_ENOMEM;
 }
 
 void weft__lot_ready(struct worker *w, struct ready_list *r)
@@ -94,6 +115,7 @@ int weft__lot_ask(struct lot_ask *a, const struct self *me, enum task_reason rea
 
 	ready_list_init(&r);
 	lock_take_solo(&b->lock, RANK_LOT);
+	lot_mark(b);
 	if (!a->still(a, b, &r)) {
 		lock_drop_solo(&b->lock);
 		weft__lot_ready(me->worker, &r);
@@ -144,6 +166,35 @@ struct inject_node *weft__lot_take_all(void *key, int status)
 void weft__lot_wake_all(struct worker *wk, void *key, int status)
 {
 	weft__ready_list(wk, weft__lot_take_all(key, status));
+}
+
+static struct inject_node *claim_those(struct lot_bucket *b, bool (*which)(const struct waiter *w, void *arg), void *arg, int status)
+{
+	struct list_node *n, *next;
+	struct ready_list claimed;
+
+	ready_list_init(&claimed);
+	lock_take_solo(&b->lock, RANK_LOT);
+	for (n = list_first(&b->waiters); n; n = next) {
+		struct waiter *w = container_of(n, struct waiter, link);
+
+		next = list_after(&b->waiters, n);
+		if (!which(w, arg))
+			continue;
+		list_remove(n);
+		if (waiter_claim(w, status, false))
+			ready_list_add(&claimed, w->task);
+	}
+	lock_drop_solo(&b->lock);
+	return claimed.first;
+}
+
+void weft__lot_wake_those(bool (*which)(const struct waiter *w, void *arg), void *arg, int status)
+{
+	struct worker *wk = weft__worker();
+
+	for (struct lot_bucket *b = weft__lot_marked(NULL); b; b = weft__lot_marked(b))
+		weft__ready_list(wk, claim_those(b, which, arg, status));
 }
 
 void weft__lot_wake_one(struct worker *wk, void *key, int status, void (*none)(void *arg), void *arg)

@@ -1,377 +1,268 @@
 /* SPDX-License-Identifier: MIT
  *
- * offload.c - lanes of threads for calls that block. See offload.h.
+ * offload.c - calls that block: who asks for one and waits for it, and who is told. See offload.h; the threads that run them: lane_thread.c; the end: offload_down.c.
  *
- * Everything of a lane is under its lock, which is never elided, for its threads take it too. A job's list of waiters is under another, which only tasks and workers take.
- * A thread that goes idle lists itself, and sleeps on a word of its own; who brings work takes the one that went last, whose cache is warmest, and lets the others age.
+ * Everything of a lane is under its lock, which is never elided, for its threads take it too. A job's list of waiters is under another, which its threads take only for jobs of foreign threads and
+ * of other runtimes' tasks: then nothing is elided.
  */
-#include "core/offload.h"
+#include "core/lane.h"
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/cpus.h"
 #include "base/futex.h"
+#include "core/life.h"
 #include "core/runtime.h"
-#include <stdio.h>
 #include <stdlib.h>
 
-enum { QUEUED, RUNNING, RAN, OVER, LEFT };
-enum { TAKEN, SPINS, SLEEPS }; /* an idle thread: is off the list, looks on, sleeps */
-
-struct thread {
-	struct thread *next; /* in the lane's list of the idle, or of the ended */
-	struct lane_state *lane;
-	pthread_t id;
-	ATOMIC(uint32_t) word; /* futex: TAKEN, SPINS, SLEEPS; written under lock */
-	int64_t spin_ns;       /* how long it looks on before it sleeps; its own */
-};
-
-static struct lane_state {
-	const char *name;
-	unsigned max;
-	struct lock lock;                 /* RANK_LOT; guards the rest */
-	struct inject_node *first, *last; /* jobs that wait */
-	struct inject_node *busy;         /* jobs under way that somebody waits for */
-	unsigned queued;
-	struct thread *idle;      /* most recent first */
-	struct thread *ended;     /* to be joined */
-	unsigned threads;         /* alive */
-	unsigned running;         /* how many are busy */
-	unsigned left;            /* jobs under way that nobody waits for */
-	bool closing;             /* idle threads shall end */
-	ATOMIC(uint32_t) changed; /* futex of weft__offload_down: threads, running */
-} lanes[LANES] = {
-	[LANE_FILE] = {.name = "file", .max = LANE_FILE_MAX},
-	[LANE_DNS] = {.name = "dns", .max = LANE_DNS_MAX},
-	[LANE_USER] = {.name = "user", .max = LANE_USER_MAX},
-};
+static struct lane_state lanes[RUNTIMES_MAX][LANES]; /* by the runtime's number; for good: threads whose jobs were left come back to them */
 
 static struct lock waiters_lock; /* RANK_DESC: job->waiters, and the step to OVER of jobs that have run */
-static ATOMIC(unsigned) cpus;    /* 0: not asked yet. One: who spins keeps others from it */
-static ATOMIC(int) alive;        /* threads of all lanes */
-static ATOMIC(uint32_t) ends;    /* how many have ended */
-static __thread bool on_lane;    /* this thread is one of them */
+static ATOMIC(int) pending;      /* weft__offload_pending */
 
-int weft__offload_threads(void)
+int weft__offload_pending(void)
 {
-	return load_relaxed(&alive); /* a look */
+	return load_relaxed(&pending); /* a look */
 }
 
-uint32_t weft__offload_ends(void)
+void weft__offload_wait_more(void)
 {
-	return load_relaxed(&ends); /* a look */
+	add_relaxed(&pending, 1); /* a look */
 }
 
-NOINLINE bool weft__offload_here(void)
+size_t weft__offload_counted(struct runtime *rt)
 {
-	return on_lane;
+	return load_acquire(&rt->counted); /* pairs with owner_told: what a job has started shows */
 }
 
-void weft__offload_up(unsigned threads)
+struct lane_state *weft__lane(enum lane lane)
 {
-	if (!load_relaxed(&cpus))                   /* once: it reads files */
-		store_relaxed(&cpus, weft__cpus()); /* before there are threads */
-	lock_take(&lanes[LANE_USER].lock, RANK_LOT);
-	lanes[LANE_USER].max = threads;
-	lock_drop(&lanes[LANE_USER].lock);
+	return &lanes[weft__rt_here()->home][lane];
 }
 
-static struct job *job_of(struct inject_node *n)
+__attribute__((constructor)) static void make_lanes(void)
 {
-	return n ? container_of(n, struct job, next) : NULL;
-}
+	static const char *const names[LANES] = {[LANE_FILE] = "file", [LANE_DNS] = "dns", [LANE_USER] = "user"};
+	static const unsigned max[LANES] = {[LANE_FILE] = LANE_FILE_MAX, [LANE_DNS] = LANE_DNS_MAX, [LANE_USER] = LANE_USER_MAX};
 
-/* --- a lane's threads --- */
+	for (unsigned i = 0; i < RUNTIMES_MAX; i++) {
+		for (int k = 0; k < LANES; k++) {
+			struct lane_state *l = &lanes[i][k];
 
-/* The oldest job that waits. Locked. */
-static struct job *take_job(struct lane_state *l)
-{
-	struct job *j = job_of(l->first);
-
-	if (!j)
-		return NULL;
-	l->first = shared_get(&j->next.next);
-	if (!l->first)
-		l->last = NULL;
-	l->queued--;
-	return j;
-}
-
-/* It is under way, or no more. Locked. */
-static void begin(struct lane_state *l, struct job *j)
-{
-	store_relaxed(&j->state, (uint32_t)RUNNING); /* under lock */
-	shared_set(&j->next.next, l->busy);
-	l->busy = &j->next;
-	l->running++;
-}
-
-static void end(struct lane_state *l, struct job *j)
-{
-	struct inject_node *next = shared_get(&j->next.next), *at = l->busy;
-
-	l->running--;
-	if (at == &j->next) {
-		l->busy = next;
-		return;
-	}
-	while (shared_get(&at->next) != &j->next)
-		at = shared_get(&at->next);
-	shared_set(&at->next, next);
-}
-
-/* Nobody waits for it any more: its thread will drop it. Locked. */
-static void leave_behind(struct lane_state *l, struct job *j)
-{
-	end(l, j);
-	store_relaxed(&j->state, (uint32_t)LEFT); /* under lock */
-	l->left++;
-}
-
-static void tell_down(struct lane_state *l)
-{
-	add_relaxed(&l->changed, 1u); /* the lock orders it */
-	weft__futex_wake(&l->changed, 1);
-}
-
-/* It has run. Locked. */
-static void has_run(struct lane_state *l, struct job *j)
-{
-	struct runtime *rt;
-	unsigned home;
-
-	if (load_relaxed(&j->state) == LEFT) { /* under lock */
-		l->left--;
-		lock_drop(&l->lock);
-		j->drop(j);
-		lock_take(&l->lock, RANK_LOT);
-		return;
-	}
-	rt = weft__rt; /* up as long as a job is busy */
-	home = j->home;
-	end(l, j);
-	store_relaxed(&j->state, (uint32_t)RAN); /* under lock; made visible to the worker by the queue's */
-	san_release(j);
-	injectq_push(&rt->ran, &j->next);
-	store_relaxed(&rt->workers[home].countdown, 1); /* a hint: it looks soon */
-	if (rt->n == 1)
-		asym_heavy(); /* a worker that is alone passes none before it sleeps: idle.h */
-	else
-		fence_seq_cst(); /* pairs with the fence in idle_found */
-	weft__sched_wake(rt);
-	if (l->closing) /* and the runtime goes on with it when this is unlocked */
-		tell_down(l);
-}
-
-/* Listed, and unlocked: looks on for a while, if that has paid lately, as workers do (worker.c). */
-static void look_on(struct thread *t)
-{
-	int64_t until;
-
-	if (!t->spin_ns)
-		return;
-	until = weft__clock_read() + t->spin_ns;
-	do {
-		for (int i = 0; i < 16; i++)
-			cpu_relax();
-		if (load_relaxed(&t->word) == TAKEN) { /* a look; the lock orders it */
-			t->spin_ns = t->spin_ns < SPIN_NS / 2 ? 2 * t->spin_ns : SPIN_NS;
-			return;
+			l->rt = &weft__rts[i];
+			l->name = names[k];
+			l->max = max[k];
+			l->bound = LANE_UNBOUNDED;
+			l->idle_ns = LANE_IDLE_NS;
+			l->closing = true;
 		}
-	} while (weft__clock_read() < until);
-	t->spin_ns = t->spin_ns > SPIN_NS / 8 ? t->spin_ns / 2 : 0;
+	}
 }
 
-/* Sleeps until there is work. Locked; returns locked. False: it shall end. */
-static bool wait_for_work(struct lane_state *l, struct thread *t)
+void weft__offload_up(struct runtime *rt, unsigned threads)
 {
-	int64_t since = weft__clock_read(); /* real time also under the fake clock */
-	bool late;
+	struct lane_state *l = &lanes[rt->home][LANE_USER];
 
-	if (l->closing)
-		return false;
-	store_relaxed(&t->word, (uint32_t)SPINS); /* under lock */
-	t->next = l->idle;
-	l->idle = t;
-	lock_drop(&l->lock);
-	look_on(t);
+	weft__lane_threads_up();
 	lock_take(&l->lock, RANK_LOT);
-	if (load_relaxed(&t->word) == TAKEN) /* under lock */
-		return true;
-	store_relaxed(&t->word, (uint32_t)SLEEPS); /* under lock */
-	do {
-		lock_drop(&l->lock);
-		late = weft__futex_wait(&t->word, SLEEPS, since + LANE_IDLE_NS) != 0;
-		lock_take(&l->lock, RANK_LOT);
-	} while (load_relaxed(&t->word) && !late); /* under lock */
-	if (load_relaxed(&t->word)) {              /* still on the list: nobody has taken it */
-		for (struct thread **at = &l->idle; *at; at = &(*at)->next) {
-			if (*at == t) {
-				*at = t->next;
-				break;
-			}
-		}
-		return false;
-	}
-	if (load_relaxed(&cpus) > 1 && weft__clock_read() - since < SPIN_WORTH_NS)
-		t->spin_ns = t->spin_ns > SPIN_NS / 4 ? t->spin_ns : SPIN_NS / 4;
-	return true;
-}
-
-static void *thread_main(void *arg)
-{
-	struct thread *t = arg;
-	struct lane_state *l = t->lane;
-	struct job *j;
-	char name[16];
-
-	on_lane = true;
-	snprintf(name, sizeof name, "weft-%s", l->name);
-	pthread_setname_np(pthread_self(), name);
-	lock_take(&l->lock, RANK_LOT);
-	do {
-		while ((j = take_job(l)) != NULL) {
-			begin(l, j);
-			lock_drop(&l->lock);
-			san_acquire(j);
-			j->run(j);
-			if (unlikely(load_relaxed(&weft__forked))) /* it has forked, and did not call exec */
-				weft__forked_fatal();
-			lock_take(&l->lock, RANK_LOT);
-			has_run(l, j);
-		}
-	} while (wait_for_work(l, t));
-	t->next = l->ended;
-	l->ended = t;
-	l->threads--;
-	add_relaxed(&ends, 1u);  /* before it is missing from alive, and before the kernel knows */
-	add_relaxed(&alive, -1); /* a look */
-	tell_down(l);
+	l->max = threads;
 	lock_drop(&l->lock);
-	return NULL;
 }
 
-/* Those that have ended, to be joined. Locked. */
-static struct thread *take_ended(struct lane_state *l)
+/* Jobs are taken from here on. Until the runtime goes down. */
+void weft__offload_open(struct runtime *rt)
 {
-	struct thread *t = l->ended;
+	for (int i = 0; i < LANES; i++) {
+		struct lane_state *l = &lanes[rt->home][i];
 
-	l->ended = NULL;
-	return t;
-}
-
-static void join_all(struct thread *t)
-{
-	struct thread *next;
-
-	for (; t; t = next) {
-		next = t->next;
-		pthread_join(t->id, NULL);
-		free(t);
+		lock_take(&l->lock, RANK_LOT);
+		l->closing = l->down = false;
+		lock_drop(&l->lock);
 	}
-}
-
-/* One more. Locked: it begins when this is unlocked, so it is counted before it can end. Returns whether it could be made. */
-static bool thread_make(struct lane_state *l)
-{
-	struct thread *t = calloc(1, sizeof *t);
-
-	if (!t)
-		return false;
-	t->lane = l;
-	if (pthread_create(&t->id, NULL, thread_main, t)) {
-		free(t);
-		return false;
-	}
-	l->threads++;
-	add_relaxed(&alive, 1); /* a look */
-	return true;
-}
-
-/* Threads with a job that was left are not counted. Locked. */
-static bool may_grow(const struct lane_state *l)
-{
-	return l->threads - l->left < l->max && l->threads < LANE_THREADS_MAX;
+	weft__lanes_opened(rt);
 }
 
 /* --- who asks --- */
 
-/* Takes j out of the queue. Locked. */
-static void unqueue(struct lane_state *l, struct job *j)
+/* Locked. Has j, for which no thread is free or to be made, room all the same? Else: 0, and it stands outside; or an error. from: as of weft__job_abroad, of room. */
+static int no_room(struct lane_state *l, struct job *j, struct job *room, struct runtime *from)
 {
-	struct inject_node *before = NULL, *n = l->first, *next;
-
-	while (n != &j->next) {
-		before = n;
-		n = shared_get(&n->next);
-	}
-	next = shared_get(&n->next);
-	if (before)
-		shared_set(&before->next, next);
-	else
-		l->first = next;
-	if (!next)
-		l->last = before;
-	l->queued--;
-	store_relaxed(&j->state, (uint32_t)OVER); /* under lock */
-}
-
-/* Appends j. Locked. */
-static void enqueue(struct lane_state *l, struct job *j)
-{
-	store_relaxed(&j->state, (uint32_t)QUEUED); /* under lock */
-	if (l->last)
-		shared_set(&l->last->next, &j->next);
-	else
-		l->first = &j->next;
-	l->last = &j->next;
-	l->queued++;
-}
-
-/* A job is queued only where there is a thread that will see it: one that ends has seen the queue empty. */
-int weft__offload_submit(enum lane lane, struct job *j, struct worker *w)
-{
-	struct lane_state *l = &lanes[lane];
 	struct inject_node *none = NULL;
-	struct thread *t, *ended = NULL;
-	bool asleep = false;
 
-	j->lane = lane;
-	j->home = w->id;
+	if (!l->waits || !room) {
+		l->refused++;
+		return WEFT_EOVERLOAD;
+	}
+	j->room = room;
+	room->lane = l;
+	room->home = j->home;
+	room->foreign = j->foreign;
+	weft__job_abroad(room, from);
+	store_relaxed(&room->state, (uint32_t)RUNNING); /* under lock */
+	list_init(&room->waiters);
+	store_relaxed(&j->state, (uint32_t)OUTSIDE); /* under lock */
 	shared_set(&j->next.next, none);
-	list_init(&j->waiters);
-	san_release(j);
-	lock_take(&l->lock, RANK_LOT);
-	t = l->idle;
-	if (!t && may_grow(l)) {
-		ended = take_ended(l);
-		if (!thread_make(l) && l->threads == 0) {
-			lock_drop(&l->lock);
-			join_all(ended);
-			return WEFT_EAGAIN;
-		}
-	}
-	enqueue(l, j);
-	if (t) {
-		l->idle = t->next;
-		asleep = load_relaxed(&t->word) == SLEEPS; /* under lock */
-		store_relaxed(&t->word, (uint32_t)TAKEN);  /* under lock */
-	}
-	lock_drop(&l->lock);
-	if (asleep)
-		weft__futex_wake(&t->word, 1); /* by its address only: if it has ended by now, nobody sleeps there */
-	join_all(ended);
+	if (l->outsiders)
+		shared_set(&l->outsiders->next, &j->next);
+	else
+		l->outside = &j->next;
+	l->outsiders = &j->next;
 	return 0;
 }
 
-/* Waits until a worker says that j is over. */
+/* Locked. A thread for one job more: an idle one, or another. Returns 0; WEFT_EAGAIN: it would be the first, and cannot be made; 1: there are as many as there may be. */
+static int find_thread(struct lane_state *l, struct lane_thread **asleep, struct lane_thread **ended)
+{
+	if (l->idle) {
+		*asleep = weft__lane_take_idle(l);
+		return 0;
+	}
+	if (!weft__lane_may_grow(l))
+		return 1;
+	*ended = weft__lane_take_ended(l);
+	if (weft__lane_grow(l))
+		return 0;
+	return l->threads ? 1 : WEFT_EAGAIN;
+}
+
+/* The owner of a job is to be told; and has been, when what that has woken is queued. */
+static void owner_waits(struct job *j)
+{
+	weft__offload_wait_more();
+	j->counts = !j->lane->leaves;
+	if (j->counts)
+		add_relaxed(
+			&j->lane->rt->counted,
+			(size_t)1); /* by a task of its that is alive, a job that is counted, or a thread or task outside, which nobody waits for */
+}
+
+static void owner_told(struct runtime *rt, bool counts)
+{
+	add_relaxed(&pending, -1); /* a look */
+	if (counts) {
+		add_acq_rel(&rt->counted, (size_t)-1); /* pairs with load_acquire in weft__offload_counted */
+		weft__life_told(rt);
+	}
+}
+
+/* Locked, and l is open. Does a thread ask that has chosen a runtime which has gone? Another has its number. */
+static bool is_anothers(struct lane_state *l)
+{
+	uint32_t run = weft__thread_run();
+
+	return !l->own && run && run != load_relaxed(&l->rt->run); /* constant while its lanes are open */
+}
+
+/* A job is queued only where there is a thread that will see it: one that ends has seen the queue empty. */
+int weft__lane_submit(struct lane_state *l, struct job *j, struct job *room, struct worker *w)
+{
+	struct runtime *from = w && w->rt != l->rt ? w->rt : NULL;
+	struct lane_thread *asleep = NULL, *ended = NULL;
+	bool outside = false;
+	int rc;
+
+	j->lane = l;
+	j->foreign = !w || w->rt != l->rt;
+	j->home = j->foreign ? 0 : w->id;
+	j->room = NULL;
+	weft__job_abroad(j, j->drop || j->over ? NULL : from);
+	j->rc = 0;
+	list_init(&j->waiters);
+	san_release(j);
+	lock_take(&l->lock, RANK_LOT);
+	rc = !l->closing ? 0 : l->own && !l->called_off ? WEFT_ECLOSED : WEFT_ESRCH;
+	if (!rc && !w && is_anothers(l))
+		rc = WEFT_ESRCH;
+	if (!rc)
+		rc = find_thread(l, &asleep, &ended);
+	if (!rc && l->outside) { /* one has left before its time: whoever stands there was first */
+		weft__lane_let_one_in(l);
+		rc = 1;
+	}
+	if (rc == 1) {
+		outside = l->outside || l->queued >= l->bound + l->coming;
+		rc = outside ? no_room(l, j, room, from) : 0;
+	}
+	if (!rc) {
+		if (!outside)
+			weft__lane_enqueue(l, j);
+		l->submitted++;
+		if (j->over)
+			owner_waits(j);
+	}
+	lock_drop(&l->lock);
+	if (rc)
+		weft__job_back(j->abroad);
+	if (asleep)
+		weft__futex_wake(&asleep->word, 1); /* by its address only: if it has ended by now, nobody sleeps there */
+	weft__lane_join(ended);
+	return rc ? rc : outside ? WEFT_EBUSY : 0;
+}
+
+int weft__offload_submit(enum lane lane, struct job *j, struct worker *w)
+{
+	return weft__lane_submit(w ? &lanes[w->home][lane] : weft__lane(lane), j, NULL, w);
+}
+
+bool weft__lane_step_back(struct job *j)
+{
+	struct lane_state *l = j->lane;
+	bool outside;
+
+	weft__lanes_hold();
+	if (load_relaxed(&j->state) != OUTSIDE) { /* else its lane is there: lane.h */
+		weft__lanes_let_go();
+		return false;
+	}
+	lock_take(&l->lock, RANK_LOT);
+	outside = load_relaxed(&j->state) == OUTSIDE; /* under lock */
+	if (outside) {
+		weft__lane_take_out(&l->outside, &l->outsiders, j);
+		l->submitted--;
+		if (j->over)
+			owner_told(l->rt, j->counts);
+		weft__job_back(j->abroad);
+		weft__job_back(j->room->abroad);
+	}
+	lock_drop(&l->lock);
+	weft__lanes_let_go();
+	return outside;
+}
+
+/* j, which has `over`, is. */
+void weft__job_tell_owner(struct job *j, int rc)
+{
+	struct runtime *rt = j->lane->rt; /* j, and the lane, may be no more */
+	bool counts = j->counts;
+
+	j->over(j, rc);
+	owner_told(rt, counts);
+}
+
+bool weft__lane_withdraw(struct job *j, int rc)
+{
+	struct lane_state *l = j->lane;
+	bool waits;
+
+	lock_take(&l->lock, RANK_LOT);
+	waits = load_relaxed(&j->state) == QUEUED; /* under lock */
+	if (waits)
+		weft__lane_unqueue(l, j);
+	lock_drop(&l->lock);
+	if (waits) {
+		weft__job_tell_owner(j, rc);
+		j->drop(j);
+	}
+	return waits;
+}
+
+/* Waits until somebody says that j is over. */
 static int wait_over(struct job *j, enum task_reason reason, int64_t deadline, bool shielded)
 {
 	struct self me = {.worker = weft__worker()};
 	struct waiter w;
 	uint64_t word;
 
-	me.task = load_relaxed(&me.worker->cur); /* own */
+	me.task = me.worker ? load_relaxed(&me.worker->cur) : weft__foreign(); /* own; or it has one: its caller has seen to that */
 	lock_take_solo(&waiters_lock, RANK_DESC);
 	if (load_relaxed(&j->state) == OVER) { /* under lock */
 		lock_drop_solo(&waiters_lock);
@@ -384,40 +275,76 @@ static int wait_over(struct job *j, enum task_reason reason, int64_t deadline, b
 	return weft__wait_park(me.worker, me.task, &w, 1, word, deadline);
 }
 
+int weft__job_wait(struct job *j, enum task_reason reason, int64_t deadline, bool shielded)
+{
+	return wait_over(j, reason, deadline, shielded);
+}
+
 /* Who waits for j has been told to go. True: j has not run and will not, or is not the caller's any more. False: it must be waited for. */
 static bool give_up(struct job *j)
 {
-	struct lane_state *l = &lanes[j->lane];
+	struct lane_state *l = j->lane;
 	void (*drop)(struct job *) = NULL;
 	bool gone = false;
+	uint32_t state;
 
+	weft__lanes_hold();
+	state = load_relaxed(&j->state);           /* ordered by the lock */
+	if (state != QUEUED && state != RUNNING) { /* it is, or will be told; its lane may be no more */
+		weft__lanes_let_go();
+		return false;
+	}
 	lock_take(&l->lock, RANK_LOT);
 	if (load_relaxed(&j->state) == QUEUED) { /* under lock */
-		unqueue(l, j);
+		weft__lane_unqueue(l, j);
 		drop = j->drop;
+		weft__job_back(j->abroad);
 		gone = true;
 	} else if (load_relaxed(&j->state) == RUNNING && j->drop) {
-		leave_behind(l, j);
-		if (l->first && may_grow(l))
-			(void)thread_make(l); /* in its thread's place */
+		weft__lane_leave_behind(l, j);
+		if (l->first && weft__lane_may_grow(l))
+			(void)weft__lane_grow(l); /* in its thread's place */
 		gone = true;
 	}
 	lock_drop(&l->lock);
+	weft__lanes_let_go();
 	if (drop)
 		drop(j);
 	return gone;
 }
 
-int weft__offload(enum lane lane, struct job *j, enum task_reason reason, int64_t deadline)
+/* Entry of a call. Returns 0, or why it is not made. */
+static int enter(struct self *me, int64_t deadline, int64_t *limit)
 {
-	int64_t limit = deadline;
-	struct self me;
-	int rc = self_enter(&me, &limit);
+	int rc;
 
+	*limit = deadline;
+	rc = self_enter(me, limit);
 	if (!rc && deadline == WEFT_NOW)
 		rc = WEFT_EAGAIN;
-	else if (!rc && limit != WEFT_FOREVER && limit <= clock_now())
+	else if (!rc && *limit != WEFT_FOREVER && *limit <= clock_now())
 		rc = WEFT_ETIMEDOUT;
+	return rc;
+}
+
+/* Waits for j, which is queued. */
+static int see_through(struct job *j, enum task_reason reason, int64_t deadline)
+{
+	int rc = wait_over(j, reason, deadline, false);
+
+	if (rc && give_up(j))
+		return rc;
+	while (rc)
+		rc = wait_over(j, reason, WEFT_FOREVER, true);
+	return j->rc;
+}
+
+int weft__offload(enum lane lane, struct job *j, enum task_reason reason, int64_t deadline)
+{
+	int64_t limit;
+	struct self me;
+	int rc = enter(&me, deadline, &limit);
+
 	if (!rc && !me.worker) {
 		j->run(j);
 		return 0;
@@ -429,12 +356,28 @@ int weft__offload(enum lane lane, struct job *j, enum task_reason reason, int64_
 			j->drop(j);
 		return rc;
 	}
-	rc = wait_over(j, reason, limit, false);
-	if (rc && give_up(j))
-		return rc;
-	while (rc)
-		rc = wait_over(j, reason, WEFT_FOREVER, true);
-	return 0;
+	return see_through(j, reason, limit);
+}
+
+int weft__lane_run(struct lane_state *l, struct job *j, enum task_reason reason, int64_t deadline)
+{
+	struct job room = {.run = NULL};
+	int64_t limit;
+	struct self me;
+	int rc = enter(&me, deadline, &limit);
+
+	if (!rc)
+		rc = weft__lane_submit(l, j, &room, me.worker);
+	if (rc == WEFT_EBUSY) {
+		rc = wait_over(&room, reason, limit, false);
+		if (rc && weft__lane_step_back(j))
+			return rc;
+		if (rc) /* it has been told just now */
+			while (wait_over(&room, reason, WEFT_FOREVER, true))
+				;
+		rc = room.rc;
+	}
+	return rc ? rc : see_through(j, reason, limit);
 }
 
 void weft__offload_shielded(enum lane lane, struct job *j, enum task_reason reason)
@@ -451,6 +394,65 @@ void weft__offload_shielded(enum lane lane, struct job *j, enum task_reason reas
 
 /* --- what has run --- */
 
+/* j is over. */
+static void claim_waiters(struct job *j, struct ready_list *r)
+{
+	lock_take_solo(&waiters_lock, RANK_DESC);
+	store_relaxed(&j->state, (uint32_t)OVER); /* under lock; from the unlock on j is its owner's */
+	for (struct list_node *n; (n = list_pop_head(&j->waiters)) != NULL;) {
+		struct waiter *w = container_of(n, struct waiter, link);
+
+		if (waiter_claim(w, 0, false))
+			ready_list_add(r, w->task);
+	}
+	lock_drop_solo(&waiters_lock);
+}
+
+struct inject_node *weft__job_tell(struct job *j)
+{
+	struct ready_list r;
+
+	ready_list_init(&r);
+	claim_waiters(j, &r);
+	return r.first;
+}
+
+/* j has run, or shall not. */
+void weft__job_done(struct job *j)
+{
+	void (*drop)(struct job *) = j->drop; /* NULL: it may be no more when its owner has been told */
+
+	weft__job_tell_owner(j, j->rc);
+	if (drop)
+		drop(j);
+}
+
+void weft__lane_pay(struct lane_state *l)
+{
+	struct job *j;
+
+	while ((j = job_of(l->owed)) != NULL) {
+		l->owed = shared_get(&j->next.next);
+		lock_drop(&l->lock);
+		weft__job_done(j);
+		lock_take(&l->lock, RANK_LOT);
+	}
+}
+
+/* By a worker, which may be about to leave a task: what the owner does is nothing of that one's. */
+static void tell_owner_by(struct worker *w, struct job *j)
+{
+	struct weft_task *cur = load_relaxed(&w->cur); /* own */
+
+	store_relaxed(&w->cur, NULL); /* the same */
+	weft__job_done(j);
+	store_relaxed(&w->cur, cur); /* the same */
+	if (cur && w->owes) {        /* on a task's stack nobody pays: worker.c */
+		w->owes = false;
+		weft__sched_wake(w->rt);
+	}
+}
+
 bool weft__offload_collect(struct worker *w)
 {
 	struct ready_list r;
@@ -465,118 +467,44 @@ bool weft__offload_collect(struct worker *w)
 			ready_list_add(&r, j->task);
 			continue;
 		}
-		lock_take_solo(&waiters_lock, RANK_DESC);
-		store_relaxed(&j->state, (uint32_t)OVER); /* under lock; from the unlock on j is its owner's */
-		for (struct list_node *n; (n = list_pop_head(&j->waiters)) != NULL;) {
-			struct waiter *wt = container_of(n, struct waiter, link);
-
-			if (waiter_claim(wt, 0, false))
-				ready_list_add(&r, wt->task);
+		if (j->over) {
+			tell_owner_by(w, j);
+			continue;
 		}
-		lock_drop_solo(&waiters_lock);
+		claim_waiters(j, &r);
 	}
 	weft__ready_list(w, r.first);
 	return any;
 }
 
-/* --- the runtime goes down --- */
-
-/* Whoever waits for it never runs again, and must not look for its place in j's list when it is called off. */
-static void orphan(struct job *j)
+/* Whoever waits for it never runs again, and must not look for its place in j's list when it is called off. A thread outside does run, and so do tasks of other runtimes than rt, which goes down. over: it is. */
+void weft__job_orphan(struct runtime *rt, struct job *j, bool over)
 {
+	struct ready_list r;
+	struct list_node *n;
+
+	ready_list_init(&r);
 	lock_take_solo(&waiters_lock, RANK_DESC);
-	while (list_pop_head(&j->waiters))
-		;
-	lock_drop_solo(&waiters_lock);
-}
-
-static void drop_chain(struct inject_node *n)
-{
-	while (n) {
-		struct job *j = job_of(n);
-
-		n = shared_get(&n->next);
-		orphan(j);
-		j->drop(j);
-	}
-}
-
-/* Nobody will hear that it is over. */
-static void unheard(struct job *j)
-{
-	if (j->task)
-		task_set_state(j->task, WEFT_TASK_RUNNABLE); /* it waits for nothing any more: runtime.c, call_off */
-}
-
-/* Jobs that have not begun never will; what is under way and may be left is left. Returns a chain of those to drop. Locked. */
-static struct inject_node *call_off(struct lane_state *l)
-{
-	struct inject_node *dropped = NULL, *n, *next;
-	struct job *j;
-
-	while ((j = take_job(l)) != NULL) {
+	if (over)
 		store_relaxed(&j->state, (uint32_t)OVER); /* under lock */
-		unheard(j);
-		if (j->drop) {
-			shared_set(&j->next.next, dropped);
-			dropped = &j->next;
-		}
+	while ((n = list_pop_head(&j->waiters)) != NULL) {
+		struct waiter *wt = container_of(n, struct waiter, link);
+		struct weft_task *t = wt->task;
+
+		if (task_outside(t, rt) && waiter_claim(wt, 0, false))
+			ready_list_add(&r, t);
 	}
-	for (n = l->busy; n; n = next) {
-		next = shared_get(&n->next);
-		j = job_of(n);
-		if (j->drop) {
-			leave_behind(l, j);
-			orphan(j); /* before it is dropped, which needs the lane's lock */
-		}
-	}
-	return dropped;
+	lock_drop_solo(&waiters_lock);
+	weft__ready_list(weft__worker(), r.first);
 }
 
-static void lane_down(struct lane_state *l)
+/* --- all of a runtime --- */
+
+void weft__offload_each(struct runtime *rt, void (*fn)(struct lane_state *l, void *arg), void *arg)
 {
-	int64_t notice = weft__clock_read() + STOP_NOTICE_NS;
-	struct inject_node *dropped;
-	struct thread *t;
-	uint32_t seen;
-
-	lock_take(&l->lock, RANK_LOT);
-	l->closing = true;
-	dropped = call_off(l);
-	while ((t = l->idle) != NULL) {
-		l->idle = t->next;
-		store_relaxed(&t->word, (uint32_t)TAKEN); /* under lock */
-		weft__futex_wake(&t->word, 1);
-	}
-	while (l->running || l->threads > l->left) {
-		seen = load_relaxed(&l->changed); /* under lock */
-		lock_drop(&l->lock);
-		if (weft__futex_wait(&l->changed, seen, notice)) {
-			weft__log("weft_run waits for a blocking call that has not come back");
-			notice = INT64_MAX; /* once */
-		}
-		lock_take(&l->lock, RANK_LOT);
-	}
-	l->closing = false;
-	t = take_ended(l);
-	lock_drop(&l->lock);
-	drop_chain(dropped);
-	join_all(t);
-}
-
-void weft__offload_down(struct runtime *rt)
-{
-	struct job *j;
-
 	for (int i = 0; i < LANES; i++)
-		lane_down(&lanes[i]);
-	while ((j = job_of(injectq_pop(&rt->ran))) != NULL) {
-		unheard(j);
-		if (j->drop) {
-			orphan(j);
-			j->drop(j);
-		}
-	}
+		fn(&lanes[rt->home][i], arg);
+	weft__lanes_foreach(rt, fn, arg);
 }
 
 /* --- for tests --- */
@@ -585,9 +513,9 @@ unsigned weft__offload_lane_threads(enum lane lane)
 {
 	unsigned n;
 
-	lock_take(&lanes[lane].lock, RANK_LOT);
-	n = lanes[lane].threads;
-	lock_drop(&lanes[lane].lock);
+	lock_take(&lanes[0][lane].lock, RANK_LOT);
+	n = lanes[0][lane].threads;
+	lock_drop(&lanes[0][lane].lock);
 	return n;
 }
 
@@ -595,9 +523,9 @@ unsigned weft__offload_lane_queued(enum lane lane)
 {
 	unsigned n;
 
-	lock_take(&lanes[lane].lock, RANK_LOT);
-	n = lanes[lane].queued;
-	lock_drop(&lanes[lane].lock);
+	lock_take(&lanes[0][lane].lock, RANK_LOT);
+	n = lanes[0][lane].queued;
+	lock_drop(&lanes[0][lane].lock);
 	return n;
 }
 
@@ -605,27 +533,31 @@ unsigned weft__offload_lane_queued(enum lane lane)
 
 void weft__offload_forked(void)
 {
-	for (int i = 0; i < LANES; i++) {
-		struct lane_state *l = &lanes[i];
+	for (int i = 0; i < RUNTIMES_MAX * LANES; i++) {
+		struct lane_state *l = &lanes[i / LANES][i % LANES];
 
 		store_relaxed(&l->lock.word, LOCK_FREE); /* whoever held it is not here */
 		l->first = l->last = l->busy = NULL;
 		l->idle = l->ended = NULL;
-		l->queued = l->threads = l->running = l->left = 0;
-		l->closing = false;
+		l->queued = l->threads = l->running = l->left = l->coming = 0;
 	}
-	store_relaxed(&alive, 0); /* there is one thread */
+	for (int i = 0; i < RUNTIMES_MAX; i++)
+		store_relaxed(&weft__rts[i].counted, (size_t)0); /* there is one thread */
+	store_relaxed(&pending, 0);
+	weft__lane_threads_forked();
+	weft__lanes_forked();
 }
 
 /* Threads that have ended since the last run: those who look for leaked ones shall find none. */
 __attribute__((destructor)) static void join_rest(void)
 {
-	for (int i = 0; i < LANES; i++) {
-		struct thread *t;
+	for (int i = 0; i < RUNTIMES_MAX * LANES; i++) {
+		struct lane_state *l = &lanes[i / LANES][i % LANES];
+		struct lane_thread *t;
 
-		lock_take(&lanes[i].lock, RANK_LOT);
-		t = take_ended(&lanes[i]);
-		lock_drop(&lanes[i].lock);
-		join_all(t);
+		lock_take(&l->lock, RANK_LOT);
+		t = weft__lane_take_ended(l);
+		lock_drop(&l->lock);
+		weft__lane_join(t);
 	}
 }

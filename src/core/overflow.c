@@ -11,7 +11,7 @@
  *
  * Before all that a task that is contained is ended, if it can be (contain.c); for its sake there are handlers of more than these two signals.
  *
- * All other faults go to the handler that was installed before, called as the kernel would have called it (its mask, flags and argument form), but on
+ * All other faults, if they end the process, are told with the task's name and stack, and go to the handler that was installed before, called as the kernel would have called it (its mask, flags and argument form), but on
  * this stack.
  *
  * Not here: where stacks come from (stack.c).
@@ -55,7 +55,7 @@ static unsigned installed;               /* so many of them are; under lock */
 static bool covered[ARRAY_LEN(signals)]; /* left in place, because somebody had put theirs over ours; under lock */
 static struct lock lock;                 /* RANK_POOL */
 static unsigned users;                   /* under lock */
-static ATOMIC(int) dying;                /* a thread is printing; relaxed: who swaps first prints */
+static ATOMIC(int) dying;                /* a thread is printing, of any fault that ends the process: who swaps first prints */
 
 /* ---- Printing ---- */
 
@@ -200,8 +200,25 @@ NORETURN COLD static void report(const struct stack *s, const siginfo_t *info, c
 	abort();
 }
 
+/* The fault of a task that nobody handles: the process ends by it, in a moment. */
+COLD static void last_words(int sig, const siginfo_t *info, const struct overflow_regs *r)
+{
+	bool in_guard;
+	const struct stack *s = weft__stack_find((void *)r->sp, &in_guard);
+	char what[384];
+
+	if (!s || !s->owner || swap_acq_rel(&dying, 1))
+		return;
+	describe(s, what, sizeof what);
+	print("weft: %s (signal %d) in %s", sig == SIGSEGV ? "segmentation fault" : sig == SIGBUS ? "bus error" : "fault", sig, what);
+	if ((sig == SIGSEGV || sig == SIGBUS) && info->si_code != SI_KERNEL)
+		print(", at address 0x%zx", (size_t)(uintptr_t)info->si_addr);
+	print("\n");
+	print_frames(*r, (uintptr_t)s->lo, (uintptr_t)s->hi);
+}
+
 /* As the kernel would have called it. */
-static void pass_on(unsigned which, int sig, siginfo_t *info, void *context)
+static void pass_on(unsigned which, int sig, siginfo_t *info, void *context, const struct overflow_regs *r)
 {
 	struct sigaction prev = before[which];
 	bool sent = info->si_code <= 0; /* by kill and its like: does not happen again on return */
@@ -211,6 +228,8 @@ static void pass_on(unsigned which, int sig, siginfo_t *info, void *context)
 	if (!(prev.sa_flags & SA_SIGINFO) && (prev.sa_handler == SIG_DFL || prev.sa_handler == SIG_IGN)) {
 		struct sigaction dfl = {.sa_handler = SIG_DFL};
 
+		if (!sent)
+			last_words(sig, info, r);
 		sigaction(sig, &dfl, NULL); /* a fault happens again on return, in the frame that did it */
 		if (sent || sig == SIGTRAP) /* the instruction of a trap is done with: it does not happen again */
 			raise(sig);         /* pending until the return */
@@ -254,7 +273,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	}
 	for (unsigned i = 0; i < ARRAY_LEN(signals); i++) {
 		if (signals[i] == sig)
-			pass_on(i, sig, info, context);
+			pass_on(i, sig, info, context, &r);
 	}
 	errno = saved_errno;
 }

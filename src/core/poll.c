@@ -9,19 +9,21 @@
 #include "core/runtime.h"
 #include "core/source.h"
 
-ATOMIC(uint32_t) weft__run_count;
-
 /* The loop that shall watch pd: the one that does, else the caller's. NULL: no runtime is up. Foreign threads: between rt_enter and rt_leave. */
 static int want(struct polldesc *pd, int fd, enum poll_dir d, struct worker *w)
 {
+	struct runtime *rt;
 	int rc;
 
 	if (likely(w != NULL))
 		return weft__loop_want(w->loop, pd, fd, d, true);
-	if (!weft__rt_enter())
+	rt = weft__rt_enter();
+	if (!rt)
 		return WEFT_ESRCH;
-	rc = weft__loop_want(weft__rt->workers[0].loop, pd, fd, d, false);
-	weft__rt_leave();
+	fence_seq_cst();                              /* pairs with the one in desert: of a descriptor that is not found there */
+	rc = load_relaxed(&rt->deserted) ? WEFT_ESRCH /* a look: whom it is too early for is told by weft__poll_down */
+					 : weft__loop_want(rt->workers[0].loop, pd, fd, d, false);
+	weft__rt_leave(rt);
 	return rc;
 }
 
@@ -97,22 +99,15 @@ void weft__poll_look(struct polldesc *pd, enum poll_dir d)
 bool weft__poll_close(struct polldesc *pd, int fd)
 {
 	struct worker *w = weft__worker(); /* as above */
-	bool up = w || weft__rt_enter();
 	struct ready_list r;
 	bool done = true;
 
 	ready_list_init(&r);
 	lock_take_solo(&pd->lock, RANK_DESC);
 	poll_shut(pd, WEFT_ECLOSED, &r);
-	if (pd->home && up && pd->home_run == load_relaxed(&weft__run_count)) { /* constant while we are inside */
+	if (pd->home) /* its loop is there: weft__poll_down has not come by */
 		done = weft__loop_forget(pd, fd);
-	} else {
-		pd->home = NULL; /* its loop is gone, or about to go */
-		pd->watch = NULL;
-	}
 	lock_drop_solo(&pd->lock);
-	if (!w && up)
-		weft__rt_leave();
 	weft__ready_list(w, r.first);
 	return done;
 }
@@ -120,15 +115,43 @@ bool weft__poll_close(struct polldesc *pd, int fd)
 int weft__poll_again(struct polldesc *pd, int fd)
 {
 	struct worker *w = weft__worker(); /* as above */
+	struct runtime *rt = w ? w->rt : weft__rt_enter();
 	int rc = 0;
 
-	if (!w && !weft__rt_enter())
+	if (!rt)
 		return WEFT_ESRCH;
 	lock_take_solo(&pd->lock, RANK_DESC);
-	if (pd->home && pd->home_run == load_relaxed(&weft__run_count)) /* as above */
+	if (pd->home)
 		rc = weft__loop_again(pd, fd);
 	lock_drop_solo(&pd->lock);
 	if (!w)
-		weft__rt_leave();
+		weft__rt_leave(rt);
 	return rc;
+}
+
+void weft__poll_down(struct polldesc *pd, struct runtime *rt, struct ready_list *r)
+{
+	bool ours;
+
+	(void)weft__worker(); /* as above */
+	lock_take_solo(&pd->lock, RANK_DESC);
+	ours = pd->home && weft__loop_runtime(pd->home) == rt;
+	if (ours)
+		weft__loop_quit(pd);
+	for (int d = 0; d < POLL_DIRS && !pd->home; d++) {
+		struct list_node *n = list_first(&pd->side[d].waiters), *next;
+
+		for (; n; n = next) {
+			struct waiter *w = container_of(n, struct waiter, link);
+			bool foreign = task_is(w->task, TASK_FOREIGN); /* which is told as it looks again if nobody hears for it any more */
+
+			next = list_after(&pd->side[d].waiters, n);
+			if (!foreign && (!ours || task_of(w->task, rt)))
+				continue;
+			list_remove(n);
+			if (waiter_claim(w, 0, false))
+				ready_list_add(r, w->task);
+		}
+	}
+	lock_drop_solo(&pd->lock);
 }

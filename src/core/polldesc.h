@@ -15,7 +15,7 @@
  * another by now, brings an older generation and does nothing.  Deadline and cancel are the wait's own business: the waiter takes itself off the
  * list, under the lock (core/wait.c), as with every source.
  *
- * (Rejected: a lock-free word a side that holds the task and the low bits of its sequence. It saves a locked instruction or two of the 4 us that a request
+ * (Rejected: a lock-free word a side that holds the task and the low bits of its sequence. It saves a locked instruction or two of all that a request
  * costs, none while one worker is alone, and is a second way to wait; select would not fit it.)
  *
  * Model: test/model/polldesc.cpp.  Not here: who hears of events (core/loop_*.c), who may try (io/fd.h).
@@ -40,6 +40,8 @@ struct poll_side {
 	struct list waiters;     /* for the next event; under lock */
 };
 
+struct runtime;
+
 struct polldesc {
 	struct lock lock;            /* RANK_DESC */
 	SHARED(uint16_t) generation; /* of the descriptor; +1 at its close; under lock */
@@ -48,10 +50,9 @@ struct polldesc {
 	ATOMIC(bool) hung_up;
 	struct poll_side side[POLL_DIRS];
 	/* where it is watched: core/loop_*.c */
-	struct loop *home; /* NULL: nowhere yet; under lock */
+	struct loop *home; /* NULL: nowhere yet, or its runtime has gone down; under lock */
 	bool looked;       /* weft__loop_again was called: it is watched for less; under lock */
 	uint8_t away;      /* waits in a row of tasks on other workers than home's; under lock */
-	uint32_t home_run; /* the run of the runtime (weft__run_count) that home belongs to; under lock */
 	void *watch;       /* loop_uv.c's; under lock */
 };
 
@@ -158,6 +159,10 @@ void weft__poll_look(struct polldesc *pd, enum poll_dir d);
 
 /* Ends all waits with WEFT_ECLOSED. True: fd may be closed; false: once weft__loop_forgotten(pd) has been called. Any thread. */
 bool weft__poll_close(struct polldesc *pd, int fd);
+
+/* rt goes down, its workers have ended: if a loop of its watches pd, nobody does any more, and those who wait and are no tasks of it are claimed with 0: they look again, and have another loop watch it. So do
+ * foreign threads that wait for nothing but a time. To be followed by weft__loop_clear. */
+void weft__poll_down(struct polldesc *pd, struct runtime *rt, struct ready_list *r);
 #endif
 
 #endif

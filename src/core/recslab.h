@@ -24,6 +24,10 @@ int weft__rec_init(size_t wait_offset, size_t link_offset);
 int weft__rec_get_batch(void **out, int n);
 void weft__rec_put_batch(void **recs, int n);
 
+/* Makes room for n records near the caller, or none: what is not free already is mapped in one piece, and not touched but for a page in RECORD_SLAB_SIZE. They are nobody's yet: others may take them. Returns 0; or -ENOMEM: it
+ * cannot be mapped, or is more than the machine has (swap included). Any thread. */
+int weft__rec_room(size_t n);
+
 enum rec_decay { REC_DECAY_DONE = 0, REC_DECAY_LATER = 1 };
 
 /* Ends an interval of the decaying watermark: gives back the memory of slabs all free that neither this interval nor the one before needed.
@@ -37,7 +41,11 @@ void weft__rec_trim(void);
  * No lock is taken: records come and go meanwhile, fn reads them through atomics and may see one zeroed. Async-signal-safe if fn is. */
 void weft__rec_foreach(bool (*fn)(void *rec, void *arg), void *arg);
 
-/* Dense numbers, 0 is no record's. rec_at: the record, in use or not; NULL for a number that no slab has. Any thread, no lock. */
+/* The same by parts: the next n or fewer, from number `from` on (0: the first). Returns the number to go on from; 0: those were all, or fn has returned false. */
+uint32_t weft__rec_walk(uint32_t from, uint32_t n, bool (*fn)(void *rec, void *arg), void *arg);
+uint32_t weft__rec_numbers(void); /* all records' are lower */
+
+/* Dense numbers, 0 is no record's. weft__rec_at: the record, in use or not; NULL for a number that no slab has. Any thread, no lock. */
 static inline uint32_t rec_index(const void *rec)
 {
 	uintptr_t at = (uintptr_t)rec & (RECORD_SLAB_SIZE - 1);
@@ -46,6 +54,9 @@ static inline uint32_t rec_index(const void *rec)
 	return *number * (RECORD_SLAB_SIZE / RECORD_SIZE) + (uint32_t)(at / RECORD_SIZE);
 }
 void *weft__rec_at(uint32_t index);
+
+/* The node whose pool a record is of (core/node.h). Any thread. */
+unsigned weft__rec_node(const void *rec);
 
 struct rec_stats {
 	size_t slabs;          /* mapped */

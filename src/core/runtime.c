@@ -2,7 +2,7 @@
  *
  * runtime.c - brings the runtime up and takes it down.
  *
- * Up:    options - records - workers with their loops - signal mask, overflow handler - main task - publish - threads, monitor - worker 1 is the caller.
+ * Up:    options (options.c) - records - workers with their loops - overflow handler, signal mask - main task - publish - threads, monitor - worker 1 is the caller.
  * Down:  1 somebody decides the result and sets `stopping`     2 each worker leaves its loop at its next schedule
  *        3 threads joined, those of lanes too, monitor stopped 4 tasks that wait are called off: waits closed, waiters withdrawn
  *        5 unpublished: no foreign thread is inside any more   6 wheels emptied, tasks that are left abandoned: stacks and records put back
@@ -13,132 +13,118 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/cpus.h"
+#include "base/futex.h"
 #include "core/guard.h"
+#include "core/life.h"
 #include "core/local.h"
 #include "core/lot.h"
+#include "core/node.h"
 #include "core/offload.h"
 #include "core/recslab.h"
+#include "core/stackuse.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 struct debug_hooks weft__hooks;
 
-static void nothing(void)
+static void nothing(struct runtime *rt)
 {
+	(void)rt;
 }
 
-void (*weft__requests_down)(void) = nothing;
-void (*weft__io_down)(void) = nothing;
-void (*weft__actors_down)(void) = nothing;
+void (*weft__requests_down)(struct runtime *rt) = nothing;
+void (*weft__io_leave)(struct runtime *rt) = nothing;
+void (*weft__io_down)(struct runtime *rt) = nothing;
+void (*weft__actors_down)(struct runtime *rt) = nothing;
+void (*weft__actors_desert)(struct runtime *rt) = nothing;
 struct up_down weft__signals;
-
-/* --- options --- */
-
-/* An unsigned number from the environment, 0 or min .. max, into *out if it is set. */
-static int env_number(const char *name, unsigned long long min, unsigned long long max, unsigned long long *out)
-{
-	const char *s = getenv(name);
-	unsigned long long v;
-	char *end;
-
-	if (!s || !*s)
-		return 0;
-	errno = 0;
-	v = strtoull(s, &end, 0);
-	if (errno || *end || end == s || *s == '-' || v > max || (v && v < min)) {
-		weft__log("%s=%s is not %s%llu to %llu", name, s, min ? "0 or " : "", min, max);
-		return WEFT_EINVAL;
-	}
-	*out = v;
-	return 0;
-}
-
-static int options(struct runtime *rt, const weft_opts *o)
-{
-	unsigned long long workers = 0, stack = 0, tasks = 0, seed = 0;
-	int rc;
-
-	if (o->workers < 0 || o->workers > WORKERS_MAX || o->blocking_max < 0)
-		return WEFT_EINVAL;
-	workers = (unsigned long long)o->workers;
-	stack = o->stack;
-	tasks = o->max_tasks;
-	seed = o->seed;
-	rc = workers ? 0 : env_number("WEFT_WORKERS", 0, WORKERS_MAX, &workers);
-	if (!rc && !stack)
-		rc = env_number("WEFT_STACK", STACK_MIN, STACK_MAX, &stack);
-	if (!rc && !tasks)
-		rc = env_number("WEFT_MAX_TASKS", 0, SIZE_MAX, &tasks);
-	if (!rc && !seed)
-		rc = env_number("WEFT_SEED", 0, UINT64_MAX, &seed);
-	if (rc)
-		return rc;
-	if (stack && (stack < STACK_MIN || stack > (unsigned long long)STACK_MAX))
-		return WEFT_EINVAL;
-	if (!workers)
-		workers = weft__cpus();
-	if (workers > WORKERS_MAX)
-		workers = WORKERS_MAX;
-	if (!seed && getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed)
-		seed = (unsigned long long)clock_now();
-	rt->n = (unsigned)workers;
-	rt->stack_size = stack ? (size_t)stack : STACK_DEFAULT;
-	rt->task_flags = rt->stack_size == STACK_DEFAULT ? 0 : TASK_OWN_STACK;
-	rt->max_tasks = tasks ? (size_t)tasks : SIZE_MAX;
-	rt->seed = seed;
-	weft__offload_up(o->blocking_max ? (unsigned)o->blocking_max : LANE_USER_MAX);
-	rt->signals = !o->no_signals;
-	rt->deadlock_check = !o->no_deadlock;
-	return 0;
-}
 
 /* --- workers --- */
 
+extern __attribute__((weak)) void __lsan_register_root_region(const void *addr, size_t size);
+extern __attribute__((weak)) void __lsan_unregister_root_region(const void *addr, size_t size);
+
+static size_t workers_size(struct runtime *rt)
+{
+	return rt->seats_max * sizeof *rt->workers;
+}
+
 static void workers_free(struct runtime *rt)
 {
-	add_relaxed(&weft__run_count, 1u); /* nobody is inside: descriptors that live on are watched nowhere */
-	for (unsigned i = 0; rt->workers && i < rt->n; i++) {
+	if (!rt->workers)
+		return;
+	for (unsigned i = 0; i < rt_seats(rt); i++) {
 		struct worker *w = &rt->workers[i];
 
 		weft__loop_free(w->loop);
+		weft__victims_free(w);
 		free(w->watched);
 	}
-	free(rt->workers);
+	if (__lsan_unregister_root_region)
+		__lsan_unregister_root_region(rt->workers, workers_size(rt));
+	munmap(rt->workers, workers_size(rt));
+}
+
+int weft__seat_make(struct runtime *rt, unsigned id)
+{
+	struct worker *w = &rt->workers[id];
+	int64_t now = clock_now();
+	int rc;
+
+	weft__node_worker(rt, id);
+	w->rt = rt;
+	w->home = rt->home;
+	w->watched = calloc(rt->seats_max, sizeof *w->watched);
+	rc = w->watched ? weft__victims_make(w) : WEFT_ENOMEM;
+	if (!rc)
+		rc = weft__loop_make(&w->loop, rt);
+	if (rc) {
+		weft__victims_free(w);
+		free(w->watched);
+		w->watched = NULL;
+		return rc;
+	}
+	w->id = id;
+	store_relaxed(&w->cpu, place_cpu(&rt->place, id)); /* not shared yet, here and below */
+	w->coarse_now = now;
+	w->prio.aged_at = now;
+	store_relaxed(&w->countdown, rt->lifo ? 1 : TICK_SLOW);
+	store_relaxed(&w->stuck_tick, UINT32_MAX);
+	rng_seed(&w->rng, rt->seed, id + 1);
+	wsq_init(&w->runq);
+	weft__wheel_init(&w->wheel, now);
+	return 0;
 }
 
 static int workers_make(struct runtime *rt)
 {
-	int64_t now = clock_now();
+	void *mem = mmap(NULL, workers_size(rt), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	int rc;
 
-	rt->workers = aligned_alloc(_Alignof(struct worker), rt->n * sizeof *rt->workers);
-	if (!rt->workers)
+	if (mem == MAP_FAILED)
 		return WEFT_ENOMEM;
-	memset(rt->workers, 0, rt->n * sizeof *rt->workers);
-	for (unsigned i = 0; i < rt->n; i++) {
-		struct worker *w = &rt->workers[i];
-
-		w->rt = rt;
-		w->id = i;
-		w->alone = rt->n == 1;
-		w->coarse_now = now;
-		store_relaxed(&w->countdown, TICK_SLOW); /* not shared yet */
-		store_relaxed(&w->stuck_tick, UINT32_MAX);
-		rng_seed(&w->rng, rt->seed, i + 1);
-		wsq_init(&w->runq);
-		weft__wheel_init(&w->wheel, now);
-		w->watched = calloc(rt->n, sizeof *w->watched);
-		rc = w->watched ? weft__loop_make(&w->loop) : WEFT_ENOMEM;
+	(void)madvise(mem, workers_size(rt), MADV_NOHUGEPAGE); /* seats that are never made cost nothing */
+	if (__lsan_register_root_region)
+		__lsan_register_root_region(mem, workers_size(rt)); /* what only a worker points to is not leaked */
+	rt->workers = mem;
+	for (unsigned i = 0; i < rt_active(rt); i++) {
+		rc = weft__seat_make(rt, i);
 		if (rc)
 			return rc;
+		store_relaxed(&rt->n, i + 1); /* not shared yet, here and below */
+		if (i)
+			idle_rest(&rt->idle); /* as its thread finds it */
 	}
+	store_relaxed(&rt->workers[0].alone, rt_active(rt) == 1 && weft__asym_on);
+	store_relaxed(&rt->workers[0].mixed, alone_is(&rt->workers[0].alone));
 	return 0;
 }
 
@@ -180,37 +166,84 @@ static void *worker_thread(void *arg)
 	struct seat s;
 	int rc = sit(w, &s);
 
-	if (rc) {
+	if (rc)
 		weft__log("worker %u has no alternate signal stack (%s); it does not run", w->id + 1, strerror(-rc));
+	if (rc && load_relaxed(&w->seated)) { /* nobody waits to hear of it: written before the thread began */
 		weft__runtime_stop(w->rt, rc);
 		return NULL;
 	}
+	if (rc)
+		add_relaxed(&w->rt->threads, -1);          /* a look, and before it is known that this thread ends: deadlock.c */
+	store_release(&w->seated, rc ? (uint32_t)rc : 1u); /* pairs with load_acquire in weft__seat_started */
+	weft__futex_wake(&w->seated, 1);
+	if (rc)
+		return NULL;
+	idle_rise(&w->rt->idle);
+	weft__monitor_poke(w->rt); /* it may sleep, and what this one finds nobody wakes for */
 	weft__worker_main(w);
 	rise(w, &s);
 	return NULL;
 }
 
-static int threads_start(struct runtime *rt)
+static void block_signals(sigset_t *old);
+
+static void name_thread(struct worker *w)
 {
-	char name[16];
+	char name[24]; /* 16 are used: core/place.h */
+
+	snprintf(name, sizeof name, "%s-%u", w->rt->place.name, w->id + 1);
+	pthread_setname_np(w->thread, name);
+}
+
+int weft__seat_start(struct worker *w, bool asked)
+{
+	sigset_t old;
 	int rc;
 
-	for (unsigned i = 1; i < rt->n; i++) {
-		struct worker *w = &rt->workers[i];
+	store_relaxed(&w->seated, asked ? 0u : 1u); /* made visible by pthread_create */
+	block_signals(&old);
+	rc = weft__place_thread(&w->rt->place, (int)w->id, NULL, &w->thread, worker_thread, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc)
+		return rc;
+	w->started = true;
+	add_relaxed(&w->rt->threads, 1); /* a look */
+	name_thread(w);
+	return 0;
+}
 
-		rc = pthread_create(&w->thread, NULL, worker_thread, w);
-		if (rc)
-			return -rc;
-		w->started = true;
-		snprintf(name, sizeof name, "weft-%u", i + 1);
-		pthread_setname_np(w->thread, name);
+int weft__seat_started(struct worker *w)
+{
+	int rc;
+
+	while (load_acquire(&w->seated) == 0) /* pairs with store_release in worker_thread */
+		weft__futex_wait(&w->seated, 0, INT64_MAX);
+	rc = (int)load_relaxed(&w->seated); /* acquired above */
+	if (rc >= 0)
+		return 0;
+	pthread_join(w->thread, NULL);
+	w->started = false;
+	return rc;
+}
+
+static int threads_start(struct runtime *rt)
+{
+	int rc = 0;
+
+	lock_take(&rt->seats, RANK_SEATS);
+	for (unsigned i = 1; i < rt_active(rt) && !rc; i++) {
+		if (!rt->workers[i].started) /* by a foreign thread that has set another number already */
+			rc = weft__seat_start(&rt->workers[i], false);
 	}
-	return weft__monitor_start(rt);
+	lock_drop(&rt->seats);
+	return rc ? rc : weft__monitor_start(rt);
 }
 
 static void threads_join(struct runtime *rt)
 {
-	for (unsigned i = 1; i < rt->n; i++) {
+	lock_take(&rt->seats, RANK_SEATS); /* whoever makes some now has seen that it goes down, or is done here */
+	lock_drop(&rt->seats);
+	for (unsigned i = 1; i < rt_seats(rt); i++) {
 		if (rt->workers[i].started)
 			pthread_join(rt->workers[i].thread, NULL);
 	}
@@ -226,10 +259,12 @@ void weft__runtime_stop(struct runtime *rt, int result)
 		return;
 	rt->result = result;
 	store_release(&rt->stopping, true); /* pairs with load_acquire(stopping) everywhere */
-	for (unsigned i = 0; i < rt->n; i++) {
+	fence_seq_cst(); /* whoever makes a seat that is missing here passes asym_heavy, and its thread sees the above: seats.c */
+	for (unsigned i = 0, n = rt_seats(rt); i < n; i++) {
 		store_relaxed(&rt->workers[i].countdown, 0); /* a hint: they look every TICK_SLOW schedules anyway */
 		weft__sched_notify(rt, i);
 	}
+	weft__life_stopping(rt);
 }
 
 void weft_exit(int result)
@@ -238,9 +273,11 @@ void weft_exit(int result)
 	struct weft_task *t;
 
 	if (!w) {
-		if (weft__rt_enter()) {
-			weft__runtime_stop(weft__rt, result);
-			weft__rt_leave();
+		struct runtime *rt = weft__rt_enter();
+
+		if (rt) {
+			weft__runtime_stop(rt, result);
+			weft__rt_leave(rt);
 		}
 		return;
 	}
@@ -280,15 +317,16 @@ static void forgo(struct weft_task *t)
 		weft__lot_wake_one(NULL, w->source, LOT_AGAIN, NULL, NULL);
 }
 
-/* Step 4 for one record. */
+/* Step 4 for one record; arg: the runtime. */
 static bool call_off(void *rec, void *arg)
 {
 	struct weft_task *t = rec;
-	uint8_t state = load_acquire(&t->state); /* all workers are gone; foreign threads may still be waking some */
+	struct runtime *rt = arg;
+	bool ours = load_acquire(&t->home) == rt->home; /* before its state: it may have been another's until now, and have waited there */
+	uint8_t state = load_acquire(&t->state);        /* all workers are gone; foreign threads may still be waking some */
 	uint64_t word;
 
-	(void)arg;
-	if (!weft__task_alive(t, state) || (state != WEFT_TASK_PARKED && state != WEFT_TASK_RUNNABLE))
+	if (!ours || !weft__task_alive(t, state) || !task_of(t, rt) || (state != WEFT_TASK_PARKED && state != WEFT_TASK_RUNNABLE))
 		return true;
 	word = load_acquire(&t->wait); /* pairs with store_release in wait_open */
 	if (state == WEFT_TASK_PARKED && wait_is_open(word) && wait_claim(&t->wait, word, WAIT_CANCELED)) {
@@ -311,7 +349,7 @@ static bool abandon(void *rec, void *arg)
 	struct runtime *rt = arg;
 	struct stack *s;
 
-	if (!weft__task_alive(t, load_acquire(&t->state)))
+	if (!weft__task_alive(t, load_acquire(&t->state)) || !task_of(t, rt))
 		return true;
 	weft__locals_abandon(t, load_relaxed(&t->state) != WEFT_TASK_NEW);
 	s = t->stack;
@@ -320,6 +358,8 @@ static bool abandon(void *rec, void *arg)
 		if (unlikely(weft__san) && t->ctx.sp)
 			weft__san_fiber_fini(&s->san);
 		s->owner = NULL;
+		if (unlikely(weft__stackuse_on))
+			weft__stackuse_left(t, s);
 		weft__stack_put(s);
 	}
 	t->ctx.sp = NULL;
@@ -337,45 +377,54 @@ static bool abandon(void *rec, void *arg)
 
 static int64_t drop_timer(struct timer_node *n, int64_t now, void *arg)
 {
-	struct list *users = arg;
+	return n->kind == TIMER_USER ? weft__usertimer_due(n, now, arg) : WHEEL_NEVER;
+}
 
-	(void)now;
-	if (n->kind == TIMER_USER)
-		list_push_tail(users, &n->link);
-	return WHEEL_NEVER;
+/* Tasks of rt run no more. Threads, and tasks of other runtimes, that wait for what only they do are told, each as the call says: jobs that are under way may wait so, or for somebody who does, and rt waits for them. Who is
+ * listed already is found; who comes later sees the flag, under the lock of what it waits for. Model: test/model/desert.pml. */
+static void desert(struct runtime *rt)
+{
+	store_relaxed(&rt->deserted, true);
+	fence_seq_cst(); /* pairs with the one in wait_for_start: of a cell that is not found here */
+	weft__joins_desert(rt);
+	weft__actors_desert(rt);
 }
 
 static void down(struct runtime *rt)
 {
 	struct list users;
-	struct list_node *n;
 
 	threads_join(rt);
+	desert(rt);
+	weft__io_leave(rt); /* before it waits for anything */
+	weft__ctx_root_down(rt);
+	weft__several_down(rt);
 	weft__offload_down(rt);
 	weft__monitor_stop(rt);
+	weft__life_over(rt);
 	weft__rec_foreach(call_off, rt);
-	weft__rt_unpublish();
-	weft__requests_down();
-	weft__io_down();
+	weft__rt_unpublish(rt);
+	weft__requests_down(rt);
+	weft__io_down(rt);
 	if (weft__signals.down)
-		weft__signals.down();
+		weft__signals.down(rt);
 	list_init(&users);
-	for (unsigned i = 0; i < rt->n; i++)
+	for (unsigned i = 0; i < rt_seats(rt); i++)
 		weft__wheel_run(&rt->workers[i].wheel, INT64_MAX - 1, drop_timer, &users);
-	while ((n = list_pop_head(&users)) != NULL)
-		weft__usertimer_drop(container_of(n, struct timer_node, link));
-	weft__actors_down(); /* while their tasks' records are theirs: a foreign thread's kill looks for one */
-	weft__stack_release();
+	weft__usertimer_drop(&users);
+	weft__actors_down(rt); /* while their tasks' records are theirs: a foreign thread's kill looks for one */
+	if (rt->last)
+		weft__stack_release();
 	weft__rec_foreach(abandon, rt); /* those included that foreign threads have started or woken meanwhile */
-	for (unsigned i = 0; i < rt->n; i++) {
+	for (unsigned i = 0; i < rt_seats(rt); i++) {
 		weft__stack_cache_drain(&rt->workers[i].stacks);
 		weft__records_drain(&rt->workers[i]);
 	}
+	if (rt->stack_report)
+		weft__hooks.stack_report(STDERR_FILENO);
 }
 
 /* --- run --- */
-
-static ATOMIC(uint32_t) up; /* a weft_run is under way */
 
 static void block_signals(sigset_t *old)
 {
@@ -418,26 +467,18 @@ static void hold_stdio(void)
 	}
 }
 
-int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process, int *result)
+int weft__rt_serve(struct runtime *rt, weft_task_fn *fn, void *arg, const weft_opts *o, int *result)
 {
-	struct runtime *rt;
 	struct worker *w;
 	struct seat seat;
-	uint32_t none = 0;
+	sigset_t mask;
 	int rc;
 
-	if (!fn)
-		return WEFT_EINVAL;
-	if (weft__worker() || !cas_acquire(&up, &none, 1u)) /* pairs with the release below */
-		return WEFT_EBUSY;
 	hold_stdio();
-	rc = WEFT_ENOMEM;
-	rt = calloc(1, sizeof *rt);
-	if (!rt)
-		goto out;
 	idle_init(&rt->idle);
-	rt->exit_process = exit_process;
-	rc = options(rt, o);
+	rc = weft__options(rt, o);
+	if (!rc)
+		rc = weft__place_caller(&rt->place); /* before it touches memory that shall be near it */
 	if (!rc)
 		rc = weft__fork_trap();
 	if (!rc)
@@ -447,26 +488,35 @@ int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process
 	if (rc)
 		goto free_workers;
 	w = &rt->workers[0];
+	w->thread = pthread_self();
+	if (rt->made)
+		name_thread(w);
 	rc = rt->signals ? weft__overflow_install() : 0;
 	if (rc)
 		goto free_workers;
-	block_signals(&rt->caller_mask);
+	block_signals(&mask);
+	if (!rt->made)
+		rt->caller_mask = mask;
 	rc = sit(w, &seat);
 	if (rc)
 		goto restore_signals;
-	rc = weft__task_start_main(rt, w, fn, arg);
+	rc = fn ? weft__task_start_main(rt, w, fn, arg) : 0;
 	if (rc)
 		goto leave_seat;
-	if (w->alone)
+	if (alone_is(&w->alone))
 		weft__solo_begin(weft__thread());
+	weft__life_begin(rt);
 	weft__rt_publish(rt);
-	rc = weft__signals.up ? weft__signals.up() : 0;
+	rc = weft__signals.up ? weft__signals.up(rt) : 0;
 	if (!rc)
 		rc = threads_start(rt);
 	if (rc)
 		weft__runtime_stop(rt, rc);
+	else if (rt->made)
+		weft__several_risen(rt);
 	weft__worker_main(w);
 	down(rt);
+	weft__life_down(rt);
 	weft__solo_over();
 	*result = rt->result;
 	if (!rc && rt->result == WEFT_EDEADLK && rt->deadlock_reported)
@@ -474,32 +524,43 @@ int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process
 leave_seat:
 	rise(w, &seat);
 restore_signals:
-	unblock_signals(&rt->caller_mask);
+	unblock_signals(&mask);
 	if (rt->signals)
 		weft__overflow_uninstall();
 free_workers:
 	workers_free(rt);
-	free(rt);
-out:
-	store_release(&up, 0u); /* pairs with cas_acquire above */
+	weft__trim_down(&rt->trim);
+	weft__place_down(&rt->place);
+	return rc;
+}
+
+int weft__run(weft_task_fn *fn, void *arg, const weft_opts *o, bool exit_process, int *result)
+{
+	struct runtime *rt;
+	int rc;
+
+	if (!fn)
+		return WEFT_EINVAL;
+	rt = weft__worker() ? NULL : weft__rt_take(0);
+	if (!rt)
+		return WEFT_EBUSY;
+	rt->exit_process = exit_process;
+	rc = weft__rt_serve(rt, fn, arg, o, result);
+	weft__rt_give(rt);
 	return rc;
 }
 
 /* --- figures --- */
 
-int weft_stats(weft_stat *out)
+void weft__rt_stats(struct runtime *rt, weft_stat *out)
 {
-	struct worker *self = weft__worker();
 	struct stack_stats st;
-	struct runtime *rt;
 
-	memset(out, 0, sizeof *out);
-	if (!self && !weft__rt_enter())
-		return WEFT_ESRCH;
-	rt = weft__rt;
-	out->workers = (int)rt->n;
-	out->started = load_relaxed(&rt->stat_started); /* statistics, here and below */
-	for (unsigned i = 0; i < rt->n; i++) {
+	out->workers = (int)load_relaxed(&rt->wish); /* statistics, here and below */
+	out->spares = (int)load_relaxed(&rt->spares);
+	out->rescues = load_relaxed(&rt->stat_rescues);
+	out->started = load_relaxed(&rt->stat_started);
+	for (unsigned i = 0; i < rt_seats(rt); i++) {
 		struct worker *w = &rt->workers[i];
 
 		out->started += load_relaxed(&w->stat_started);
@@ -510,12 +571,27 @@ int weft_stats(weft_stat *out)
 		out->timers += load_relaxed(&w->stat_timers);
 		out->faults += load_relaxed(&w->stat_faults);
 	}
-	if (!self)
-		weft__rt_leave();
+	out->trimmed = load_relaxed(&rt->trim.stacks);
 	weft__stack_stats(&st);
 	out->stacks = st.stacks;
 	out->stack_bytes = st.mapped;
 	out->quarantined = st.quarantined;
+}
+
+int weft_stats(weft_stat *out)
+{
+	struct worker *self = weft__worker();
+	struct runtime *rt;
+
+	if (!out)
+		return WEFT_EINVAL;
+	memset(out, 0, sizeof *out);
+	rt = self ? self->rt : weft__rt_enter();
+	if (!rt)
+		return WEFT_ESRCH;
+	weft__rt_stats(rt, out);
+	if (!self)
+		weft__rt_leave(rt);
 	return 0;
 }
 

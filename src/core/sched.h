@@ -2,12 +2,12 @@
  *
  * sched.h - the hot half of the scheduler: make a task runnable, pick the next one, leave for it.
  *
- * Included by sched.c, worker.c, wait.c, task.c, blocking.c, sync/chan.c and sync/gen.c only, so that a park is one function (the wait, the pick and the switch), and so is a start.
+ * Included where tasks park or start and nowhere else, so that a park is one function (the wait, the pick and the switch), and so is a start.
  *
  * One door out (law 1): a task leaves its worker in sched_switch(), and nowhere else.  The context that arrives next settles the one that left
  * (sched_settle): clears its on_cpu, or recycles it when it has ended.  Settling is all that is done after a switch.
  *
- * A worker that is alone (one worker in all) has no thieves: its ring and slot are then nobody else's, and need no locked instruction.
+ * A worker that is alone (one worker in all) has no thieves: its ring and slot are then nobody else's, and need no locked instruction (core/alone.h).
  */
 #ifndef WEFT_CORE_SCHED_H
 #define WEFT_CORE_SCHED_H
@@ -20,7 +20,10 @@
 void weft__sched_wake_picked(struct runtime *rt, int id);
 void weft__sched_share(struct worker *w); /* wakes one, if w's ring holds anything that w does not keep to itself */
 void weft__sched_overflow(struct worker *w, struct weft_task *t);
+void weft__sched_home(struct runtime *rt, struct weft_task *t); /* t is pinned, and whoever calls has taken it from its worker */
 struct weft_task *weft__sched_pick_slow(struct worker *w);
+/* The same, but for what a worker takes that takes its newest first. held: the caller has a NORMAL task in hand, for when it is NORMAL's turn. */
+struct weft_task *weft__sched_pick_due(struct worker *w, bool held);
 struct weft_task *weft__sched_fit(struct worker *w, struct weft_task *next); /* slow half of sched_fit */
 
 /* After work was put where any worker finds it. */
@@ -66,16 +69,23 @@ static inline bool sched_quiet(struct worker *w)
 /* w has more in its ring than it takes at its next schedule. */
 static inline bool sched_shares(struct worker *w)
 {
-	uint32_t n = wsq_len(&w->runq);
+	uint32_t n = wsq_len(&w->runq) + weft__prio_kept(w);
 
 	return n > 1 || (n == 1 && load_relaxed(&w->slot)); /* a hint */
+}
+
+/* w's slow pick comes after so many schedules at the latest. */
+static inline void sched_slow_within(struct worker *w, int32_t n)
+{
+	if (load_relaxed(&w->countdown) > n)
+		store_relaxed(&w->countdown, n); /* never 0, which is the monitor's: whoever runs would give way */
 }
 
 /* A task that has just become runnable, at the tail. */
 static inline void sched_push(struct worker *w, struct weft_task *t)
 {
 	sched_push_tail(w, t);
-	if (!w->alone && idle_wanting(&w->rt->idle)) /* alone: nobody sleeps while we run */
+	if (!alone_is(&w->alone) && idle_wanting(&w->rt->idle)) /* alone: nobody sleeps while we run */
 		weft__sched_share(w);
 }
 
@@ -84,7 +94,7 @@ static ALWAYS_INLINE void sched_push_next(struct worker *w, struct weft_task *t)
 {
 	bool shared = sched_push_slot(w, t);
 
-	if (!w->alone && idle_wanting(&w->rt->idle) &&
+	if (!alone_is(&w->alone) && idle_wanting(&w->rt->idle) &&
 	    (shared || !wsq_empty(&w->runq) || !sched_quiet(w))) /* in the ring: the one kept until now */
 		weft__sched_wake(w->rt);
 }
@@ -93,7 +103,7 @@ static ALWAYS_INLINE void sched_push_next(struct worker *w, struct weft_task *t)
  * one further ahead. A worker alone only: elsewhere a thief may be running them. */
 static ALWAYS_INLINE void sched_prefetch(struct worker *w)
 {
-	uint32_t h = load_relaxed(&w->runq.head), n = load_relaxed(&w->runq.tail) - h; /* ours */
+	uint32_t h = (uint32_t)load_relaxed(&w->runq.head), n = load_relaxed(&w->runq.tail) - h; /* ours */
 
 	if (n > PREFETCH_RECORD) {
 		struct weft_task *near = (struct weft_task *)load_relaxed(&w->runq.slot[(h + PREFETCH_STACK) % WSQ_CAP]); /* ours */
@@ -117,11 +127,11 @@ static ALWAYS_INLINE struct weft_task *sched_pick(struct worker *w)
 	store_relaxed(&w->countdown, left);
 	if (unlikely(left <= 0)) {
 		t = weft__sched_pick_slow(w);
-		if (t || w->errand || load_relaxed(&w->rt->stopping)) /* pick_slow has acquired it */
+		if (t || w->errand || load_relaxed(&w->rt->stopping)) /* weft__sched_pick_slow has acquired it */
 			return t;
 	}
 	t = load_relaxed(&w->slot); /* our own store, or a thief's NULL */
-	if (likely(w->alone)) {
+	if (likely(alone_is(&w->alone))) {
 		if (t) {
 			store_relaxed(&w->slot, NULL); /* nobody else's */
 			w->slot_runs++;
@@ -259,6 +269,13 @@ static ALWAYS_INLINE int wait_park(struct worker *wk, struct weft_task *t, struc
 	return weft__wait_outcome(t, w, n);
 }
 
+/* t is pinned, to w, and nothing else is special about it. */
+static inline bool sched_is_home(struct worker *w, struct weft_task *t)
+{
+	return (load_relaxed(&t->flags) & (TASK_FOREIGN | TASK_APART)) == TASK_PINNED && t->own_home == w->id &&
+	       load_relaxed(&t->home) == w->home; /* as in task_is; constant */
+}
+
 /* The same, and the worker goes to `to`, which the caller has claimed and owes a wake-up. Nobody else sees it on the way, so nobody is woken for it. It counts as a
  * run out of the slot, and as a schedule: it gives way to others as those do. */
 static ALWAYS_INLINE int wait_park_to(struct worker *wk, struct weft_task *t, struct weft_task *to, struct waiter *w, uint64_t word,
@@ -268,7 +285,7 @@ static ALWAYS_INLINE int wait_park_to(struct worker *wk, struct weft_task *t, st
 	int32_t left;
 
 	asym_light(); /* pairs with asym_heavy in ctx.c */
-	if (unlikely(!wk || task_is(to, TASK_FOREIGN | TASK_PINNED) || load_relaxed(&t->cancel) ||
+	if (unlikely(!wk || (!TASK_STAYS(to, wk) && !sched_is_home(wk, to)) || load_relaxed(&t->cancel) ||
 		     (wk->slot_runs >= SLOT_RUN_MAX && (load_relaxed(&wk->slot) || !wsq_empty(&wk->runq))))) {
 		weft__ready(wk, to);
 		return wait_park(wk, t, w, 1, word, deadline);
@@ -276,8 +293,8 @@ static ALWAYS_INLINE int wait_park_to(struct worker *wk, struct weft_task *t, st
 	left = load_relaxed(&wk->countdown) - 1; /* as in sched_pick */
 	store_relaxed(&wk->countdown, left);
 	if (unlikely(left <= 0)) {
-		next = weft__sched_pick_slow(wk);
-		if (!next && !wk->errand && !load_relaxed(&wk->rt->stopping)) /* as in sched_pick */
+		next = weft__sched_pick_due(wk, true);
+		if (!next && !wk->errand && !load_relaxed(&wk->rt->stopping) && !seat_retired(wk)) /* as in sched_pick */
 			next = to;
 	}
 	if (unlikely(deadline != WEFT_FOREVER))

@@ -10,7 +10,9 @@
  *   cold   free, without pages (dirty: until they are dropped) or never used; a bit in its slab
  *   limbo  in the hands of a decay that works on its pages, for a moment
  *
- * Requests are served from hot, idle, cold (fullest slab first, so that others can drain), a new slab.  A slab whose slots are all cold is
+ * Every node has such places of its own (core/node.h); where there is one node, it has them all.
+ *
+ * Requests are served from hot, idle, cold (fullest slab first, so that others can drain), a new slab; if there is none to be had, from the other nodes'.  A slab whose slots are all cold is
  * unmapped, which also frees its page tables.  Which part of hot was not needed is its low-water mark: a list that was never shorter than n within an
  * interval has n stacks at its tail that nobody touched.
  *
@@ -29,6 +31,7 @@
  * Not here: giving memory back (stack_decay.c), guards (guard_linux.c), faults (overflow.c).
  */
 #include "core/stackpool.h"
+#include "core/stackuse.h"
 
 #include "base/atomic.h"
 #include "base/check.h"
@@ -261,7 +264,7 @@ static unsigned take(struct class *k, struct stack **out, unsigned want, bool *g
 }
 
 /* Maps a slab and takes from the pool again: up to want stacks into out. Takes the lock. Returns how many, at least 1, or -ENOMEM. */
-COLD static int slab_new(unsigned class, struct stack **out, unsigned want, bool *guarded)
+COLD static int slab_new(unsigned class, unsigned node, struct stack **out, unsigned want, bool *guarded)
 {
 	unsigned slots = slots_in(class);
 	size_t size = slab_size(class, slots);
@@ -273,6 +276,7 @@ COLD static int slab_new(unsigned class, struct stack **out, unsigned want, bool
 		return -ENOMEM;
 	if (madvise(base, size, MADV_NOHUGEPAGE) && errno != EINVAL) /* EINVAL: a kernel without huge pages */
 		goto unmap;
+	weft__node_prefer(base, size, (int)node);
 	lock_take(&pool->lock, RANK_POOL);
 	if (block_get(&b)) {
 		lock_drop(&pool->lock);
@@ -282,6 +286,9 @@ COLD static int slab_new(unsigned class, struct stack **out, unsigned want, bool
 	b->class = (uint8_t) class;
 	b->slots = (uint8_t)slots;
 	b->kind = (uint8_t)weft__guard_kind();
+	b->node = (uint8_t)node_pool(node);
+	if (load_relaxed(&pool->nclasses) < (b->node + 1u) * CLASSES) /* under lock */
+		store_relaxed(&pool->nclasses, (b->node + 1u) * CLASSES);
 	b->cold = all_slots(b);
 	for (unsigned i = 0; i < slots; i++) {
 		b->stack[i].lo = base + i * slot_stride(class) + STACK_GUARD;
@@ -345,18 +352,32 @@ static int guard(struct stack **s, unsigned n)
 
 static bool quarantine_pop(bool all, int64_t now);
 
+/* As take, of whatever node has any. */
+COLD static int take_far(unsigned class, struct stack **out, unsigned want, bool *guarded)
+{
+	unsigned n = 0;
+
+	lock_take(&pool->lock, RANK_POOL);
+	for (unsigned i = class - CLASS_MIN; i < load_relaxed(&pool->nclasses) && !n; i += CLASSES)
+		n = take(&pool->classes[i], out, want, guarded);
+	lock_drop(&pool->lock);
+	return n ? (int)n : -ENOMEM;
+}
+
 /* 1..want stacks into out, the hottest first; or -ENOMEM. */
 static int try_get(unsigned class, struct stack **out, unsigned want)
 {
-	struct class *k = &pool->classes[class - CLASS_MIN];
+	unsigned node = weft__node_here();
 	bool guarded = true;
 	int n;
 
 	lock_take(&pool->lock, RANK_POOL);
-	n = (int)take(k, out, want, &guarded);
+	n = (int)take(&pool->classes[node_pool(node) * CLASSES + class - CLASS_MIN], out, want, &guarded);
 	lock_drop(&pool->lock);
 	if (n == 0)
-		n = slab_new(class, out, want, &guarded);
+		n = slab_new(class, node, out, want, &guarded);
+	if (unlikely(n < 0))
+		n = take_far(class, out, want, &guarded);
 	return n < 0 || guarded ? n : guard(out, (unsigned)n);
 }
 
@@ -471,9 +492,12 @@ static bool quarantine_pop(bool all, int64_t now)
 		pool->quarantine_bytes -= usable(s);
 	}
 	lock_drop(&pool->lock);
-	if (s)
-		pool_put(&s, 1);
-	return s != NULL;
+	if (!s)
+		return false;
+	if (unlikely(weft__stackuse_on))
+		weft__stackuse_clean(s);
+	pool_put(&s, 1);
+	return true;
 }
 
 void weft__stack_quarantine(struct stack *s)
@@ -517,10 +541,29 @@ int weft__stack_cache_refill(struct stack_cache *c, struct stack **out)
 	return 0;
 }
 
+/* Those of other nodes first, which tasks have brought along: they are spilled before warmer ones. Returns how many. */
+NOINLINE static unsigned far_ones_first(struct stack_cache *c)
+{
+	unsigned node = node_pool(weft__node_here()), far = 0;
+
+	for (unsigned i = 0; i < c->n; i++) {
+		struct stack *s = c->hot[i];
+
+		if (s->slab->node == node)
+			continue;
+		for (unsigned k = i; k > far; k--)
+			c->hot[k] = c->hot[k - 1];
+		c->hot[far++] = s;
+	}
+	return far;
+}
+
 void weft__stack_cache_spill(struct stack_cache *c)
 {
-	unsigned n = STACK_CACHE / 2;
+	unsigned n = STACK_CACHE / 2, far = weft__topo_nodes() > 1 ? far_ones_first(c) : 0;
 
+	if (n < far)
+		n = far;
 	pool_put(c->hot, n); /* the coldest */
 	c->n -= n;
 	for (unsigned i = 0; i < c->n; i++)

@@ -150,7 +150,7 @@ static bool settled(void)
 {
 	if (!list_empty(&pool->sweep_list))
 		return false;
-	for (unsigned i = 0; i < CLASSES; i++) {
+	for (unsigned i = 0; i < load_relaxed(&pool->nclasses); i++) {
 		if (pool->classes[i].hot_move || pool->classes[i].idle_move)
 			return false;
 	}
@@ -160,7 +160,7 @@ static bool settled(void)
 /* Lock held: what the interval that ends here did not need is to be moved. */
 static void next_interval(void)
 {
-	for (unsigned i = 0; i < CLASSES; i++) {
+	for (unsigned i = 0; i < load_relaxed(&pool->nclasses); i++) {
 		struct class *k = &pool->classes[i];
 
 		k->hot_move = k->hot_low;
@@ -179,7 +179,7 @@ enum stack_decay weft__stack_decay(void)
 	if (settled())
 		next_interval();
 	lock_drop(&pool->lock);
-	for (unsigned i = 0; i < CLASSES; i++) {
+	for (unsigned i = 0; i < load_relaxed(&pool->nclasses); i++) {
 		struct class *k = &pool->classes[i];
 
 		while (clock_now() < until && make_cold(&k->idle, &k->nidle, &k->idle_low, &k->idle_move))
@@ -197,7 +197,7 @@ enum stack_decay weft__stack_decay(void)
 
 void weft__stack_trim(void)
 {
-	for (unsigned i = 0; i < CLASSES; i++) {
+	for (unsigned i = 0; i < load_relaxed(&pool->nclasses); i++) {
 		struct class *k = &pool->classes[i];
 
 		lock_take(&pool->lock, RANK_POOL);

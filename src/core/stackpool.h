@@ -5,7 +5,9 @@
 #ifndef WEFT_CORE_STACKPOOL_H
 #define WEFT_CORE_STACKPOOL_H
 
+#include "base/atomic.h"
 #include "base/lock.h"
+#include "core/node.h"
 #include "core/stack.h"
 #include <unistd.h>
 
@@ -36,6 +38,7 @@ struct stack_slab {
 	uint8_t class;               /* log2 of the slot size; constant */
 	uint8_t slots;               /* constant */
 	uint8_t kind;                /* enum stack_guard_kind that the next guard is tried with */
+	uint8_t node;                /* whose memory it is meant to have (core/node.h); constant */
 	struct stack stack[STACK_SLAB_SLOTS];
 };
 
@@ -49,11 +52,13 @@ struct class
 };
 
 struct stack_pool {
-	struct lock lock;              /* RANK_POOL; guards the rest */
-	struct class classes[CLASSES]; /* zeroed lists are empty lists */
-	struct list sweep_list;        /* slabs to look at: pages to drop, or to unmap */
-	struct list quarantine;        /* stacks of tasks that have failed, oldest first; stats.quarantined of them */
-	size_t quarantine_bytes;       /* of those */
+	struct lock lock;                          /* RANK_POOL; guards the rest */
+	struct class classes[NODES_MAX * CLASSES]; /* node by node; zeroed lists are empty lists */
+	/* those of nodes up to the highest that has ever had a slab; written under lock, relaxed: what is behind it is read under lock */
+	ATOMIC(unsigned) nclasses;
+	struct list sweep_list;  /* slabs to look at: pages to drop, or to unmap */
+	struct list quarantine;  /* stacks of tasks that have failed, oldest first; stats.quarantined of them */
+	size_t quarantine_bytes; /* of those */
 	struct stack_stats stats;
 };
 extern HIDDEN struct stack_pool weft__stack_pool;
@@ -65,7 +70,7 @@ static inline size_t page_size(void)
 
 static inline struct class *class_of(const struct stack_slab *b)
 {
-	return &weft__stack_pool.classes[b->class - CLASS_MIN];
+	return &weft__stack_pool.classes[b->node * CLASSES + b->class - CLASS_MIN];
 }
 
 static inline uint64_t all_slots(const struct stack_slab *b)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * task.c - the life of a task: record, start, first frame, end. What others do with its handle: task_handle.c.
+ * task.c - the life of a task: start, first frame, end. Its record: record.h; what others do with its handle: task_handle.c.
  *
  * go():  a record from the worker's cache (else the slabs), arguments stored in it, context inherited, pushed at the tail of the ring.  First run: a hot
  * stack and a first frame (weft__task_bind), then task_entry on that stack.  End: result, context, joiners, state DONE, switch away; the
@@ -13,10 +13,11 @@
 
 #include "arch/switch.h"
 #include "base/check.h"
-#include "base/ref.h"
+#include "core/life.h"
 #include "core/local.h"
 #include "core/lot.h"
-#include "core/recslab.h"
+#include "core/record.h"
+#include "core/stackuse.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,210 +29,37 @@ static void no_locks(struct worker *w, struct weft_task *t)
 
 void (*weft__locks_poison)(struct worker *w, struct weft_task *t) = no_locks;
 
-static ATOMIC(uint64_t) next_id = 1; /* ids are given out in blocks; never reused in a process */
-
-/* --- records --- */
-
-int weft__records_init(void)
-{
-	return weft__rec_init(offsetof(struct weft_task, wait), offsetof(struct weft_task, next));
-}
-
-static NOINLINE struct weft_task *record_refill(struct worker *w)
-{
-	int n;
-
-	if (!w) {
-		void *one;
-
-		return weft__rec_get_batch(&one, 1) == 1 ? one : NULL;
-	}
-	n = weft__rec_get_batch((void **)w->records, RECORD_CACHE / 2);
-	if (n <= 0)
-		return NULL;
-	w->nrecords = (unsigned)n - 1;
-	return w->records[w->nrecords];
-}
-
-static inline struct weft_task *record_get(struct worker *w)
-{
-	if (likely(w && w->nrecords > 0))
-		return w->records[--w->nrecords];
-	return record_refill(w);
-}
-
-static NOINLINE void record_spill(struct worker *w)
-{
-	/* the older half: what was freed last is warm */
-	weft__rec_put_batch((void **)w->records, RECORD_CACHE / 2);
-	w->nrecords -= RECORD_CACHE / 2;
-	memmove(w->records, w->records + RECORD_CACHE / 2, w->nrecords * sizeof w->records[0]);
-}
-
-static inline void record_put(struct worker *w, struct weft_task *t)
-{
-	if (unlikely(!w)) {
-		void *one = t;
-
-		weft__rec_put_batch(&one, 1);
-		return;
-	}
-	if (unlikely(w->nrecords == RECORD_CACHE))
-		record_spill(w);
-	w->records[w->nrecords++] = t;
-}
-
-void weft__records_drain(struct worker *w)
-{
-	weft__rec_put_batch((void **)w->records, (int)w->nrecords);
-	w->nrecords = 0;
-}
-
-uint64_t weft__id_block(unsigned n)
-{
-	return add_relaxed(&next_id, n); /* a number; orders nothing */
-}
-
-static NOINLINE bool live_take(struct runtime *rt)
-{
-	size_t n = load_relaxed(&rt->live); /* a counter; orders nothing */
-
-	do {
-		if (n >= rt->max_tasks)
-			return false;
-	} while (!cas_relaxed(&rt->live, &n, n + 1));
-	return true;
-}
-
-static inline void live_drop(struct runtime *rt)
-{
-	if (unlikely(rt->max_tasks != SIZE_MAX))
-		add_relaxed(&rt->live, (size_t)-1); /* as in live_take */
-}
-
-/* A record for a task that shall be; nothing of it is written yet. */
-static ALWAYS_INLINE int task_reserve(struct runtime *rt, struct worker *w, struct weft_task **out)
-{
-	struct weft_task *t;
-
-	if (unlikely(rt->max_tasks != SIZE_MAX) && !live_take(rt))
-		return WEFT_EAGAIN;
-	if (unlikely(injectq_len(&rt->stackless) != 0)) {
-		live_drop(rt);
-		return WEFT_ENOMEM;
-	}
-	t = record_get(w);
-	if (unlikely(!t)) {
-		live_drop(rt);
-		return WEFT_ENOMEM;
-	}
-	*out = t;
-	return 0;
-}
-
-/* A task in a reserved record, with one reference and an id. */
-static ALWAYS_INLINE void task_init(struct runtime *rt, struct worker *w, struct weft_task *t, unsigned flags)
-{
-	t->ctx.sp = NULL;
-	store_relaxed(&t->cancel, 0u); /* the record is ours until it is queued */
-	store_relaxed(&t->on_cpu, (uint8_t)0);
-	store_relaxed(&t->reason, (uint8_t)REASON_NONE);
-	store_relaxed(&t->deadline, WEFT_FOREVER);
-	t->limit = WEFT_FOREVER;
-	store_relaxed(&t->flags, (uint8_t)(rt->task_flags | flags));
-	t->saved_errno = 0;
-	t->waiters = NULL;
-	t->wctx = NULL;
-	t->stack = NULL;
-	t->name = NULL;
-	t->site = NULL;
-	store_relaxed(&t->permit, (uint64_t)0);
-	store_relaxed(&t->refs, 1u);
-	if (likely(w)) {
-		if (unlikely(w->id_next == w->id_end)) {
-			w->id_next = weft__id_block(ID_BLOCK);
-			w->id_end = w->id_next + ID_BLOCK;
-		}
-		t->id = w->id_next++;
-		store_relaxed(&w->stat_started, load_relaxed(&w->stat_started) + 1); /* statistics */
-	} else {
-		t->id = weft__id_block(1);
-		add_relaxed(&rt->stat_started, 1u); /* statistics */
-	}
-	task_set_state(t, WEFT_TASK_NEW);
-}
-
-static ALWAYS_INLINE int task_new(struct runtime *rt, struct worker *w, struct weft_task **out, unsigned flags)
-{
-	int rc = task_reserve(rt, w, out);
-
-	if (likely(rc == 0))
-		task_init(rt, w, *out, flags);
-	return rc;
-}
-
-int weft__task_reserve(struct runtime *rt, struct worker *w, struct weft_task **out)
-{
-	return task_reserve(rt, w, out);
-}
-
-void weft__task_unreserve(struct runtime *rt, struct worker *w, struct weft_task *t)
-{
-	live_drop(rt);
-	record_put(w, t);
-}
-
-void weft__task_init(struct runtime *rt, struct worker *w, struct weft_task *t)
-{
-	task_init(rt, w, t, 0);
-}
-
-static inline void record_free(struct worker *w, struct weft_task *t)
-{
-	if (unlikely(t->name != NULL)) {
-		san_acquire(&t->refs);
-		free(t->name);
-	}
-	if (unlikely(load_relaxed(&t->reason) == REASON_PANICKED)) /* ours alone; see joined in task_handle.c */
-		weft__fatal("task %llu panicked, and its handle was given back without a look at the result", (unsigned long long)t->id);
-	store_relaxed(&t->state, (uint8_t)TASK_FREE); /* for dumps */
-	record_put(w, t);
-}
-
-void weft__task_unref(struct worker *w, struct weft_task *t)
-{
-	/* acquire: alone now, we see what the others did; release: they see what we did. A count of one needs no read-modify-write: nobody else has a reference to copy. */
-	if (load_acquire(&t->refs) == 1 || ref_drop(&t->refs))
-		record_free(w, t);
-}
-
-/* Gives it back unstarted. */
-static void task_unnew(struct runtime *rt, struct worker *w, struct weft_task *t)
-{
-	if (t->stack)
-		weft__stack_put(t->stack);
-	live_drop(rt);
-	record_free(w, t);
-}
-
 /* --- start --- */
 
-/* What t inherits: context (c, else the caller's) and values. Last thing that can fail: 0 or WEFT_ENOMEM. */
-static ALWAYS_INLINE int inherit(struct worker *w, struct weft_task *t, weft_ctx *c)
+static bool bind(struct worker *w, struct weft_task *t); /* below: its frame is that of the first run */
+
+/* What t inherits of cur: context (c, else cur's) and values. Last thing that can fail: 0 or WEFT_ENOMEM. ours: cur is a task of t's runtime. */
+static ALWAYS_INLINE int inherit_of(struct weft_task *cur, struct weft_task *t, weft_ctx *c, bool ours)
 {
-	struct weft_task *cur = likely(w) ? load_relaxed(&w->cur) : weft__foreign_look(); /* own */
+	weft_ctx *up = NULL;
 
 	if (likely(cur)) {
 		int rc = unlikely(cur->own.locals != NULL) ? weft__locals_inherit(cur, t) : 0;
 
 		if (unlikely(rc))
 			return rc;
-		if (!c)
-			c = cur->wctx;
+		up = cur->wctx;
 	}
-	if (unlikely(c != NULL))
-		weft__ctx_task_start(t, c);
+	if (!c && ours) {
+		if (unlikely(up != NULL))
+			weft__ctx_task_inherit(t, up);
+	} else if (c || up) {
+		weft__ctx_task_start(t, c ? c : up);
+	}
 	return 0;
+}
+
+/* The same of the caller. w: its worker; NULL: none of the runtime's. */
+static ALWAYS_INLINE int inherit(struct worker *w, struct weft_task *t, weft_ctx *c)
+{
+	if (unlikely(!w))
+		return inherit_of(weft__foreign_or_task(), t, c, false);
+	return inherit_of(load_relaxed(&w->cur), t, c, true); /* own */
 }
 
 /* A word at a time: they have just been stored as words, and a wider load would wait until all of those are in the cache. */
@@ -258,13 +86,12 @@ static ALWAYS_INLINE void queue(struct runtime *rt, struct worker *w, struct wef
 int weft__go_start(struct weft__go_call *call, const struct weft__go_args *args)
 {
 	struct worker *w = weft__worker();
-	struct runtime *rt;
+	struct runtime *rt = likely(w) ? w->rt : weft__rt_enter_start();
 	struct weft_task *t;
 	int rc;
 
-	if (unlikely(!w) && !weft__rt_enter())
+	if (unlikely(!rt))
 		return WEFT_ESRCH;
-	rt = w ? w->rt : weft__rt;
 	rc = task_new(rt, w, &t, call->fp ? TASK_REGS | TASK_FLOATS : TASK_REGS);
 	if (likely(rc == 0)) {
 		t->fn = call->fn;
@@ -274,30 +101,39 @@ int weft__go_start(struct weft__go_call *call, const struct weft__go_args *args)
 			memcpy(t->args.f, args->f, sizeof args->f);
 		rc = inherit(w, t, NULL);
 		if (unlikely(rc)) {
-			task_unnew(rt, w, t);
+			weft__task_unmake(rt, w, t);
 			goto out;
 		}
 		queue(rt, w, t);
 	}
 out:
 	if (unlikely(!w))
-		weft__rt_leave();
+		weft__rt_leave(rt);
 	return rc;
 }
 
 int weft__go_words(void (*fn)(void), const uintptr_t words[4], weft_ctx *c, const char *name, const struct weft_site *site)
 {
 	struct worker *w = weft__worker();
-	struct runtime *rt;
-	struct weft_task *t;
+	struct runtime *rt = likely(w) ? w->rt : weft__rt_enter_start();
 	int rc;
 
-	if (unlikely(!w) && !weft__rt_enter())
+	if (unlikely(!rt))
 		return WEFT_ESRCH;
-	rt = w ? w->rt : weft__rt;
-	rc = task_new(rt, w, &t, TASK_REGS);
+	rc = weft__go_words_in(rt, w, fn, words, c, name, site);
+	if (unlikely(!w))
+		weft__rt_leave(rt);
+	return rc;
+}
+
+int weft__go_words_in(struct runtime *rt, struct worker *w, void (*fn)(void), const uintptr_t words[4], weft_ctx *c, const char *name,
+		      const struct weft_site *site)
+{
+	struct weft_task *t;
+	int rc = task_new(rt, w, &t, TASK_REGS);
+
 	if (unlikely(rc))
-		goto out;
+		return rc;
 	t->fn = fn;
 	t->site = site;
 	for (int i = 0; i < 4; i++)
@@ -306,14 +142,10 @@ int weft__go_words(void (*fn)(void), const uintptr_t words[4], weft_ctx *c, cons
 		rc = weft__task_set_name(t, name);
 	if (likely(rc == 0))
 		rc = inherit(w, t, c);
-	if (unlikely(rc)) {
-		task_unnew(rt, w, t);
-		goto out;
-	}
-	queue(rt, w, t);
-out:
-	if (unlikely(!w))
-		weft__rt_leave();
+	if (unlikely(rc))
+		weft__task_unmake(rt, w, t);
+	else
+		queue(rt, w, t);
 	return rc;
 }
 
@@ -326,6 +158,7 @@ int weft__go_heir(struct worker *w, void (*fn)(void), const uintptr_t words[4])
 		return WEFT_ENOMEM;
 	}
 	task_init(w->rt, w, t, TASK_REGS);
+	t->site = NULL;
 	t->fn = fn;
 	for (int i = 0; i < 4; i++)
 		t->args.i[i] = words[i];
@@ -333,41 +166,113 @@ int weft__go_heir(struct worker *w, void (*fn)(void), const uintptr_t words[4])
 	return 0;
 }
 
-static const weft_task_opts no_opts;
+const weft_task_opts weft__no_task_opts;
+
+NOINLINE static int check_rare_opts(struct runtime *rt, const weft_task_opts *o)
+{
+	if (o->worker < 0 || (unsigned)o->worker > load_relaxed(&rt->wish)) /* a look: who retires it now hands on what comes */
+		return WEFT_EINVAL;
+	if (o->stack && (o->stack < STACK_MIN || o->stack > (size_t)STACK_MAX))
+		return WEFT_EINVAL;
+	if (o->prio < WEFT_PRIO_HIGH || o->prio > WEFT_PRIO_LOW)
+		return WEFT_EINVAL;
+	if ((o->where != WEFT_WHERE_LOCAL && o->where != WEFT_WHERE_GLOBAL) || (o->where && o->worker))
+		return WEFT_EINVAL;
+	return 0;
+}
+
+/* One that check_rare_opts is to look at. */
+static ALWAYS_INLINE bool has_rare_opts(const weft_task_opts *o)
+{
+	return (size_t)o->worker | o->stack | (size_t)o->prio | (size_t)o->where;
+}
+
+int weft__task_check_opts(struct runtime *rt, const weft_task_opts *o)
+{
+	return has_rare_opts(o) ? check_rare_opts(rt, o) : 0;
+}
+
+NOINLINE static int dress_rarely(struct weft_task *t, const weft_task_opts *o)
+{
+	int rc = 0;
+
+	if (o->prio)
+		store_relaxed(&t->flags,
+			      (uint8_t)((load_relaxed(&t->flags) & ~(unsigned)TASK_CLASS) | prio_flags(o->prio))); /* not shared yet */
+	if (o->stack) {
+		rc = weft__stack_get(o->stack, &t->stack);
+		task_mark(t, TASK_OWN_STACK);
+	}
+	return rc;
+}
+
+static ALWAYS_INLINE int dress(struct weft_task *t, const weft_task_opts *o, bool rare, bool handle)
+{
+	int rc;
+
+	if (o->name) {
+		rc = weft__task_set_name(t, o->name);
+		if (rc)
+			return rc;
+	}
+	if (unlikely(rare)) {
+		rc = dress_rarely(t, o);
+		if (rc)
+			return rc;
+	}
+	if (handle) {
+		store_relaxed(&t->refs, 2u); /* not shared yet */
+		task_mark(t, TASK_JOINABLE);
+	}
+	return 0;
+}
+
+int weft__task_make_many(struct runtime *rt, struct worker *w, uint32_t n, struct inject_node ***end, uint32_t *made,
+			 const weft_task_opts *o, bool handle)
+{
+	bool rare = has_rare_opts(o);
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct weft_task *t = injectq_len(&rt->stackless) ? NULL : record_get(w);
+		int rc;
+
+		if (unlikely(!t))
+			return WEFT_ENOMEM;
+		task_init(rt, w, t, 0);
+		t->site = NULL;
+		t->inherited = NULL;
+		t->next.next = NULL;
+		**end = &t->next;
+		*end = &t->next.next;
+		++*made;
+		rc = dress(t, o, rare, handle);
+		if (unlikely(rc))
+			return rc;
+	}
+	return 0;
+}
 
 static int go_opts(struct runtime *rt, struct worker *w, struct weft_task **out, weft_task_fn *fn, void *arg, const weft_task_opts *o,
 		   const struct weft_site *site)
 {
 	struct weft_task *t, *cur = w ? load_relaxed(&w->cur) : NULL; /* own */
-	int rc;
+	bool rare = has_rare_opts(o);
+	int rc = unlikely(rare) ? check_rare_opts(rt, o) : 0;
 
-	if (o->worker < 0 || (unsigned)o->worker > rt->n)
-		return WEFT_EINVAL;
-	if (o->stack && (o->stack < STACK_MIN || o->stack > (size_t)STACK_MAX))
-		return WEFT_EINVAL;
+	if (rc)
+		return rc;
 	rc = task_new(rt, w, &t, 0);
 	if (rc)
 		return rc;
 	t->fn = (void (*)(void))fn;
 	t->site = site;
 	t->args.i[0] = (uintptr_t)arg;
-	if (o->name) {
-		rc = weft__task_set_name(t, o->name);
-		if (rc)
-			goto undo;
-	}
-	if (o->stack) {
-		rc = weft__stack_get(o->stack, &t->stack);
-		task_mark(t, TASK_OWN_STACK);
-		if (rc)
-			goto undo;
-	}
-	if (out) {
-		store_relaxed(&t->refs, 2u); /* not shared yet */
-		task_mark(t, TASK_JOINABLE);
+	rc = dress(t, o, rare, out != NULL);
+	if (rc)
+		goto undo;
+	if (out)
 		*out = t;
-	}
-	if (o->now && !o->worker && cur && !weft__task_bind_or_fail(w, t)) {
+	if (o->now && cur && !o->worker && !bind(w, t)) {
 		rc = WEFT_ENOMEM;
 		goto undo;
 	}
@@ -375,13 +280,13 @@ static int go_opts(struct runtime *rt, struct worker *w, struct weft_task **out,
 	if (rc)
 		goto unbind;
 	san_release(t);
-	if (o->worker) {
+	if (unlikely(rare) && o->worker) {
 		injectq_push(&rt->workers[o->worker - 1].inbox, &t->next);
 		weft__sched_notify(rt, (unsigned)o->worker - 1);
 		weft__sched_wake(rt);
 	} else if (o->now && cur) {
 		weft__sched_run_now(w, cur, t);
-	} else if (w) {
+	} else if (likely(w && !rare) || (w && o->where == WEFT_WHERE_LOCAL)) {
 		weft__sched_push(w, t);
 	} else {
 		weft__sched_inject(rt, t);
@@ -393,7 +298,7 @@ unbind:
 	if (t->stack)
 		t->stack->owner = NULL;
 undo:
-	task_unnew(rt, w, t);
+	weft__task_unmake(rt, w, t);
 	if (out)
 		*out = NULL;
 	return rc;
@@ -402,17 +307,41 @@ undo:
 int weft__go_opts_at(weft_task **out, weft_task_fn *fn, void *arg, const weft_task_opts *o, const struct weft_site *site)
 {
 	struct worker *w = weft__worker();
+	struct runtime *rt;
 	int rc;
 
 	if (out)
 		*out = NULL;
 	if (!fn)
 		return WEFT_EINVAL;
-	if (!w && !weft__rt_enter())
+	rt = w ? w->rt : weft__rt_enter_start();
+	if (!rt)
 		return WEFT_ESRCH;
-	rc = go_opts(w ? w->rt : weft__rt, w, out, fn, arg, o ? o : &no_opts, site);
+	rc = go_opts(rt, w, out, fn, arg, o ? o : &weft__no_task_opts, site);
 	if (!w)
-		weft__rt_leave();
+		weft__rt_leave(rt);
+	return rc;
+}
+
+int weft__go_in(struct runtime *rt, weft_task **out, weft_task_fn *fn, void *arg, const weft_task_opts *o, const struct weft_site *site)
+{
+	return go_opts(rt, weft__worker_in(rt), out, fn, arg, o ? o : &weft__no_task_opts, site);
+}
+
+int weft__go_in_run(uint32_t run, weft_task_fn *fn, void *arg, const weft_task_opts *o, const struct weft_site *site)
+{
+	struct worker *w = weft__worker();
+	struct runtime *rt;
+	int rc = WEFT_ESRCH;
+
+	if (w && weft__run_self() == run && !rt_deserted(w->home))
+		return weft__go_opts_at(NULL, fn, arg, o, site);
+	rt = weft__rt_enter_home_start(run % RUNTIMES_MAX);
+	if (!rt)
+		return rc;
+	if (!run || load_relaxed(&rt->run) == run) /* changes only while nobody is inside */
+		rc = weft__go_in(rt, NULL, fn, arg, o, site);
+	weft__rt_leave(rt);
 	return rc;
 }
 
@@ -428,19 +357,29 @@ int weft__task_start_main(struct runtime *rt, struct worker *w, weft_task_fn *fn
 
 	if (rc)
 		return rc;
-	store_relaxed(&t->flags, (uint8_t)(TASK_MAIN | TASK_OWN_STACK));
+	store_relaxed(&t->flags, (uint8_t)(rt->task_flags | TASK_MAIN | TASK_OWN_STACK));
+	t->site = NULL;
 	t->fn = (void (*)(void))fn;
 	t->args.i[0] = (uintptr_t)arg;
 	rc = weft__stack_get(rt->stack_size, &t->stack);
 	if (rc) {
-		task_unnew(rt, NULL, t);
+		weft__task_unmake(rt, NULL, t);
 		return rc;
 	}
+	rt->main = t;
+	rt->main_id = t->id;
 	injectq_push(&w->inbox, &t->next);
 	return 0;
 }
 
 /* --- first run and end --- */
+
+/* One with TASK_FLOATS ends. */
+NOINLINE static void rare_done(struct worker *w, struct weft_task *t, int result)
+{
+	if (task_is_main(t))
+		weft__life_main_ended(w->rt, t, result);
+}
 
 /* What the end of t means to others. It still stands on its stack. */
 static ALWAYS_INLINE void task_done(struct worker *w, struct weft_task *t, int result)
@@ -452,8 +391,8 @@ static ALWAYS_INLINE void task_done(struct worker *w, struct weft_task *t, int r
 		weft__ctx_task_end(t);
 	if (unlikely(load_relaxed(&t->timer.wheel) != NULL)) /* own field: a deadline was armed at some time */
 		weft__wait_disarm(t);
-	if (unlikely(flags & TASK_MAIN))
-		weft__runtime_stop(w->rt, result);
+	if (unlikely(flags & TASK_FLOATS))
+		rare_done(w, t, result);
 	store_relaxed(&w->stat_finished, load_relaxed(&w->stat_finished) + 1); /* statistics */
 	live_drop(w->rt);
 	san_release(t);
@@ -485,7 +424,7 @@ static ALWAYS_INLINE struct weft_task *task_follow(struct worker *w, struct weft
 	t->stack = NULL;
 	sched_enter(w, next);
 	oncpu_clear(&t->on_cpu); /* settled here and now: t has nothing left that could be stood upon */
-	weft__task_unref(w, t);
+	record_unref(w, t);
 	return next;
 }
 
@@ -500,12 +439,16 @@ static inline void own_begin(struct weft_task *t)
 	t->parked_at = 0;
 }
 
-NOINLINE static void call_with_floats(struct weft_task *t)
+/* One with TASK_FLOATS: the first task, or one with floating-point arguments. */
+NOINLINE static int call_rare(struct weft_task *t)
 {
 	struct weft__go_args args = t->args;
 
 	own_begin(t);
+	if (task_is_main(t))
+		return ((weft_task_fn *)t->fn)((void *)args.i[0]);
 	weft__go_call_args(t->fn, &args);
+	return 0;
 }
 
 /* What weft__go_call_args does, where all arguments are in integer registers: C can say that. */
@@ -516,10 +459,8 @@ static inline int task_call(struct weft_task *t)
 	unsigned flags = load_relaxed(&t->flags); /* as in task_is */
 	uintptr_t i[6];
 
-	if (unlikely(flags & TASK_FLOATS)) {
-		call_with_floats(t);
-		return 0;
-	}
+	if (unlikely(flags & TASK_FLOATS))
+		return call_rare(t);
 	args_copy(i, t->args_i);
 	own_begin(t);
 	if (!(flags & TASK_REGS))
@@ -579,17 +520,12 @@ static ALWAYS_INLINE bool bind(struct worker *w, struct weft_task *t)
 	return true;
 }
 
-bool weft__task_bind_or_fail(struct worker *w, struct weft_task *t)
-{
-	return bind(w, t);
-}
-
 bool weft__task_bind(struct worker *w, struct weft_task *t)
 {
 	if (likely(bind(w, t)))
 		return true;
 	injectq_push(&w->rt->stackless, &t->next);
-	weft__monitor_poke(); /* it retries when no stack comes back */
+	weft__monitor_poke(w->rt); /* it retries when no stack comes back */
 	return false;
 }
 
@@ -599,6 +535,13 @@ static NOINLINE void stackless_retry(struct worker *w)
 
 	if (t)
 		weft__sched_push(w, t);
+}
+
+static NOINLINE void put_own_stack(struct weft_task *t, struct stack *s)
+{
+	if (unlikely(weft__stackuse_on))
+		weft__stackuse_ended(t, s);
+	weft__stack_put(s);
 }
 
 void weft__task_settle_done(struct worker *w, struct weft_task *t)
@@ -613,11 +556,11 @@ void weft__task_settle_done(struct worker *w, struct weft_task *t)
 	if (likely(!task_is(t, TASK_OWN_STACK)))
 		stack_cache_put(&w->stacks, s);
 	else
-		weft__stack_put(s);
+		put_own_stack(t, s);
 	if (unlikely(injectq_len(&w->rt->stackless) != 0))
 		stackless_retry(w);
 	oncpu_clear(&t->on_cpu);
-	weft__task_unref(w, t);
+	record_unref(w, t);
 }
 
 void weft__task_leave(int result)
@@ -644,22 +587,24 @@ void weft__task_fall(struct worker *w, struct weft_task *t, int result)
 	if (owns)
 		add_relaxed(&t->refs, 1u); /* that of the poisoned locks; we have our own */
 	/* Pairs with task_fell; before who looks for it takes the lock of a bucket. From here on others may recover the locks. */
-	store_release(&t->flags, (uint8_t)(load_relaxed(&t->flags) | TASK_FELL));
+	store_release(&t->reason, (uint8_t)REASON_FELL);
 	if (owns)
 		weft__locks_poison(w, t);
 	if (unlikely(w->rt->max_tasks != SIZE_MAX))
-		add_relaxed(&w->rt->live, 1u); /* as in live_take: its heir's, before its own place is free */
+		add_relaxed(&w->rt->live, 1u); /* as in weft__live_take: its heir's, before its own place is free */
 	task_done(w, t, result);
+	if (unlikely(weft__stackuse_on))
+		weft__stackuse_fell(t, s);
 	weft__stack_quarantine(s);
 	if (unlikely(injectq_len(&w->rt->stackless) != 0))
 		stackless_retry(w);
-	weft__task_unref(w, t);
+	record_unref(w, t);
 }
 
 void weft__task_mended(struct weft_task *t)
 {
 	if (add_acq_rel((ATOMIC(uint32_t) *)&t->own_held, (uint32_t)-1) == 1) /* the last one sees what the others did */
-		weft__task_unref(weft__worker(), t);
+		record_unref(weft__worker(), t);
 }
 
 void weft__task_leave_fallen(struct worker *w, struct weft_task *t)

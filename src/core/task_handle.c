@@ -57,13 +57,39 @@ static inline int joined(struct weft_task *t, int *ret)
 	return 0;
 }
 
+/* As not_done; but of a task that will never run again nothing is to be waited for. */
+static bool must_wait(void *arg)
+{
+	struct weft_task *t = arg;
+
+	return not_done(t) && !rt_deserted(load_relaxed(&t->home)); /* constant */
+}
+
 int weft_task_join_until(weft_task *t, int *ret, int64_t deadline)
 {
 	int rc = t ? may_join(t, weft_task_self(), "weft_task_join") : WEFT_EINVAL;
 
 	if (!rc)
-		rc = weft__lot_wait(&t->result, not_done, t, REASON_JOIN, deadline);
-	return rc ? rc : joined(t, ret);
+		rc = weft__lot_wait(&t->result, must_wait, t, REASON_JOIN, deadline);
+	if (rc)
+		return rc;
+	return unlikely(not_done(t)) ? WEFT_ECANCELED : joined(t, ret);
+}
+
+/* A join, or a select (all of whose that are listed in the lot are for WEFT_EXIT), from outside rt, of a task of rt's? */
+static bool joins_deserted(const struct waiter *w, void *arg)
+{
+	struct runtime *rt = arg;
+	uint8_t reason = load_relaxed(&w->task->reason); /* of the wait, as long as w is listed */
+
+	if ((reason != REASON_JOIN && reason != REASON_SELECT && reason != REASON_SELECT_IO) || wait_state(w->word) != WAIT_OPEN)
+		return false;
+	return task_outside(w->task, rt) && task_of(container_of(w->source, struct weft_task, result), rt);
+}
+
+void weft__joins_desert(struct runtime *rt)
+{
+	weft__lot_wake_those(joins_deserted, rt, WEFT_ECANCELED);
 }
 
 int weft_task_join(weft_task *t, int *ret)
@@ -83,11 +109,12 @@ static int exit_look(struct weft_case *c, struct self *me, struct waiter *w)
 		return 0; /* never, and nobody need be told */
 	if (!w) {
 		rc = may_join(t, me->task, "WEFT_EXIT");
-		return rc ? rc : !not_done(t);
+		return rc ? rc : !must_wait(t);
 	}
 	b = lot_bucket(&t->result);
 	lock_take_solo(&b->lock, RANK_LOT);
-	done = !not_done(t);
+	lot_mark(b);
+	done = !must_wait(t);
 	if (!done)
 		source_list(w, &b->waiters, &b->lock, RANK_LOT, &t->result);
 	lock_drop_solo(&b->lock);
@@ -98,7 +125,7 @@ static bool exit_finish(struct weft_case *c, struct waiter *w, bool fired)
 {
 	(void)w; /* whoever called the task off has said so in its record, too */
 	if (fired)
-		c->status = joined(c->task, c->ret);
+		c->status = unlikely(not_done(c->task)) ? WEFT_ECANCELED : joined(c->task, c->ret); /* not done: it never will be */
 	return fired;
 }
 
@@ -109,6 +136,8 @@ void weft_task_detach(weft_task *t)
 	if (!t)
 		return;
 	check_handle(t, "weft_task_detach");
+	if (unlikely(!task_is(t, TASK_JOINABLE)))
+		weft__fatal("weft_task_detach: task %llu has no handle", (unsigned long long)t->id);
 	weft__task_unref(weft__worker(), t);
 }
 

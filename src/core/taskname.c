@@ -64,6 +64,7 @@ static const char *const reason_names[REASON_COUNT] = {
 	[REASON_ADMISSION] = "admission",
 	[REASON_CREDIT] = "credit",
 	[REASON_CALL] = "server call",
+	[REASON_SHUTDOWN] = "shutdown",
 	[REASON_SLEEP] = "sleep",
 	[REASON_READ] = "read",
 	[REASON_WRITE] = "write",
@@ -74,9 +75,11 @@ static const char *const reason_names[REASON_COUNT] = {
 	[REASON_NAME] = "name",
 	[REASON_FILE] = "file",
 	[REASON_BLOCKING] = "blocking call",
+	[REASON_RUNTIME] = "another runtime",
 	[REASON_SELECT_IO] = "select",
 	[REASON_ABANDONED] = "",
 	[REASON_PANICKED] = "",
+	[REASON_FELL] = "",
 };
 /* clang-format on */
 
@@ -119,5 +122,5 @@ void weft__task_describe(struct weft_task *t, char *buf, size_t n)
 		snprintf(buf, n, "task %llu \"%s\" (%s, started at %s:%d)", (unsigned long long)t->id, t->name ? t->name : fn, fn,
 			 t->site->file, t->site->line);
 	else
-		snprintf(buf, n, "task %llu \"%s\"", (unsigned long long)t->id, t->name ? t->name : task_is(t, TASK_MAIN) ? "main" : fn);
+		snprintf(buf, n, "task %llu \"%s\"", (unsigned long long)t->id, t->name ? t->name : task_is_main(t) ? "main" : fn);
 }

@@ -10,12 +10,14 @@
  * A tick that sits in the channel is taken back by stop and reset.
  *
  * A timer that starts a task holds a record for it from the moment it is set, so that firing cannot fail; it is written when the timer fires.
+ * One that calls a function of weft's (weft__usertimer_new) is started once, holds nothing, and calls it however its time ends: when it is due, or when the runtime goes down; unless stop says that it has prevented that.
  * One that is set to never (INT64_MAX) is armed and in no wheel: it keeps nobody's hope up (deadlock), and outlives the runtime unnoticed, so it knows its run.
  * References: the caller's, and one while linked or in flight.
  */
 #include "core/runtime.h"
 
 #include "base/clock.h"
+#include "core/life.h"
 #include "weft/chan.h"
 #include <stdlib.h>
 
@@ -29,28 +31,54 @@ struct weft_timer {
 	bool armed;                  /* will fire; under lock */
 	bool ticked;                 /* a tick was put since it was last set, and may still be in the channel; under lock */
 	bool ticker;                 /* constant */
+	bool counted;                /* it will start a task, and the runtime counts on that (life.c); under lock */
+	bool hurried;                /* at once; under lock */
 	struct weft_task *task;      /* reserved, to be started when it fires; under lock */
-	uint32_t run;                /* weft__run_count when it was; under lock */
+	uint32_t run;                /* of the runtime that it was reserved in, and that counts it; under lock */
 	/* the rest */
-	struct list_node fired;  /* on the list of whoever fires it; under in_flight */
-	uint32_t due_generation; /* valid while in flight; written by step 1 */
-	int64_t when;            /* under lock */
-	int64_t period;          /* ns; 0: once; under lock */
-	weft_chan *chan;         /* NULL: starts a task; constant */
-	void (*fn)(void *);      /* constant */
-	void *arg;               /* constant */
+	struct list_node fired;                    /* on the list of whoever fires it; under in_flight */
+	uint32_t due_generation;                   /* valid while in flight; written by step 1 */
+	int64_t when;                              /* under lock */
+	int64_t period;                            /* ns; 0: once; under lock */
+	weft_chan *chan;                           /* NULL: starts a task, or calls; constant */
+	void (*call)(struct worker *w, void *arg); /* NULL: starts a task, or has a channel; constant */
+	void (*fn)(void *);                        /* constant */
+	void *arg;                                 /* constant */
 };
 
-/* Gives back the record it holds. Locked. */
+/* Whether it will start a task. Locked. */
+static void count(struct runtime *rt, weft_timer *t, bool will)
+{
+	if (t->hurried && !will) {
+		t->hurried = false;
+		weft__life_hurried(rt, false);
+	}
+	if (t->counted != will)
+		weft__life_timer(rt, will); /* last: it has somebody look */
+	t->counted = will;
+}
+
+/* Gives back the record it holds. rt: where the caller is; w: its worker there; NULL: none. Locked. */
 static void unreserve(weft_timer *t, struct runtime *rt, struct worker *w)
 {
 	struct weft_task *task = t->task;
+	struct runtime *its;
 
 	t->task = NULL;
-	if (task && rt && t->run == load_relaxed(&weft__run_count)) /* changes only while no runtime is up */
+	if (task && rt && t->run == load_relaxed(&rt->run)) { /* constant while the caller is in it */
 		weft__task_unreserve(rt, w, task);
-	else if (task)
-		weft__rec_put_batch((void **)&task, 1); /* the runtime that counted it is gone */
+		count(rt, t, false);
+	} else if (task) {
+		its = weft__rt_enter_run(t->run);
+		if (its) {
+			weft__task_unreserve(its, NULL, task);
+			count(its, t, false);
+			weft__rt_leave(its);
+		} else {
+			weft__rec_put_batch((void **)&task, 1); /* the runtime that counted it is gone */
+		}
+	}
+	t->counted = t->hurried = false;
 }
 
 /* Unlocks it with a reference less. */
@@ -86,7 +114,10 @@ static int64_t later(int64_t when, int64_t ns)
 static void link_node(struct runtime *rt, weft_timer *t)
 {
 	struct worker *w = weft__worker();
-	struct worker *at = w ? w : &rt->workers[t->generation % rt->n];
+	struct worker *at = w && w->rt == rt && !seat_retired(w)
+				    ? w
+				    : &rt->workers[t->generation %
+						   load_acquire(&rt->active)]; /* pairs with store_release in seats.c: it has its wheel */
 	bool first;
 
 	if (t->when == WHEEL_NEVER)
@@ -95,7 +126,7 @@ static void link_node(struct runtime *rt, weft_timer *t)
 	lock_take_solo(&at->wheel.lock, RANK_WHEEL);
 	first = weft__wheel_add(&at->wheel, &t->node, t->when);
 	lock_drop_solo(&at->wheel.lock);
-	if (first && !w)
+	if (first && at != w)
 		weft__sched_notify(rt, at->id);
 }
 
@@ -132,6 +163,19 @@ int64_t weft__usertimer_due(struct timer_node *n, int64_t now, struct list *fire
 	return WHEEL_NEVER;
 }
 
+/* Another runtime's task has set it meanwhile. Locked. */
+static bool moves_on(weft_timer *t)
+{
+	struct runtime *rt =
+		t->armed && t->due_generation != load_relaxed(&t->generation) ? weft__rt_enter_run(t->run) : NULL; /* under lock */
+
+	if (!rt)
+		return false;
+	link_node(rt, t);
+	weft__rt_leave(rt);
+	return true;
+}
+
 /* Step 2. */
 int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 {
@@ -142,6 +186,9 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 		weft_timer *t = container_of(n, struct weft_timer, fired);
 		struct wheel *wheel;
 		struct weft_task *task = NULL;
+		bool counted = false, hurried = false;
+		void (*call)(struct worker * w, void *arg) = NULL;
+		void *arg = t->arg;
 
 		lock_take_solo(&t->lock, RANK_TIMER);
 		wheel = load_relaxed(&t->node.wheel); /* as in unlink_node */
@@ -154,8 +201,12 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 				(void)weft__chan_put(t->chan, &now); /* full: the tick is dropped */
 				t->ticked = true;
 			} else {
-				task = t->task;
+				task = t->task; /* NULL: it calls */
 				t->task = NULL;
+				counted = t->counted;
+				hurried = t->hurried;
+				t->counted = t->hurried = false;
+				call = t->call;
 			}
 			t->armed = t->period != 0;
 			if (t->period) {
@@ -165,48 +216,78 @@ int weft__usertimer_fire(struct worker *w, struct list *fired, int64_t now)
 			}
 			ready++;
 		}
-		if (t->armed)
+		if (t->armed && t->run == load_relaxed(&w->rt->run)) { /* constant */
 			link_node(w->rt, t);
+		} else if (t->armed && !moves_on(t)) {
+			t->armed = false; /* it was set meanwhile by a task of a runtime that has gone */
+			unreserve(t, w->rt, w);
+		}
 		if (task) { /* it calls fn by itself: an abandoned one holds nothing of the timer */
 			weft__task_init(w->rt, w, task);
 			task_mark(task, TASK_REGS);
 			task->fn = (void (*)(void))t->fn;
 			task->args.i[0] = (uintptr_t)t->arg;
 		}
+		if (counted)
+			weft__life_timer(w->rt, false); /* not before: it is a start now */
+		if (hurried)
+			weft__life_hurried(w->rt, false); /* the same */
 		drop(t);
 		if (task)
 			weft__sched_push(w, task);
+		else if (call)
+			call(w, arg);
 	}
 	return ready;
 }
 
-/* The runtime goes down with the timer in a wheel: it will never fire. Only thread left; n is unlinked already. */
-void weft__usertimer_drop(struct timer_node *n)
+/* The runtime goes down with these timers in its wheels: they will never fire. They are in flight (step 1); other runtimes' tasks may be setting and stopping them. The only thread left of this one. */
+void weft__usertimer_drop(struct list *fired)
 {
-	weft_timer *t = container_of(n, struct weft_timer, node);
 	struct worker *w = weft__worker();
+	struct list_node *n;
 
-	lock_take_solo(&t->lock, RANK_TIMER);
-	t->armed = false;
-	unreserve(t, w->rt, w);
-	store_relaxed(&t->node.wheel, NULL); /* under lock */
-	drop(t);
+	while ((n = list_pop_head(fired)) != NULL) {
+		weft_timer *t = container_of(n, struct weft_timer, fired);
+		void (*call)(struct worker * w, void *arg) = t->call;
+		struct wheel *wheel;
+		void *arg = t->arg;
+
+		lock_take_solo(&t->lock, RANK_TIMER);
+		wheel = load_relaxed(&t->node.wheel); /* as in unlink_node */
+		lock_take_solo(&wheel->lock, RANK_WHEEL);
+		t->in_flight = false;
+		lock_drop_solo(&wheel->lock);
+		store_relaxed(&t->node.wheel, NULL); /* as in unlink_node */
+		if (!t->armed)
+			call = NULL; /* stopped: it will not be called */
+		if (!moves_on(t)) {
+			t->armed = false;
+			unreserve(t, w->rt, w);
+		}
+		drop(t);
+		if (call)
+			call(w, arg);
+	}
 }
 
 /* Sets it to fire in ns. Timer locked and disarmed, not linked. Returns 0, WEFT_ENOMEM, WEFT_ESRCH, WEFT_EAGAIN. */
 static int arm(struct runtime *rt, weft_timer *t, int64_t ns, bool in_flight)
 {
-	if (t->task && t->run != load_relaxed(&weft__run_count)) /* as in unreserve */
-		unreserve(t, NULL, NULL);
+	struct worker *w = weft__worker();
+
+	if (t->task && t->run != load_relaxed(&rt->run)) /* as in unreserve */
+		unreserve(t, rt, NULL);
 	if (!t->chan && !t->task) {
-		int rc = weft__task_reserve(rt, weft__worker(), &t->task);
+		int rc = weft__task_reserve(rt, w && w->rt == rt ? w : NULL, &t->task);
 
 		if (rc)
 			return rc;
-		t->run = load_relaxed(&weft__run_count); /* as in unreserve */
 	}
+	t->run = load_relaxed(&rt->run); /* as in unreserve */
 	t->when = ns == INT64_MAX ? WHEEL_NEVER : later(clock_now(), ns < 0 ? 0 : ns);
 	t->armed = true;
+	count(rt, t, !t->chan && !t->call && t->when != WHEEL_NEVER);
 	if (!in_flight)
 		link_node(rt, t);
 	return 0;
@@ -214,11 +295,12 @@ static int arm(struct runtime *rt, weft_timer *t, int64_t ns, bool in_flight)
 
 static weft_timer *timer_new(int64_t ns, int64_t period, bool with_chan, void (*fn)(void *), void *arg)
 {
-	bool foreign = weft__worker() == NULL;
+	struct worker *w = weft__worker();
+	struct runtime *rt = w ? w->rt : weft__rt_enter();
 	weft_timer *t;
 	int rc = 0;
 
-	if (foreign && !weft__rt_enter())
+	if (!rt)
 		return NULL;
 	t = calloc(1, sizeof *t);
 	if (!t)
@@ -234,7 +316,7 @@ static weft_timer *timer_new(int64_t ns, int64_t period, bool with_chan, void (*
 	rc = with_chan && !t->chan ? WEFT_ENOMEM : 0;
 	if (!rc) {
 		lock_take_solo(&t->lock, RANK_TIMER);
-		rc = arm(weft__rt, t, ns, false);
+		rc = arm(rt, t, ns, false);
 		lock_drop_solo(&t->lock);
 	}
 	if (rc) {
@@ -242,9 +324,40 @@ static weft_timer *timer_new(int64_t ns, int64_t period, bool with_chan, void (*
 		t = NULL;
 	}
 out:
-	if (foreign)
-		weft__rt_leave();
+	if (!w)
+		weft__rt_leave(rt);
 	return t;
+}
+
+weft_timer *weft__usertimer_new(void (*call)(struct worker *w, void *arg), void *arg)
+{
+	weft_timer *t = calloc(1, sizeof *t);
+
+	if (!t)
+		return NULL;
+	t->refs = 1;
+	t->node.kind = TIMER_USER;
+	t->call = call;
+	t->arg = arg;
+	return t;
+}
+
+int weft__usertimer_start(weft_timer *t, unsigned home, int64_t when)
+{
+	struct worker *w = weft__worker_in(&weft__rts[home]);
+	struct runtime *rt = w ? w->rt : weft__rt_enter_home(home);
+
+	if (!rt)
+		return WEFT_ESRCH;
+	lock_take_solo(&t->lock, RANK_TIMER);
+	t->run = load_relaxed(&rt->run); /* as in unreserve */
+	t->when = when < WHEEL_NEVER ? when : WHEEL_NEVER - 1;
+	t->armed = true;
+	link_node(rt, t);
+	lock_drop_solo(&t->lock);
+	if (!w)
+		weft__rt_leave(rt);
+	return 0;
 }
 
 weft_timer *weft_timer_after(int64_t ns, void (*fn)(void *), void *arg)
@@ -286,55 +399,59 @@ int weft_timer_stop(weft_timer *t)
 {
 	struct worker *w = weft__worker();
 	bool in_flight;
-	int was;
+	int was = 0;
 
-	if (!w && !weft__rt_enter())
-		return 0; /* no runtime: nothing can fire */
 	lock_take_solo(&t->lock, RANK_TIMER);
-	was = disarm(t, &in_flight);
-	unreserve(t, weft__rt, w);
+	if (w || weft__run_is_up(t->run)) { /* else nothing can fire */
+		was = disarm(t, &in_flight);
+		unreserve(t, w ? w->rt : NULL, w);
+	}
 	lock_drop_solo(&t->lock);
-	if (!w)
-		weft__rt_leave();
 	return was;
 }
 
 int weft_timer_reset(weft_timer *t, int64_t ns)
 {
-	bool foreign = weft__worker() == NULL;
+	struct worker *w = weft__worker();
+	struct runtime *rt;
 	bool in_flight;
 	int rc, was;
 
 	if (t->ticker && ns <= 0)
 		return WEFT_EINVAL;
-	if (foreign && !weft__rt_enter())
+	rt = w ? w->rt : weft__rt_enter();
+	if (!rt)
 		return WEFT_ESRCH;
 	lock_take_solo(&t->lock, RANK_TIMER);
 	was = disarm(t, &in_flight);
 	if (t->ticker)
 		t->period = ns;
-	rc = arm(weft__rt, t, ns, in_flight);
+	rc = arm(rt, t, ns, in_flight);
 	lock_drop_solo(&t->lock);
-	if (foreign)
-		weft__rt_leave();
+	if (!w)
+		weft__rt_leave(rt);
 	return rc ? rc : was;
 }
 
 void weft__usertimer_hasten(weft_timer *t)
 {
-	bool foreign = weft__worker() == NULL;
+	struct runtime *rt;
 	bool in_flight;
 
-	if (foreign && !weft__rt_enter())
-		return;
+	(void)weft__worker(); /* see base/solo.h */
 	lock_take_solo(&t->lock, RANK_TIMER);
-	if (t->armed && (t->chan || t->run == load_relaxed(&weft__run_count))) { /* as in unreserve */
+	rt = weft__rt_enter_run(t->run); /* it fires where it was set, or not at all */
+	if (rt && t->armed) {
 		(void)disarm(t, &in_flight);
-		(void)arm(weft__rt, t, 0, in_flight); /* it has its task */
+		if (t->task && !t->hurried) {
+			t->hurried = true;
+			weft__life_hurried(rt, true);
+		}
+		(void)arm(rt, t, 0, in_flight); /* it has its task */
 	}
 	lock_drop_solo(&t->lock);
-	if (foreign)
-		weft__rt_leave();
+	if (rt)
+		weft__rt_leave(rt);
 }
 
 void weft_timer_free(weft_timer *t)

@@ -74,7 +74,7 @@ static inline uint64_t wait_begin_as(struct weft_task *t, struct waiter *w, int 
 	if (unlikely(task_is(t, TASK_FOREIGN)))
 		store_relaxed(&t->futex, 1u); /* made visible by the release store in wait_open */
 	else
-		t->nwaiters = (uint32_t)n;
+		t->nwaiters = (uint16_t)n;
 	if (load_relaxed(&t->deadline) != deadline)    /* own field */
 		store_relaxed(&t->deadline, deadline); /* made visible by the release store in wait_open */
 	return wait_open(&t->wait, how);

@@ -55,7 +55,7 @@ static inline uint64_t wait_open(ATOMIC(uint64_t) *w, enum wait_state how)
 	uint64_t word =
 		(wait_seq(load_relaxed(w)) + 1) << WAIT_STATE_BITS | (uint64_t)how; /* relaxed: own earlier wait, claimed and acquired */
 
-	store_release(w, word); /* pairs with load_acquire in cancel.c and timers.c: they see the deadline stored before */
+	store_release(w, word); /* pairs with load_acquire in ctx.c and timer.c: they see the deadline stored before */
 	return word;
 }
 
@@ -86,12 +86,18 @@ static inline bool wait_claim(ATOMIC(uint64_t) *w, uint64_t word, enum wait_stat
 /* --- the cancel word: a task's, and why it is cancelled --- */
 
 #define CANCEL_OWN (1u << 31)    /* weft_task_cancel, as against its context; 1: its context is cancelled */
-#define CANCEL_SHIELD (1u << 30) /* CANCEL_OWN does not count for now; changed by the task only */
+#define CANCEL_SHIELD (1u << 30) /* CANCEL_OWN and CANCEL_ROOT do not count for now; changed by the task only */
+#define CANCEL_ROOT (1u << 29)   /* the root context is cancelled: the runtime is being shut down */
+#define CANCEL_APART (1u << 28)  /* CANCEL_ROOT does not count: its context is not cancelled with the root; changed by the task only */
 
 /* Does it end blocking calls? A canceller asks after it has read an open wait word with acquire: a shield that the wait was opened under shows. */
 static inline bool cancel_counts(uint32_t cancel)
 {
-	return (cancel & CANCEL_SHIELD ? cancel & ~(CANCEL_OWN | CANCEL_SHIELD) : cancel) != 0;
+	if (cancel & CANCEL_SHIELD)
+		cancel &= ~(CANCEL_OWN | CANCEL_ROOT | CANCEL_SHIELD);
+	if (cancel & CANCEL_APART)
+		cancel &= ~(CANCEL_ROOT | CANCEL_APART);
+	return cancel != 0;
 }
 
 #endif

@@ -28,6 +28,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "core/life.h"
 #include "core/offload.h"
 #include <sched.h>
 
@@ -46,7 +47,7 @@ static void wait_off_cpu(struct weft_task *t)
 static struct weft_task *take_injected(struct worker *w)
 {
 	struct inject_node *nodes[RUNQ_CAP / 2];
-	uint32_t share = injectq_len(&w->rt->inject) / w->rt->n + 1; /* a hint */
+	uint32_t share = injectq_len(&w->rt->inject) / rt_active(w->rt) + 1; /* a hint */
 	uint32_t n = injectq_pop_n(&w->rt->inject, nodes, share < RUNQ_CAP / 2 ? share : RUNQ_CAP / 2);
 
 	for (uint32_t i = 1; i < n; i++)
@@ -62,7 +63,9 @@ static struct weft_task *shared_queues(struct worker *w)
 		t = weft__sched_pick(w);
 	if (!t)
 		t = task_of_next(injectq_pop(&w->inbox));
-	return t ? t : take_injected(w);
+	if (!t)
+		t = take_injected(w);
+	return t ? t : weft__prio_deal(w, false);
 }
 
 static void count_steal(struct worker *w, struct weft_task *t)
@@ -74,18 +77,38 @@ static void count_steal(struct worker *w, struct weft_task *t)
 /* Takes a woken task out of a victim's slot. */
 static struct weft_task *rob_slot(struct worker *w, struct worker *v)
 {
-	struct weft_task *t = swap_acq_rel(&v->slot, NULL); /* pairs with store_release and swap in push_slot */
+	bool mixed = mixed_is(&v->mixed);
+	struct weft_task *t = swap_acq_rel(&v->slot, NULL); /* pairs with store_release and swap in sched_push_slot */
 
+	if (unlikely(t && mixed && task_is(t, TASK_PINNED))) {
+		weft__sched_home(w->rt, t);
+		return NULL;
+	}
 	count_steal(w, t);
 	return t;
 }
 
-/* Takes half of a victim's ring, and returns the oldest. */
+/* Takes the oldest that is not pinned to v out of a ring that may hold some that are: core/alone.h. */
+NOINLINE static struct weft_task *rob_mixed(struct worker *w, struct worker *v)
+{
+	struct weft_task *t;
+
+	while ((t = wsq_steal_one(&v->runq)) != NULL && task_is(t, TASK_PINNED)) /* they are few, and come no more */
+		weft__sched_home(w->rt, t);
+	return t;
+}
+
+/* Takes half of a victim's ring, or of its tasks of another class, and returns the oldest. */
 static struct weft_task *rob_ring(struct worker *w, struct worker *v)
 {
+	bool classes = unlikely(weft__prio_kept(v) != 0);
 	uint32_t moved;
-	struct weft_task *t = wsq_steal(&v->runq, &w->runq, &moved);
+	struct weft_task *t = classes ? weft__prio_rob(w, v, PRIOQ_HIGH) : NULL;
 
+	if (!t)
+		t = unlikely(mixed_is(&v->mixed)) ? rob_mixed(w, v) : wsq_steal(&v->runq, &w->runq, &moved);
+	if (!t && classes)
+		t = weft__prio_rob(w, v, PRIOQ_LOW);
 	count_steal(w, t);
 	return t;
 }
@@ -120,10 +143,10 @@ static bool serve_stuck(struct worker *w, struct worker *v)
 static void hear_others(struct worker *w)
 {
 	struct runtime *rt = w->rt;
-	unsigned at = rng_below(&w->rng, rt->n);
+	unsigned n = rt_seats(rt), at = rng_below(&w->rng, n);
 	bool kicked;
 
-	for (unsigned i = 0; i < rt->n && i < HEAR_MAX; i++, at = at + 1 == rt->n ? 0 : at + 1) {
+	for (unsigned i = 0; i < n && i < HEAR_MAX; i++, at = at + 1 == n ? 0 : at + 1) {
 		struct worker *v = &rt->workers[at];
 
 		if (v == w || load_relaxed(&v->cur) || !weft__loop_watches(v->loop)) /* hints */
@@ -150,7 +173,7 @@ static struct weft_task *hear(struct worker *w)
 static bool stays(struct worker *w, struct worker *v)
 {
 	struct watched *was = &w->watched[v->id];
-	uint32_t head = load_relaxed(&v->runq.head), then = was->head; /* hints */
+	uint32_t head = (uint32_t)load_relaxed(&v->runq.head), then = was->head; /* hints */
 	bool empty = wsq_empty(&v->runq);
 
 	was->head = empty ? head - 1 : head; /* none: what comes next shall be seen there twice, too */
@@ -176,13 +199,14 @@ static struct weft_task *visit_kept(struct worker *w, bool take, bool watched, b
 {
 	struct runtime *rt = w->rt;
 
-	for (unsigned i = 0; i < rt->n; i++) {
+	for (unsigned i = 0, n = rt_seats(rt); i < n; i++) {
 		struct worker *v = &rt->workers[i];
 		struct watched *was = &w->watched[i];
 		uint32_t tick = load_relaxed(&v->tick); /* a hint: stale means one more look later */
 		/* hints; what is placed on a worker is taken from it only when the monitor has found it stuck on a task */
 		bool placed = injectq_len(&v->inbox) && stuck(v);
-		bool keeps = placed || ((load_relaxed(&v->slot) || !wsq_empty(&v->runq)) && (stuck(v) || !sched_quiet(v)));
+		bool keeps =
+			placed || ((load_relaxed(&v->slot) || !wsq_empty(&v->runq) || weft__prio_kept(v)) && (stuck(v) || !sched_quiet(v)));
 		uint32_t moved = tick - was->tick;
 		struct weft_task *t;
 
@@ -214,7 +238,7 @@ NOINLINE void weft__worker_help(struct worker *w)
 	bool seen = false;
 
 	store_relaxed(&rt->help_wanted, false); /* a hint */
-	for (unsigned i = 0; i < rt->n; i++) {
+	for (unsigned i = 0, n = rt_seats(rt); i < n; i++) {
 		struct worker *v = &rt->workers[i];
 
 		if (v == w || !load_relaxed(&v->cur)) /* a hint */
@@ -230,14 +254,33 @@ NOINLINE void weft__worker_help(struct worker *w)
 		weft__sched_push(w, t);
 }
 
+/* One round over the victims, in the order of a policy that keeps one. */
+NOINLINE static struct weft_task *rob_in_order(struct worker *w, int64_t now, int round)
+{
+	struct victim_round r;
+	struct weft_task *t;
+	int id;
+
+	weft__victims_begin(w, &r, round);
+	while ((id = weft__victims_next(w, &r)) >= 0) {
+		t = rob(w, &w->rt->workers[id], now);
+		weft__victims_told(w, id, t != NULL);
+		if (t)
+			return t;
+	}
+	return NULL;
+}
+
 /* One round over all victims, from a random one. */
-static struct weft_task *rob_all(struct worker *w, int64_t now)
+static struct weft_task *rob_all(struct worker *w, int64_t now, int round)
 {
 	struct runtime *rt = w->rt;
-	unsigned at = rng_below(&w->rng, rt->n);
+	unsigned n = rt_seats(rt), at = rng_below(&w->rng, n);
 	struct weft_task *t;
 
-	for (unsigned i = 0; i < rt->n; i++, at = at + 1 == rt->n ? 0 : at + 1) {
+	if (rt->place.steal != WEFT_STEAL_RANDOM)
+		return rob_in_order(w, now, round);
+	for (unsigned i = 0; i < n; i++, at = at + 1 == n ? 0 : at + 1) {
 		if (at == w->id)
 			continue;
 		t = rob(w, &rt->workers[at], now);
@@ -251,10 +294,12 @@ static struct weft_task *search(struct worker *w)
 {
 	struct weft_task *t;
 
-	for (unsigned i = 0; i < w->rt->n; i++)
-		w->watched[i].head = load_relaxed(&w->rt->workers[i].runq.head) - 1; /* another: to be seen there twice */
+	if (unlikely(w->rt->place.tracks))
+		weft__place_note(w);
+	for (unsigned i = 0, n = rt_seats(w->rt); i < n; i++)
+		w->watched[i].head = (uint32_t)load_relaxed(&w->rt->workers[i].runq.head) - 1; /* another: to be seen there twice */
 	for (int round = 0; round < SEARCH_ROUNDS; round++) {
-		t = rob_all(w, clock_now());
+		t = rob_all(w, clock_now(), round);
 		if (!t)
 			t = shared_queues(w);
 		if (t)
@@ -270,12 +315,12 @@ static bool shared_work(struct worker *w, bool kept)
 	struct runtime *rt = w->rt;
 
 	if (injectq_len(&rt->inject) || injectq_len(&rt->ran) || injectq_len(&w->inbox) || injectq_len(&w->pinned) ||
-	    load_relaxed(&rt->stopping)) /* after idle_enter: ordered by its fence */
+	    weft__prio_anywhere(rt) || weft__prio_here(w) || load_relaxed(&rt->stopping)) /* after idle_enter: ordered by its fence */
 		return true;
-	for (unsigned i = 0; i < rt->n; i++) {
+	for (unsigned i = 0, n = rt_seats(rt); i < n; i++) {
 		struct worker *v = &rt->workers[i];
 
-		if (sched_shares(v) || (kept && !wsq_empty(&v->runq) && (stuck(v) || !sched_quiet(v))))
+		if (sched_shares(v) || (kept && (!wsq_empty(&v->runq) || weft__prio_kept(v)) && (stuck(v) || !sched_quiet(v))))
 			return true;
 	}
 	return false;
@@ -290,7 +335,7 @@ static bool any_work(struct worker *w)
 	/* ordered by idle_enter's fence; a pick that comes back for an errand leaves tasks in the ring */
 	if (shared_work(w, true) || load_relaxed(&w->slot) || !wsq_empty(&w->runq) || w->errand)
 		return true;
-	for (unsigned i = 0; i < rt->n; i++) {
+	for (unsigned i = 0, n = rt_seats(rt); i < n; i++) {
 		if (wheel_next(&rt->workers[i].wheel) <= now)
 			return true;
 	}
@@ -355,7 +400,7 @@ static bool sleep_now(struct worker *w)
 	unsigned n = 0;
 	bool searching;
 
-	for (unsigned i = 0; i < rt->n && n < LOOP_WARDS_MAX; i++) {
+	for (unsigned i = 0; i < rt_seats(rt) && n < LOOP_WARDS_MAX; i++) {
 		struct worker *v = &rt->workers[i];
 
 		if (v != w && stuck(v) && weft__loop_watches(v->loop)) {
@@ -374,7 +419,7 @@ static bool sleep_now(struct worker *w)
 	}
 	parker_done(&w->parker);
 	searching = idle_leave(&rt->idle, w->id, false);
-	weft__monitor_poke();       /* not before: it may be about to look whether all sleep */
+	weft__monitor_poke(rt);     /* not before: it may be about to look whether all sleep */
 	weft__ready_list(w, ready); /* not before: it may wake a sleeper, which shall not be this one */
 	for (unsigned i = 0; i < n; i++) {
 		serve_loop(w, wards[i]);
@@ -388,16 +433,27 @@ static struct weft_task *find(struct worker *w)
 {
 	struct runtime *rt = w->rt;
 	struct weft_task *t = NULL;
-	bool searching = false, other, ignored;
+	bool searching = false, other, ignored, walk;
+	unsigned seats;
 	int id;
 
 	for (;;) {
 		if (load_acquire(&rt->stopping)) /* pairs with store_release in weft__runtime_stop */
 			break;
+		if (unlikely(seat_retired(w))) {
+			id = searching ? idle_retire(&rt->idle) : -1;
+			searching = false;
+			if (id >= 0)
+				weft__sched_notify(rt, (unsigned)id);
+			t = weft__seat_rest(w);
+			if (t)
+				break;
+			continue;
+		}
 		if (unlikely(w->errand)) {
 			w->errand = false;
 			weft__ready_list(w, weft__loop_poll(w->loop, LOOP_OWNER, &ignored)); /* a kick: it is awake */
-			for (unsigned i = 0; i < rt->n; i++) {
+			for (unsigned i = 0, n = rt_seats(rt); i < n; i++) {
 				if (i != w->id)
 					serve_stuck(w, &rt->workers[i]);
 			}
@@ -410,12 +466,12 @@ static struct weft_task *find(struct worker *w)
 			if (weft__sched_timers(w, &w->wheel, w->coarse_now))
 				t = weft__sched_pick(w);
 		}
-		if (!t && rt->n > 1)
+		if (!t && rt_seats(rt) > 1)
 			t = hear(w);
 		if (t)
 			break;
-		if (!searching && rt->n > 1)
-			searching = idle_try_search(&rt->idle, rt->n);
+		if (!searching && rt_seats(rt) > 1)
+			searching = idle_try_search(&rt->idle, rt_active(rt));
 		if (searching) {
 			t = search(w);
 			if (!t)
@@ -425,12 +481,19 @@ static struct weft_task *find(struct worker *w)
 			if (other || look_on(w))
 				continue; /* from the start: its own queue and loop may want it, too */
 		}
+		asym_light(); /* pairs with asym_heavy in life.c, which says why none is missed: what ended here is counted before the look */
+		if (unlikely(load_relaxed(&rt->watch)) && weft__life_look(w))
+			continue;
 		idle_enter(&rt->idle, w->id, searching);
-		if (any_work(w)) {
+		walk = unlikely(load_relaxed(&rt->watch)) &&
+		       weft__life_walk(rt); /* after idle_enter: of two, the second sees the first asleep */
+		if (walk || any_work(w)) {
 			searching = idle_leave(&rt->idle, w->id, true);
+			if (walk)
+				weft__ctx_root_walk(rt);
 			continue;
 		}
-		t = rt->n > 1 ? still_kept(w, true, &other) : NULL;
+		t = rt_seats(rt) > 1 ? still_kept(w, true, &other) : NULL;
 		if (t) {
 			searching = idle_leave(&rt->idle, w->id, false);
 			break;
@@ -438,8 +501,11 @@ static struct weft_task *find(struct worker *w)
 		searching = sleep_now(w);
 	}
 	if (searching) {
-		id = idle_found(&rt->idle, rt->n);
-		if (id == IDLE_LOOK)
+		seats = rt_seats(rt);
+		id = idle_found(&rt->idle, seats);
+		if (id == IDLE_LOOK && rt_seats(rt) != seats)
+			id = idle_pick(&rt->idle); /* one made meanwhile may have been counted as at rest, in the place of one that runs */
+		else if (id == IDLE_LOOK)
 			id = shared_work(w, true) || load_relaxed(&w->slot) || !wsq_empty(&w->runq) ? idle_pick(&rt->idle) : -1;
 		if (id >= 0)
 			weft__sched_notify(rt, (unsigned)id);
@@ -451,7 +517,7 @@ static struct weft_task *find(struct worker *w)
 static void pay(struct worker *w)
 {
 	w->owes = false;
-	if (load_relaxed(&w->slot) || !wsq_empty(&w->runq)) /* own; thieves only take */
+	if (load_relaxed(&w->slot) || !wsq_empty(&w->runq) || weft__prio_kept(w)) /* own; thieves only take */
 		weft__sched_wake(w->rt);
 }
 
@@ -459,6 +525,7 @@ void weft__worker_main(struct worker *w)
 {
 	struct weft_task *t;
 
+	weft__life_gate(w->rt);
 	for (;;) {
 		t = w->taken;
 		w->taken = NULL;

@@ -9,8 +9,7 @@
 
 #include "actor/name.h"
 #include "core/task.h"
-#include <stdarg.h>
-#include <stdio.h>
+#include "debug/waits.h"
 
 #define NAMES_LOOK 8 /* names looked at */
 
@@ -90,31 +89,21 @@ void weft__actors_look(struct peek *p, const struct weft_task *copy, const void 
 	look_at_task(p, load_relaxed(&cell.task), &out->on);
 }
 
-PRINTF_LIKE(3, 4) static void add(char *to, size_t n, const char *fmt, ...)
-{
-	size_t at = strlen(to);
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(to + at, n - at, fmt, ap);
-	va_end(ap);
-}
-
 void weft__actor_text(const struct actor_seen *a, bool itself, char *to, size_t n)
 {
 	*to = 0;
 	if (!itself && a->task)
-		add(to, n, "task %llu", (unsigned long long)a->task);
+		weft__text_add(to, n, "task %llu", (unsigned long long)a->task);
 	else if (!itself)
-		add(to, n, "an actor that has not run yet");
+		weft__text_add(to, n, "an actor that has not run yet");
 	if (!itself && a->task_name[0])
-		add(to, n, " (%s)", a->task_name);
+		weft__text_add(to, n, " (%s)", a->task_name);
 	if (a->name[0])
-		add(to, n, "%snamed \"%s\"", itself ? "" : ", ", a->name);
+		weft__text_add(to, n, "%snamed \"%s\"", itself ? "" : ", ", a->name);
 	if (a->names > 1)
-		add(to, n, " and %d more", a->names - 1);
-	add(to, n, "%s%u", itself && !a->name[0] ? "" : ", ", a->len);
+		weft__text_add(to, n, " and %d more", a->names - 1);
+	weft__text_add(to, n, "%s%u", itself && !a->name[0] ? "" : ", ", a->len);
 	if (a->cap != WEFT_MAILBOX_UNBOUNDED)
-		add(to, n, " of %u", a->cap);
-	add(to, n, " in its mailbox%s", a->suspended ? ", suspended" : "");
+		weft__text_add(to, n, " of %u", a->cap);
+	weft__text_add(to, n, " in its mailbox%s", a->suspended ? ", suspended" : "");
 }

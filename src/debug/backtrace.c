@@ -214,10 +214,9 @@ int weft__backtrace_running(struct tracer *tr, int tid, struct trace *out, struc
 static struct lock install_lock; /* RANK_POOL: held for two system calls */
 static int installs;
 
-bool weft__backtrace_install(void)
+void weft__backtrace_install(void)
 {
 	struct sigaction old, sa;
-	bool ours;
 
 	lock_take(&install_lock, RANK_POOL);
 	if (installs++ == 0 && sigaction(TRACE_SIGNAL, NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL) {
@@ -227,15 +226,18 @@ bool weft__backtrace_install(void)
 		sigfillset(&sa.sa_mask);
 		sigaction(TRACE_SIGNAL, &sa, NULL);
 	}
-	ours = installed_by_us();
+	if (installed_by_us())
+		store_relaxed(&weft__hooks.open_signal, TRACE_SIGNAL); /* under lock, as below; others read a number */
 	lock_drop(&install_lock);
-	return ours;
 }
 
 void weft__backtrace_uninstall(void)
 {
 	lock_take(&install_lock, RANK_POOL);
-	if (--installs == 0 && installed_by_us())
-		signal(TRACE_SIGNAL, SIG_DFL);
+	if (--installs == 0) {
+		if (installed_by_us())
+			signal(TRACE_SIGNAL, SIG_DFL);
+		store_relaxed(&weft__hooks.open_signal, 0);
+	}
 	lock_drop(&install_lock);
 }

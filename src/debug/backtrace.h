@@ -51,9 +51,9 @@ void weft__backtrace_self(struct tracer *tr, struct trace *out);
 int weft__backtrace_running(struct tracer *tr, int tid, struct trace *out, struct weft_task **task);
 
 /* The handler of TRACE_SIGNAL, which that needs. Installed only where the disposition is the default. Counted: each install has its uninstall.
- * Returns whether the handler is ours: then workers must not block the signal. */
+ * While the handler is ours workers do not block the signal (weft__hooks.open_signal). */
 #define TRACE_SIGNAL SIGURG /* ignored by default, and sent by nobody who does not ask for it: harmless when it comes late */
-bool weft__backtrace_install(void);
+void weft__backtrace_install(void);
 void weft__backtrace_uninstall(void);
 
 #endif

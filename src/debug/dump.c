@@ -7,16 +7,17 @@
  * read by peek.h: no lock is taken, nothing is allocated but one private mapping, and what is unmapped meanwhile is merely missing.
  *
  *   state      stack comes from
- *   NEW        nowhere: it has none, and its record's union holds arguments
+ *   NEW        nowhere: it has not run, and its record's union holds arguments
  *   RUNNABLE   t->ctx          PARKED     t->ctx, once on_cpu is clear
  *   RUNNING    its worker, which is interrupted and copies its stack (backtrace.c)
  *
- * Not here: names of functions (symbols.c), stack walks (backtrace.c), channels (waits.c), actors (actors.c), when to print (core/monitor.c, core/runtime.c).
+ * Not here: names of functions (symbols.c), stack walks (backtrace.c), channels (waits.c), actors (actors.c), when to print (core/monitor.c, core/deadlock.c, core/life.c, core/several.c, weft.c).
  */
 #include "debug/dump.h"
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "core/life.h"
 #include "core/recslab.h"
 #include "core/runtime.h"
 #include "debug/actors.h"
@@ -55,8 +56,8 @@ struct kind {
 
 struct dump {
 	int fd;
-	bool broken; /* nobody takes what we write */
-	size_t n;    /* bytes in out */
+	int broken; /* nobody takes what we write: a negative code */
+	size_t n;   /* bytes in out */
 	struct tracer tracer;
 	struct symbols symbols;
 	struct trace trace;
@@ -64,7 +65,13 @@ struct dump {
 	struct actors_seen actors;
 	struct weft_task copy, again;
 	int64_t now;
-	size_t tasks, threads, ended; /* as counted in pass 1 */
+	struct runtime *only;             /* NULL: of all */
+	struct runtime *rt[RUNTIMES_MAX]; /* those that are up, by number: they do not go down before the end */
+	size_t tasks, threads, ended;     /* as counted in pass 1 */
+	size_t tasks_of[RUNTIMES_MAX];    /* the same, by runtime */
+	bool stragglers;                  /* only tasks that a shutdown waits for */
+	weft_task_info *info;             /* where they go, room for info_max; NULL: to fd */
+	int info_max, info_n;             /* how many there were */
 	struct kind kinds[KINDS];
 	char out[OUT_SIZE];
 };
@@ -83,9 +90,10 @@ static void flush(struct dump *d)
 		} else if (w < 0 && errno == EAGAIN) {
 			struct pollfd p = {.fd = d->fd, .events = POLLOUT};
 
-			d->broken = poll(&p, 1, 1000) == 0; /* a reader that takes nothing for a second gets no more */
+			if (poll(&p, 1, 1000) == 0)
+				d->broken = WEFT_ETIMEDOUT; /* a reader that takes nothing for a second gets no more */
 		} else if (w == 0 || errno != EINTR) {
-			d->broken = true;
+			d->broken = w ? -errno : WEFT_EIO;
 		}
 	}
 	d->n = 0;
@@ -118,13 +126,6 @@ static void put_time(struct dump *d, int64_t ns)
 		put(d, "%lld min %lld s", ms / 60000, ms / 1000 % 60);
 	else
 		put(d, "%lld h %lld min", ms / 3600000, ms / 60000 % 60);
-}
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
 }
 
 /* A public call, or a part of one (PART_OF). */
@@ -170,7 +171,7 @@ static void put_trace(struct dump *d)
 		else if (s->name)
 			put(d, "%s+%#lx ", s->name, (unsigned long)s->offset);
 		if (s->module)
-			put(d, "(%s+%#lx)\n", base_name(s->module), (unsigned long)s->address);
+			put(d, "(%s+%#lx)\n", weft__file_name(s->module), (unsigned long)s->address);
 		else
 			put(d, "[%#lx]\n", (unsigned long)s->pc);
 	}
@@ -225,6 +226,12 @@ static bool in_use(const struct weft_task *c)
 	return load_relaxed(&c->state) != TASK_FREE && c->id != 0;
 }
 
+/* Others that have called weft_shutdown have the flag, too. */
+static bool is_main(const struct weft_task *c)
+{
+	return task_is_main(c) && c->id == weft__rts[load_relaxed(&c->home)].main_id; /* of no other runtime that has had the number */
+}
+
 /* ", held by task 7 (name)" */
 static void put_owner(struct dump *d, uint32_t index)
 {
@@ -238,7 +245,7 @@ static void put_owner(struct dump *d, uint32_t index)
 	put(d, ", held by %s %llu", task_is(c, TASK_FOREIGN) ? "thread" : "task", (unsigned long long)c->id);
 	if (c->name && weft__peek_text(&d->tracer.peek, c->name, text, 32))
 		put(d, " (%s)", text);
-	else if (task_is(c, TASK_MAIN))
+	else if (is_main(c))
 		put(d, " (main)");
 	else if (c->site && peek_all(&d->tracer.peek, c->site, &site, sizeof site) &&
 		 weft__peek_text(&d->tracer.peek, site.fn, text, sizeof text))
@@ -267,6 +274,24 @@ static void put_lock(struct dump *d, const struct weft_task *c)
 	put_owner(d, word[1]);
 }
 
+/* Of a task, copied. NULL: the dump has come too late for it. */
+static struct runtime *runtime_of(struct dump *d, const struct weft_task *c)
+{
+	return d->rt[load_relaxed(&c->home) % RUNTIMES_MAX]; /* a copy */
+}
+
+/* A worker's number says which seat it has (core/seats.c). */
+static const char *seat_kind(struct dump *d, const struct weft_task *c, unsigned worker)
+{
+	struct runtime *rt = runtime_of(d, c);
+
+	if (!rt)
+		return "";
+	if (worker > rt_active(rt))
+		return " (retired)";
+	return worker > load_relaxed(&rt->wish) ? " (spare)" : ""; /* a look */
+}
+
 static void put_head(struct dump *d, const struct weft_task *c, unsigned worker)
 {
 	char text[128];
@@ -279,7 +304,7 @@ static void put_head(struct dump *d, const struct weft_task *c, unsigned worker)
 	if (task_is(c, TASK_FOREIGN)) {
 		put(d, "thread %llu: ", (unsigned long long)c->id);
 	} else {
-		put(d, task_is(c, TASK_MAIN) ? "task %llu, main," : "task %llu", (unsigned long long)c->id);
+		put(d, is_main(c) ? "task %llu, main," : "task %llu", (unsigned long long)c->id);
 		if (has_site && weft__peek_text(&d->tracer.peek, site.fn, text, sizeof text)) {
 			put(d, " %s", text);
 		} else {
@@ -289,7 +314,7 @@ static void put_head(struct dump *d, const struct weft_task *c, unsigned worker)
 			else if (s->name)
 				put(d, " %s", s->name);
 			else if (s->module)
-				put(d, " (%s+%#lx)", base_name(s->module), (unsigned long)s->address);
+				put(d, " (%s+%#lx)", weft__file_name(s->module), (unsigned long)s->address);
 		}
 		if (c->name && weft__peek_text(&d->tracer.peek, c->name, text, 32))
 			put(d, " \"%s\"", text);
@@ -316,32 +341,51 @@ static void put_head(struct dump *d, const struct weft_task *c, unsigned worker)
 	} else if (state == WEFT_TASK_NEW) {
 		put(d, "new, has not run yet");
 	} else if (state == WEFT_TASK_RUNNING && worker) {
-		put(d, "running on worker %u", worker);
+		put(d, "running on worker %u%s", worker, seat_kind(d, c, worker));
 	} else {
 		put(d, state == WEFT_TASK_RUNNING ? "running" : "runnable");
 	}
+	if (!task_is(c, TASK_FOREIGN) && load_relaxed(&c->home)) /* a copy */
+		put(d, ", in runtime %u", load_relaxed(&c->home));
 	if (cancel_counts(load_relaxed(&c->cancel)))
 		put(d, ", cancelled");
+	if (!task_is(c, TASK_FOREIGN) && task_class(c) != WEFT_PRIO_NORMAL)
+		put(d, task_class(c) == WEFT_PRIO_HIGH ? ", high" : ", low");
 	if (has_site && weft__peek_text(&d->tracer.peek, site.file, text, sizeof text))
 		put(d, "; started at %s:%d", text, site.line);
 	put(d, "\n");
 }
 
-/* Did the task stand still between the two copies? */
+/* Nobody stands on its stack; though somebody may give back what is below it (core/trim.c). */
+static bool at_rest(const struct weft_task *c)
+{
+	uint8_t on_cpu = load_relaxed(&c->on_cpu); /* a copy */
+
+	return on_cpu == 0 || on_cpu == ON_CPU_HELD;
+}
+
+/* A thread of a lane stands on it, above the frames that ctx leads to (core/blocking.c). */
+static bool in_section(const struct weft_task *c)
+{
+	return load_relaxed(&c->state) == WEFT_TASK_PARKED && load_relaxed(&c->reason) == REASON_BLOCKING && /* a copy */
+	       !wait_is_open(load_relaxed(&c->wait));                                                        /* as that of a function is */
+}
+
+/* Did the task, or what is below its section, stand still between the two copies? */
 static bool stood_still(const struct weft_task *a, const struct weft_task *b)
 {
 	return a->id == b->id && load_relaxed(&a->wait) == load_relaxed(&b->wait) && load_relaxed(&a->state) == load_relaxed(&b->state) &&
-	       load_relaxed(&b->on_cpu) == 0 && a->ctx.sp == b->ctx.sp && a->ctx.pc == b->ctx.pc && a->ctx.fp == b->ctx.fp;
+	       (at_rest(b) || in_section(b)) && a->ctx.sp == b->ctx.sp && a->ctx.pc == b->ctx.pc && a->ctx.fp == b->ctx.fp;
 }
 
 /* t runs: whose worker stands on it? */
 static enum found running(struct dump *d, struct weft_task *t, unsigned *worker)
 {
 	struct worker *self = weft__worker_look();
-	struct runtime *rt = weft__rt;
+	struct runtime *rt = runtime_of(d, &d->copy);
 	struct weft_task *seen;
 
-	for (unsigned i = 0; i < rt->n; i++) {
+	for (unsigned i = 0, n = rt ? rt_seats(rt) : 0; i < n; i++) {
 		struct worker *w = &rt->workers[i];
 
 		if (load_relaxed(&w->cur) != t) /* a look */
@@ -393,7 +437,7 @@ static bool look(struct dump *d, void *rec, enum found *found, unsigned *worker)
 			look_at_thread(d, rec);
 		if (task_is(c, TASK_FOREIGN) || load_relaxed(&c->state) == WEFT_TASK_NEW || load_relaxed(&c->state) == WEFT_TASK_DONE)
 			return true;
-		if (load_relaxed(&c->on_cpu)) {
+		if (!at_rest(c) && !in_section(c)) {
 			*found = running(d, rec, worker);
 			weft__actors_look(&d->tracer.peek, c, rec, &d->actors);
 			continue;
@@ -503,8 +547,16 @@ static bool count(void *rec, void *arg)
 	else if (task_is(c, TASK_FOREIGN))
 		d->threads++;
 	else
-		d->tasks++;
+		d->tasks_of[load_relaxed(&c->home) % RUNTIMES_MAX]++; /* a copy */
 	return true;
+}
+
+static bool is_straggler(struct dump *d, void *rec)
+{
+	struct weft_task *t = rec;
+
+	return weft__task_alive(t, load_acquire(&t->state)) && task_of(t, d->only) &&
+	       !weft__life_excused(t); /* pairs with those who store it with release */
 }
 
 static bool show(void *rec, void *arg)
@@ -514,7 +566,11 @@ static bool show(void *rec, void *arg)
 	enum found found;
 	unsigned worker;
 
+	if (d->stragglers && !is_straggler(d, rec))
+		return true;
 	if (!look(d, rec, &found, &worker) || load_relaxed(&d->copy.state) == WEFT_TASK_DONE)
+		return true;
+	if (d->only && (task_is(&d->copy, TASK_FOREIGN) || load_relaxed(&d->copy.home) != d->only->home)) /* a copy */
 		return true;
 	if (found == FOUND_STACK)
 		trim_trace(d);
@@ -525,7 +581,8 @@ static bool show(void *rec, void *arg)
 	return !d->broken;
 }
 
-static struct dump *begin(int fd)
+/* Of one runtime; or of all that are up, and they stay until the end. */
+static struct dump *begin(int fd, struct runtime *only)
 {
 	struct dump *d = mmap(NULL, sizeof *d, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -534,44 +591,92 @@ static struct dump *begin(int fd)
 	d->fd = fd;
 	d->now = clock_now();
 	weft__tracer_open(&d->tracer);
+	d->only = only;
+	for (unsigned i = 0; i < RUNTIMES_MAX; i++) {
+		if (load_relaxed(&weft__rts[i].run)) /* a look: most numbers are nobody's */
+			d->rt[i] = weft__rt_enter_home(i);
+	}
 	weft__rec_foreach(count, d);
+	for (unsigned i = 0; i < RUNTIMES_MAX; i++) {
+		if (!only || only->home == i)
+			d->tasks += d->tasks_of[i];
+	}
 	return d;
 }
 
-static void finish(struct dump *d)
+static void end(struct dump *d)
 {
-	weft__rec_foreach(show, d);
-	put_folded(d);
-	if (d->ended)
-		put(d, "(%zu more have ended, and are kept by handles that were not joined or detached)\n", d->ended);
-	flush(d);
+	for (unsigned i = 0; i < RUNTIMES_MAX; i++) {
+		if (d->rt[i])
+			weft__rt_leave(d->rt[i]);
+	}
 	weft__tracer_close(&d->tracer);
 	weft__symbols_close(&d->symbols);
 	munmap(d, sizeof *d);
 }
 
-void weft__dump_all(int fd)
+/* 0, or why it was not taken. */
+static int finish(struct dump *d)
+{
+	int rc;
+
+	weft__rec_foreach(show, d);
+	put_folded(d);
+	if (d->ended)
+		put(d, "(%zu more have ended, and are kept by handles that were not joined or detached)\n", d->ended);
+	flush(d);
+	rc = d->broken;
+	end(d);
+	return rc;
+}
+
+static void put_runtime(struct dump *d, struct runtime *rt, bool first)
+{
+	unsigned workers = load_relaxed(&rt->wish), spares = load_relaxed(&rt->spares); /* looks */
+	int retired = (int)(rt_seats(rt) - rt_active(rt));
+	size_t tasks = d->tasks_of[rt->home];
+
+	if (rt->home)
+		put(d, "weft: runtime %u: ", rt->home);
+	else
+		put(d, "weft: ");
+	put(d, "%zu task%s on %u worker%s", tasks, tasks == 1 ? "" : "s", workers, workers == 1 ? "" : "s");
+	if (spares)
+		put(d, " and %u spare", spares);
+	if (retired > 0)
+		put(d, ", %d retired", retired);
+	if (first && d->threads)
+		put(d, ", %zu thread%s that weft did not make", d->threads, d->threads == 1 ? "" : "s");
+	put(d, "\n");
+}
+
+int weft__dump_all(int fd, struct runtime *only)
 {
 	int saved = errno;
-	struct dump *d = begin(fd);
+	struct dump *d = begin(fd, only);
+	bool first = !only;
+	int rc;
 
 	if (!d) {
 		weft__log("no memory to dump the tasks");
 		errno = saved;
-		return;
+		return WEFT_ENOMEM;
 	}
-	put(d, "weft: %zu task%s on %u worker%s", d->tasks, d->tasks == 1 ? "" : "s", weft__rt->n, weft__rt->n == 1 ? "" : "s");
-	if (d->threads)
-		put(d, ", %zu thread%s that weft did not make", d->threads, d->threads == 1 ? "" : "s");
-	put(d, "\n");
-	finish(d);
+	for (unsigned i = 0; i < RUNTIMES_MAX; i++) {
+		if (!d->rt[i] || (only && only != d->rt[i]))
+			continue;
+		put_runtime(d, d->rt[i], first);
+		first = false;
+	}
+	rc = finish(d);
 	errno = saved;
+	return rc;
 }
 
 void weft__dump_deadlock(const struct verdict *v)
 {
 	int saved = errno;
-	struct dump *d = begin(STDERR_FILENO);
+	struct dump *d = begin(STDERR_FILENO, NULL);
 
 	if (!d) {
 		weft__log("deadlock: all %zu tasks wait for each other (no memory to show them)", v->tasks);
@@ -584,7 +689,7 @@ void weft__dump_deadlock(const struct verdict *v)
 		put(d, "weft: deadlock: the only task waits for something that no other can do\n");
 	else
 		put(d, "weft: deadlock: all %zu tasks wait for each other\n", v->tasks);
-	finish(d);
+	(void)finish(d);
 	errno = saved;
 }
 
@@ -599,6 +704,8 @@ void weft__dump_self(void)
 		weft__log("no memory to show where");
 		return;
 	}
+	if (w)
+		d->rt[w->home] = w->rt; /* the caller is in it */
 	d->fd = STDERR_FILENO;
 	d->now = clock_now();
 	weft__tracer_open(&d->tracer);
@@ -614,4 +721,86 @@ void weft__dump_self(void)
 	weft__tracer_close(&d->tracer);
 	weft__symbols_close(&d->symbols);
 	munmap(d, sizeof *d);
+}
+
+/* --- stragglers --- */
+
+static bool count_straggler(void *rec, void *arg)
+{
+	struct dump *d = arg;
+
+	d->info_n += is_straggler(d, rec);
+	return true;
+}
+
+int weft__dump_stragglers(struct runtime *rt)
+{
+	int saved = errno, n = 0;
+	struct dump *d = begin(STDERR_FILENO, rt);
+
+	if (!d) {
+		weft__log("shutdown: the grace is over, and tasks have not ended (no memory to show them)");
+		errno = saved;
+		return 0;
+	}
+	d->stragglers = true;
+	d->ended = 0;
+	weft__rec_foreach(count_straggler, d);
+	n = d->info_n;
+	if (n)
+		put(d, "weft: shutdown: %d task%s not ended\n", n, n == 1 ? " has" : "s have");
+	(void)finish(d);
+	errno = saved;
+	return n;
+}
+
+static void put_info(struct dump *d, weft_task_info *i)
+{
+	const struct weft_task *c = &d->copy;
+	uint8_t state = load_relaxed(&c->state); /* a private copy, here and below */
+	struct weft_site site;
+	const struct symbol *s;
+
+	*i = (weft_task_info){.id = c->id, .state = (enum weft_task_state)state, .reason = ""};
+	if (c->site && peek_all(&d->tracer.peek, c->site, &site, sizeof site)) {
+		i->file = site.file;
+		i->line = site.line;
+		(void)weft__peek_text(&d->tracer.peek, site.fn, i->name, sizeof i->name);
+	} else if ((s = weft__symbol_find(&d->symbols, (uintptr_t)c->fn))->name && !s->ours) {
+		snprintf(i->name, sizeof i->name, "%s", s->name);
+	}
+	if (c->name)
+		(void)weft__peek_text(&d->tracer.peek, c->name, i->name, sizeof i->name);
+	if (state == WEFT_TASK_PARKED) {
+		i->reason = weft__reason_name((enum task_reason)load_relaxed(&c->reason));
+		i->waited = c->parked_at > 0 && d->now > c->parked_at ? d->now - c->parked_at : 0;
+	}
+}
+
+static bool collect(void *rec, void *arg)
+{
+	struct dump *d = arg;
+
+	if (!is_straggler(d, rec) || !copy_record(d, rec, &d->copy) || !in_use(&d->copy) || load_relaxed(&d->copy.state) == WEFT_TASK_DONE)
+		return true;
+	if (d->info_n < d->info_max)
+		put_info(d, &d->info[d->info_n]);
+	d->info_n++;
+	return true;
+}
+
+int weft__list_stragglers(struct runtime *rt, weft_task_info *out, int max)
+{
+	int saved = errno, n;
+	struct dump *d = begin(-1, rt);
+
+	if (!d)
+		return 0;
+	d->info = out;
+	d->info_max = max;
+	weft__rec_foreach(collect, d);
+	n = d->info_n;
+	end(d);
+	errno = saved;
+	return n;
 }

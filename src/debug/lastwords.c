@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * lastwords.c - frames and names for the report of a stack overflow, found as dumps find them.
+ * lastwords.c - frames and names for the report of a stack overflow, or another fault that ends the process, found as dumps find them.
  *
  * What it needs lies here from the start, because it runs on an alternate stack in a process that is about to end: tables that are too large for that stack, used once, by one thread. It reads the stack that is
  * full directly, within its bounds: nobody else runs on it. As dladdr does, it takes the dynamic loader's lock: a task that overflows inside dlopen may get no frames.
@@ -9,8 +9,6 @@
 
 #include "debug/symbols.h"
 #include "debug/unwind.h"
-#include <stdio.h>
-#include <string.h>
 
 static struct {
 	struct unwind_cache rules;
@@ -41,15 +39,5 @@ bool weft__last_caller(struct overflow_regs *r, bool exact, uintptr_t lo, uintpt
 
 void weft__last_name(uintptr_t pc, bool ret, char *buf, size_t n)
 {
-	const struct symbol *s =
-		weft__symbol_find(&last.symbols, pc - ret); /* a return address may be the first byte of the next function */
-	const char *file = s->module ? strrchr(s->module, '/') : NULL;
-
-	file = file ? file + 1 : s->module;
-	if (!file)
-		snprintf(buf, n, "0x%zx", (size_t)pc);
-	else if (s->name)
-		snprintf(buf, n, "%s+0x%zx (%s+0x%zx)", s->name, (size_t)(s->offset + ret), file, (size_t)(s->address + ret));
-	else
-		snprintf(buf, n, "0x%zx (%s+0x%zx)", (size_t)pc, file, (size_t)(s->address + ret));
+	weft__symbol_text(&last.symbols, pc, ret, buf, n);
 }

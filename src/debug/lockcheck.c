@@ -21,7 +21,7 @@ static lockcheck_held_fn *held;
 static void put_frame(struct symbols *s, void *pc)
 {
 	const struct symbol *f = weft__symbol_find(s, (uintptr_t)pc - 1); /* the call before it */
-	const char *slash = f->module ? strrchr(f->module, '/') : NULL, *module = slash ? slash + 1 : f->module;
+	const char *module = f->module ? weft__file_name(f->module) : NULL;
 	char line[400];
 	int n;
 

@@ -28,7 +28,6 @@
 #include <link.h>
 #include <signal.h>
 #include <sys/auxv.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,16 +131,9 @@ extern HIDDEN const char calls_out_begin[] __asm__("__start_weft_calls_out"), ca
 
 /* --- whose code --- */
 
-static const char *file_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static bool is_system(const char *path)
 {
-	const char *name = file_name(path);
+	const char *name = weft__file_name(path);
 
 	for (unsigned i = 0; i < ARRAY_LEN(system_names); i++) {
 		if (strncmp(name, system_names[i], strlen(system_names[i])) == 0)
@@ -345,15 +337,7 @@ enum own_code weft__owncode(struct fall *f, const struct overflow_regs *r, uintp
 
 void weft__owncode_name(uintptr_t pc, bool ret, char *buf, size_t n)
 {
-	const struct symbol *s = weft__symbol_find(&walk.symbols, pc - ret); /* as in lastwords.c */
-	const char *file = s->module ? file_name(s->module) : NULL;
-
-	if (!file)
-		snprintf(buf, n, "0x%zx", (size_t)pc);
-	else if (s->name)
-		snprintf(buf, n, "%s+0x%zx (%s+0x%zx)", s->name, (size_t)(s->offset + ret), file, (size_t)(s->address + ret));
-	else
-		snprintf(buf, n, "0x%zx (%s+0x%zx)", (size_t)pc, file, (size_t)(s->address + ret));
+	weft__symbol_text(&walk.symbols, pc, ret, buf, n);
 }
 
 /* --- before --- */
@@ -400,7 +384,7 @@ int weft__owncode_prepare(void)
 		return 0;
 	if (!dladdr((void *)(uintptr_t)&weft__owncode_prepare, &info) || !info.dli_fname)
 		return WEFT_ENOTSUP;
-	k.in_program = strncmp(file_name(info.dli_fname), "libweft", 7) != 0;
+	k.in_program = strncmp(weft__file_name(info.dli_fname), "libweft", 7) != 0;
 	rc = k.in_program ? tells_weft() : 0;
 	if (rc)
 		return rc;

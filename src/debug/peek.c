@@ -16,7 +16,7 @@
 
 void weft__peek_open(struct peek *p)
 {
-	p->by_pipe = false;
+	p->by_pipe = p->blind = false;
 	p->fd[0] = p->fd[1] = -1;
 }
 
@@ -43,8 +43,10 @@ static size_t by_pipe(struct peek *p, uintptr_t from, char *to, size_t n)
 {
 	size_t done = 0;
 
-	if (p->fd[0] < 0 && pipe2(p->fd, O_CLOEXEC | O_NONBLOCK))
+	if (p->fd[0] < 0 && pipe2(p->fd, O_CLOEXEC | O_NONBLOCK)) {
+		p->blind = true;
 		return 0;
+	}
 	while (done < n) {
 		size_t want = PAGE - ((from + done) & (PAGE - 1));
 		long got;

@@ -15,6 +15,7 @@
 
 struct peek {
 	bool by_pipe; /* process_vm_readv was refused */
+	bool blind;   /* and so was the pipe: nothing can be read */
 	int fd[2];    /* the pipe; -1 until it is needed */
 };
 

@@ -8,6 +8,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -147,11 +148,11 @@ static void look_up(const struct symbol_file *f, struct search *s)
 	}
 }
 
-static bool is_libweft(const char *path)
+const char *weft__file_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
-	return strncmp(slash ? slash + 1 : path, "libweft.so", 10) == 0;
+	return slash ? slash + 1 : path;
 }
 
 const struct symbol *weft__symbol_find(struct symbols *s, uintptr_t pc)
@@ -181,11 +182,24 @@ const struct symbol *weft__symbol_find(struct symbols *s, uintptr_t pc)
 		out->name = info.dli_sname;
 		out->offset = pc - (uintptr_t)info.dli_saddr;
 	}
-	if (is_libweft(out->module))
+	if (strncmp(weft__file_name(out->module), "libweft.so", 10) == 0)
 		out->ours = true;
 	else if (out->name && strncmp(out->name, "weft_", 5) == 0)
 		out->ours = strcmp(out->name, "weft__user_main") != 0; /* what WEFT_MAIN makes of the program's main */
 	return out;
+}
+
+void weft__symbol_text(struct symbols *s, uintptr_t pc, bool ret, char *buf, size_t n)
+{
+	const struct symbol *f = weft__symbol_find(s, pc - ret);
+	const char *file = f->module ? weft__file_name(f->module) : NULL;
+
+	if (!file)
+		snprintf(buf, n, "0x%zx", (size_t)pc);
+	else if (f->name)
+		snprintf(buf, n, "%s+0x%zx (%s+0x%zx)", f->name, (size_t)(f->offset + ret), file, (size_t)(f->address + ret));
+	else
+		snprintf(buf, n, "0x%zx (%s+0x%zx)", (size_t)pc, file, (size_t)(f->address + ret));
 }
 
 void weft__symbols_close(struct symbols *s)

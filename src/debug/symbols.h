@@ -42,4 +42,10 @@ void weft__symbols_close(struct symbols *s);
 /* The function that contains pc. s: all zero at first. What it points to is valid until s is closed. */
 const struct symbol *weft__symbol_find(struct symbols *s, uintptr_t pc);
 
+/* "function+0x12 (module+0x1234)" for a code address, as much of it as is known. ret: it is a return address, which may be the first byte of the next function: what is looked up is the call before it. */
+void weft__symbol_text(struct symbols *s, uintptr_t pc, bool ret, char *buf, size_t n);
+
+/* The last part of a path. */
+const char *weft__file_name(const char *path);
+
 #endif

@@ -69,9 +69,7 @@ void weft__waits_look(struct peek *p, const struct weft_task *copy, struct waits
 		out->others = 0;
 }
 
-static void add(char *to, size_t n, const char *fmt, ...) PRINTF_LIKE(3, 4);
-
-static void add(char *to, size_t n, const char *fmt, ...)
+void weft__text_add(char *to, size_t n, const char *fmt, ...)
 {
 	size_t at = strlen(to);
 	va_list ap;
@@ -85,24 +83,24 @@ void weft__wait_text(const struct wait_on *on, char *to, size_t n)
 {
 	snprintf(to, n, on->sends ? "send to " : "receive from ");
 	if (!on->chan) {
-		add(to, n, "a NULL channel, for ever");
+		weft__text_add(to, n, "a NULL channel, for ever");
 		return;
 	}
 	if (on->name[0])
-		add(to, n, "\"%s\"", on->name);
+		weft__text_add(to, n, "\"%s\"", on->name);
 	else
-		add(to, n, "channel %p", on->chan);
+		weft__text_add(to, n, "channel %p", on->chan);
 	if (!on->known)
 		return;
-	add(to, n, " (%zu byte%s, ", on->elem, on->elem == 1 ? "" : "s");
+	weft__text_add(to, n, " (%zu byte%s, ", on->elem, on->elem == 1 ? "" : "s");
 	if (on->cap == WEFT_CHAN_UNBOUNDED)
-		add(to, n, "no bound");
+		weft__text_add(to, n, "no bound");
 	else
-		add(to, n, "cap %zu", on->cap);
+		weft__text_add(to, n, "cap %zu", on->cap);
 	if (on->cap && on->counted)
-		add(to, n, ", %zu in it", on->len);
-	add(to, n, on->closed ? ", closed)" : ")");
+		weft__text_add(to, n, ", %zu in it", on->len);
+	weft__text_add(to, n, on->closed ? ", closed)" : ")");
 	if (on->holder)
-		add(to, n, ", %s by %s %llu", on->sends ? "reserved" : "peeked at", on->holder < 0 ? "thread" : "task",
-		    (unsigned long long)(on->holder < 0 ? -on->holder : on->holder));
+		weft__text_add(to, n, ", %s by %s %llu", on->sends ? "reserved" : "peeked at", on->holder < 0 ? "thread" : "task",
+			       (unsigned long long)(on->holder < 0 ? -on->holder : on->holder));
 }

@@ -5,6 +5,7 @@
 #ifndef WEFT_DEBUG_WAITS_H
 #define WEFT_DEBUG_WAITS_H
 
+#include "base/compiler.h"
 #include "debug/peek.h"
 #include "weft/chan.h"
 
@@ -34,6 +35,9 @@ struct waits {
 
 /* Looks at what the task waits for; copy: its record, as it is now or was. What is found counts only if the task has not moved since. Takes no lock. */
 void weft__waits_look(struct peek *p, const struct weft_task *copy, struct waits *out);
+
+/* Appends to a text, as much as there is room for. n: of the whole; what is there ends with a 0. */
+void weft__text_add(char *to, size_t n, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* In words: `send to "jobs" (8 bytes, cap 128, 128 in it)`. */
 void weft__wait_text(const struct wait_on *on, char *to, size_t n);

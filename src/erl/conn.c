@@ -104,23 +104,29 @@ void weft__erl_cut(struct conn *c)
 	weft_tcp_close(weft_tcp_ref(c->tcp));
 }
 
-static void fail(struct conn *c)
+/* why: what all who have waited for it shall hear; 0: they are to see for themselves. */
+static void fail(struct conn *c, int why)
 {
 	weft__erl_lock(&c->n->lock);
+	if (c->state != CONN_DOWN) /* else it has given way to another, which those who wait are to look at */
+		c->why = why;
 	unlist(c);
 	weft_mutex_unlock(&c->n->lock);
 }
 
-/* From here on it is what all use. WEFT_EBUSY: another one is. */
+/* Under n->lock. WEFT_ECLOSED: nobody needs it any more; WEFT_EBUSY: another one has taken its place. */
+static int given_up(const struct conn *c)
+{
+	return c->n->stopping ? WEFT_ECLOSED : c->state == CONN_DOWN ? WEFT_EBUSY : 0;
+}
+
+/* From here on it is what all use, unless c has been given up meanwhile. */
 static int up(struct conn *c)
 {
-	int rc = 0;
+	int rc;
 
 	weft__erl_lock(&c->n->lock);
-	if (c->n->stopping)
-		rc = WEFT_ECLOSED;
-	else if (c->state == CONN_DOWN)
-		rc = WEFT_EBUSY;
+	rc = given_up(c);
 	if (rc == 0) {
 		c->state = CONN_UP;
 		weft_cond_broadcast(&c->n->changed);
@@ -155,6 +161,7 @@ void weft__erl_conn_end(struct conn *c)
 {
 	weft__erl_give_all_up(c); /* first: who has heard that it is lost finds no call of it served any more */
 	weft__erl_lock(&c->n->lock);
+	weft__erl_cut(c); /* while it is listed: should we be left from here on, bury (node.c) finds the socket, or it is closed */
 	unlist(c);
 	tell_ids(c);
 	weft_mutex_unlock(&c->n->lock);
@@ -164,22 +171,18 @@ void weft__erl_conn_end(struct conn *c)
 	weft_cond_broadcast(&c->room);
 	weft_mutex_unlock(&c->wlock);
 	weft_chan_close(c->in);
-	weft__erl_cut(c);
 }
 
 /* --- dialing --- */
 
-/* The socket is c's, unless c has been given up meanwhile. */
+/* The same of the socket: it is c's. */
 static int own(struct conn *c, weft_tcp *tcp)
 {
-	int rc = 0;
+	int rc;
 
 	weft__erl_lock(&c->n->lock);
-	if (c->n->stopping)
-		rc = WEFT_ECLOSED;
-	else if (c->state == CONN_DOWN)
-		rc = WEFT_EBUSY;
-	else
+	rc = given_up(c);
+	if (rc == 0)
 		c->tcp = tcp;
 	weft_mutex_unlock(&c->n->lock);
 	if (rc)
@@ -220,8 +223,7 @@ static int dial(struct conn *c, int64_t deadline)
 	return rc;
 }
 
-/* Has the context above that of its tasks ended? */
-static bool cut_off(weft_erl *n)
+bool weft__erl_cut_off(weft_erl *n)
 {
 	return weft_ctx_reason(weft_group_ctx(&n->group)) != WEFT_NOT_CANCELED;
 }
@@ -239,7 +241,7 @@ static int dial_under(struct conn *c, int64_t deadline)
 		}
 		weft_ctx_free(ctx);
 	}
-	if ((rc == WEFT_ECANCELED || rc == WEFT_ETIMEDOUT) && weft_ctx_check() == 0 && cut_off(c->n))
+	if ((rc == WEFT_ECANCELED || rc == WEFT_ETIMEDOUT) && weft_ctx_check() == 0 && weft__erl_cut_off(c->n))
 		rc = WEFT_ECLOSED;
 	return rc;
 }
@@ -250,6 +252,12 @@ static bool is_node(const weft_erl *n, const char *peer)
 	const char *at = peer ? strchr(peer, '@') : NULL;
 
 	return at && at > peer && at[1] && strlen(peer) <= NODE_MAX && strcmp(peer, n->name) != 0;
+}
+
+/* Has a dial that failed found out what others would, too? Else it was given up by its caller, or for one that is coming. */
+static bool goes_for_all(int rc, int64_t deadline)
+{
+	return rc != WEFT_EBUSY && weft_ctx_check() == 0 && (deadline == WEFT_FOREVER || deadline > weft_now());
 }
 
 /* n->lock is held before and after, not meanwhile. */
@@ -268,8 +276,21 @@ static int dial_unlocked(weft_erl *n, const char *peer, int64_t deadline)
 	weft_mutex_unlock(&n->lock);
 	rc = dial_under(c, deadline);
 	if (rc)
-		fail(c);
+		fail(c, goes_for_all(rc, deadline) ? rc : 0);
 	weft__erl_lock(&n->lock);
+	weft__erl_conn_unref(c);
+	return rc;
+}
+
+/* Somebody is at it; under n->lock. 0: look again. */
+static int wait_with(struct conn *c, int64_t deadline)
+{
+	int rc;
+
+	weft__erl_conn_ref(c);
+	rc = weft_cond_wait_until(&c->n->changed, &c->n->lock, deadline);
+	if (rc == 0 && c->state == CONN_DOWN)
+		rc = c->why; /* who has waited so long does not begin anew, one behind the other */
 	weft__erl_conn_unref(c);
 	return rc;
 }
@@ -289,8 +310,8 @@ int weft__erl_conn_get(weft_erl *n, const char *peer, int64_t deadline, struct c
 			rc = WEFT_ECLOSED;
 		if (rc || (c && c->state == CONN_UP))
 			break;
-		if (c) { /* somebody is at it */
-			rc = weft_cond_wait_until(&n->changed, &n->lock, deadline);
+		if (c) {
+			rc = wait_with(c, deadline);
 		} else if (patience) { /* it said that it is coming */
 			rc = weft_cond_wait_until(&n->changed, &n->lock, deadline < patience ? deadline : patience);
 			if (rc == WEFT_ETIMEDOUT && patience <= weft_now()) {
@@ -391,8 +412,8 @@ static int greets(void *arg)
 	weft_sema_release(&n->shaking, 1);
 	if (rc == 0)
 		return weft__erl_talk(c);
-	fail(c);
-	weft__erl_cut(c);
+	weft__erl_cut(c); /* as in weft__erl_conn_end */
+	fail(c, 0);
 	weft__erl_conn_unref(c);
 	return 0;
 }

@@ -14,9 +14,11 @@
  * The talker is an actor: it monitors those of ours whom Erlang monitors or is linked to, so that a monitor is set before the next message is looked at, and is gone with the connection. All relations
  * are its own (talk.c). It waits for no mailbox: what does not fit is taken over by a task a receiver (deliver.c), until too many bytes wait there; so no actor that waits for an answer is in the way of that answer.
  *
- *   n->lock   conns, their states, ids (whose pids ours are), users, stopping. Held for a look or a change, never while anything is waited for but n->changed or a call's cond
+ *   n->lock   conns, their states, ids (whose pids ours are), stopping. Held for a look or a change, never while anything is waited for but n->changed, a call's cond or c->block
  *   c->wlock  out. Not with another
  *   c->block  what waits to be delivered. Also within n->lock, never around it
+ *
+ * All these tasks, and whoever takes a lock, are of one runtime: home.c.
  */
 #ifndef WEFT_ERL_ERL_H
 #define WEFT_ERL_ERL_H
@@ -34,6 +36,7 @@
 #include <weft/net.h>
 #include <weft/scope.h>
 #include <weft/server.h>
+#include <weft/several.h>
 #include <weft/sync.h>
 #include <weft/time.h>
 
@@ -106,8 +109,6 @@ struct map_node *weft__erl_map_get(const struct map *m, uint64_t key);
 /* Another with the same key; or NULL. */
 struct map_node *weft__erl_map_next(const struct map_node *node);
 void weft__erl_map_del(struct map *m, struct map_node *node);
-/* Any that is in it; or NULL. */
-struct map_node *weft__erl_map_any(const struct map *m);
 void weft__erl_map_free(struct map *m);
 
 #define part_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
@@ -137,8 +138,17 @@ struct call {
 	struct out got; /* the answer, a term */
 };
 
+/* Who is inside is counted, until it is shut. */
+struct entry {
+	WEFT_ATOMIC(uint32_t) inside; /* how many; and ENTRY_SHUT */
+	weft_event empty;             /* nobody any more, since it was shut */
+};
+
+#define ENTRY_SHUT (UINT32_C(1) << 31)
+
 struct weft_erl {
 	/* Constant. */
+	weft_runtime *home; /* its tasks are all of this one; NULL: weft_run's */
 	char name[NODE_MAX + 1];
 	const char *host; /* in name, behind the @ */
 	int alive_len;    /* bytes of it before the @ */
@@ -153,30 +163,30 @@ struct weft_erl {
 	int pid_len, ref_len;
 	uint32_t creation;
 	weft_tcp_listener *listener;
-	weft_tcp *known;   /* to epmd; stays_known's (node.c) */
+	weft_tcp *known; /* to epmd, or NULL; the keeper's */
+	weft_task *
+		keeper; /* stays_known's (node.c), which ends behind all others, and users' calls: a join tells whether their runtime has gone before. NULL: they have ended */
 	weft_sema shaking; /* strangers in the middle of a handshake */
 
-	weft_group group; /* all tasks but those of calls */
-	weft_wg calls;    /* tasks that call one of ours for one of theirs */
+	struct entry users;  /* calls of users' under way; shut by the keeper, when the node is stopped or cut off */
+	struct entry guests; /* of these, those from outside that are beginning */
+	weft_group group;    /* all tasks but the keeper, those of calls, and errands */
+	weft_wg calls;       /* tasks that call one of ours for one of theirs */
 
 	WEFT_ATOMIC(uint64_t) last_ref; /* of references made */
 	WEFT_ATOMIC(uint64_t) dropped;  /* messages; statistics */
 
 	weft_mutex lock;
-	weft_cond changed; /* with lock: conns, their states, users, stopping */
+	weft_cond changed; /* with lock: conns, their states, stopping */
 	struct conn *conns;
 	struct map ids, refs;
 	uint64_t last_id, sweep_at;
-	uint32_t users; /* calls of users' under way */
 	bool stopping;
 	WEFT_ATOMIC(bool) closing; /* no more calls of theirs. Written before each c->block is locked, read under one */
 };
 
 /* Locks whatever has become of the caller. */
 void weft__erl_lock(weft_mutex *m);
-/* Around every call of a user's: 0, or WEFT_ECLOSED; 0 must be followed by leave. */
-int weft__erl_enter(weft_erl *n);
-void weft__erl_leave(weft_erl *n);
 /* Of an actor, in tables. */
 uint64_t weft__erl_key(weft_actor_ref ref);
 /* Whose number it is; NULL: nobody's. Under n->lock. */
@@ -191,6 +201,39 @@ void weft__erl_pid(weft_erl *n, struct out *o, uint64_t number);
 void weft__erl_ref(weft_erl *n, struct out *o);
 /* Whose pid is it? The number; 0: not one of this life of this node. */
 uint64_t weft__erl_ours(weft_erl *n, struct slice pid);
+
+/* --- calls of users' (home.c) --- */
+
+/* What a call is to do, in its caller's frame. */
+struct errand {
+	int (*fn)(weft_erl *n, struct errand *e);
+	int64_t deadline;
+	bool at_once; /* no call that waits: neither cancelled nor bounded */
+	bool cast;
+	weft_actor_ref who; /* the caller; or of whom a pid is wanted */
+	weft_erl_to to;     /* to.node: also of what concerns a node */
+	const void *term;
+	size_t len;
+	void *out; /* of that size: written if it succeeds */
+	size_t size;
+	struct out got; /* an answer: the caller's to free */
+};
+
+/* Has it done by a task of the node's runtime: the caller, if it is one. What fn returns; why it is not begun; WEFT_ECLOSED. */
+int weft__erl_do(weft_erl *n, struct errand *e);
+bool weft__erl_at_home(const weft_erl *n);
+/* A context for a task of home's that works for the caller; NULL: no memory. */
+weft_ctx *weft__erl_ctx_of_caller(weft_erl *n);
+/* Joins it; *own: what has ended the caller's waiting, if anything has: then the context is cancelled first. Not 0: home has gone, and t with it. */
+int weft__erl_join(weft_task *t, weft_ctx *ctx, int *own);
+int weft__erl_may_wait(void);
+/* Has the context above that of its tasks ended? */
+bool weft__erl_cut_off(weft_erl *n);
+/* False: it is shut. */
+bool weft__erl_in(struct entry *d);
+void weft__erl_out(struct entry *d);
+/* Waits until nobody is inside. Also again, if whoever did it before was left. */
+void weft__erl_shut(struct entry *d);
 
 /* --- epmd (epmd.c) --- */
 
@@ -213,6 +256,7 @@ struct conn {
 	uint64_t flags;    /* the peer's */
 	uint32_t creation; /* the peer's */
 	weft_tcp *tcp;     /* under n->lock until it is up */
+	int why;           /* once it is down: what a dial has failed with that goes for all who have waited for it, or 0; under n->lock */
 	WEFT_ATOMIC(uint32_t) refs;
 
 	weft_chan *in;   /* of struct block * */
@@ -318,5 +362,31 @@ enum op {
 	OP_UNLINK_ID = 35,
 	OP_UNLINK_ID_ACK = 36
 };
+
+/* --- what is said to theirs (ask.c, stand.c) --- */
+
+/* Whom, as it goes onto the wire. */
+struct target {
+	struct out term; /* a pid, or a name */
+	bool named;
+	const char *node; /* borrowed */
+};
+
+static inline struct slice slice_of(const struct out *o)
+{
+	return (struct slice){o->at, (int)o->len};
+}
+
+/* 0; WEFT_EINVAL, WEFT_ENOMEM. t->term is to be freed in any case. */
+int weft__erl_target_of(struct target *t, weft_erl_to to);
+/* A message, or a cast, from whom this number is. */
+int weft__erl_say(struct conn *c, uint64_t from, const struct target *t, struct slice term, bool cast, int64_t deadline);
+/* op: OP_MONITOR_P or OP_DEMONITOR_P. The second with WEFT_NOW: it never fails but for a connection that is down. */
+int weft__erl_monitor(struct conn *c, enum op op, uint64_t number, const struct target *t, const struct out *ref, int64_t deadline);
+/* It has a number, as long as the connection is up. 0; WEFT_ENOTCONN, WEFT_ENOMEM. */
+int weft__erl_id_begin(struct conn *c, struct id *id);
+void weft__erl_id_end(weft_erl *n, struct id *id);
+/* A call. got: empty; receives the answer, if there is one. */
+int weft__erl_ask(struct conn *c, const struct target *t, struct slice req, struct out *got, int64_t deadline);
 
 #endif

@@ -77,15 +77,6 @@ void weft__erl_map_del(struct map *m, struct map_node *node)
 	m->count--;
 }
 
-struct map_node *weft__erl_map_any(const struct map *m)
-{
-	for (size_t i = 0; i < m->size; i++) {
-		if (m->slots[i])
-			return m->slots[i];
-	}
-	return NULL;
-}
-
 void weft__erl_map_free(struct map *m)
 {
 	free(m->slots);

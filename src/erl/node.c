@@ -27,28 +27,6 @@ void weft__erl_lock(weft_mutex *m)
 	}
 }
 
-int weft__erl_enter(weft_erl *n)
-{
-	int rc = 0;
-
-	weft__erl_lock(&n->lock);
-	if (n->stopping)
-		rc = WEFT_ECLOSED;
-	else
-		n->users++;
-	weft_mutex_unlock(&n->lock);
-	return rc;
-}
-
-void weft__erl_leave(weft_erl *n)
-{
-	weft__erl_lock(&n->lock);
-	n->users--;
-	if (n->stopping)
-		weft_cond_broadcast(&n->changed);
-	weft_mutex_unlock(&n->lock);
-}
-
 /* --- pids --- */
 
 uint64_t weft__erl_key(weft_actor_ref ref)
@@ -181,57 +159,74 @@ uint64_t weft__erl_ours(weft_erl *n, struct slice pid)
 	return (uint64_t)p.serial << NUMBER_BITS | p.num;
 }
 
-int weft_erl_pid(weft_erl *n, weft_actor_ref ref, erlang_pid *out)
+static int pid_of(weft_erl *n, struct errand *e)
 {
 	uint64_t number;
-	int rc = weft__erl_enter(n);
+	erlang_pid *out = e->out;
 
-	if (rc)
-		return rc;
-	rc = weft_actor_alive(ref) ? 0 : WEFT_ESRCH;
-	number = rc ? 0 : weft__erl_number(n, ref);
-	if (rc == 0 && !number)
-		rc = WEFT_ENOMEM;
-	if (rc == 0) {
-		*out = (erlang_pid){.num = (unsigned)number & ((1u << NUMBER_BITS) - 1),
-				    .serial = (unsigned)(number >> NUMBER_BITS),
-				    .creation = n->creation};
-		strcpy(out->node, n->name);
-	}
-	weft__erl_leave(n);
-	return rc;
+	if (!weft_actor_alive(e->who))
+		return WEFT_ESRCH;
+	number = weft__erl_number(n, e->who);
+	if (!number)
+		return WEFT_ENOMEM;
+	*out = (erlang_pid){
+		.num = (unsigned)number & ((1u << NUMBER_BITS) - 1), .serial = (unsigned)(number >> NUMBER_BITS), .creation = n->creation};
+	strcpy(out->node, n->name);
+	return 0;
+}
+
+int weft_erl_pid(weft_erl *n, weft_actor_ref ref, erlang_pid *out)
+{
+	struct errand e = {.fn = pid_of, .at_once = true, .who = ref, .out = out, .size = sizeof *out};
+
+	return weft__erl_do(n, &e);
 }
 
 /* --- start --- */
 
 /* epmd forgets us when the connection to it ends, as it does when epmd itself ends. */
-static int stays_known(void *arg)
+static void stay_known(weft_erl *n)
 {
-	weft_erl *n = arg;
-	weft_tcp *tcp = n->known;
 	int64_t wait = AGAIN_FIRST;
 	uint32_t creation;
+	weft_tcp *tcp;
 	ssize_t got;
 	char x;
 
 	for (;;) {
+		tcp = n->known;
 		if (tcp) {
 			do
 				got = weft_tcp_read(tcp, &x, 1);
 			while (got > 0);
+			n->known = NULL;
 			weft_tcp_close(tcp);
 			if (got == WEFT_ECANCELED || got == WEFT_ETIMEDOUT)
-				return 0;
+				return;
 		}
 		if (weft_task_sleep(wait) != 0) /* nobody says when there is an epmd again */
-			return 0;
+			return;
 		if (weft__erl_publish(n, &tcp, &creation, weft_in(SHAKE_NS)) == 0) {
+			n->known = tcp;
 			wait = AGAIN_FIRST;
 		} else {
-			tcp = NULL;
 			wait = wait < AGAIN_MOST ? 2 * wait : wait;
 		}
 	}
+}
+
+static int stays_known(void *arg)
+{
+	weft_erl *n = arg;
+
+	stay_known(n);
+	WEFT_WITH_SHIELD /* the last one: see n->keeper */
+	{
+		weft__erl_shut(&n->users); /* what they wait for ends with the connections */
+		(void)weft_group_wait(&n->group);
+		(void)weft_wg_wait(&n->calls);
+	}
+	return 0;
 }
 
 /* The parts of the name; false: it is none. */
@@ -317,13 +312,17 @@ static int begin(weft_erl *n, const weft_erl_opts *o, int64_t deadline)
 	rc = weft_group_init(&n->group, &g);
 	if (rc)
 		goto unknown;
-	rc = weft_group_go(&n->group, stays_known, n);
+	rc = weft_go_opts(&n->keeper, stays_known, n, &(weft_task_opts){.name = "erl keeper", .ctx = weft_group_ctx(&n->group)});
 	if (rc)
 		goto no_group;
 	rc = weft_group_go(&n->group, weft__erl_accepts, n);
 	if (rc == 0)
 		return 0;
-	weft_group_cancel(&n->group, 0); /* stays_known closes what it has */
+	weft_group_cancel(&n->group, 0); /* the keeper closes what it has */
+	WEFT_WITH_SHIELD
+	{
+		(void)weft_task_join(n->keeper, NULL);
+	}
 	weft_group_close(&n->group);
 	weft_tcp_listener_close(n->listener);
 	return rc;
@@ -347,6 +346,7 @@ int weft_erl_start_until(weft_erl **out, const char *name, const char *cookie, c
 	n = calloc(1, sizeof *n);
 	if (!n)
 		return WEFT_ENOMEM;
+	n->home = weft_runtime_self();
 	rc = set_up(n, name, cookie, o);
 	if (rc == 0)
 		rc = begin(n, o, deadline);
@@ -410,6 +410,7 @@ static int flush(weft_erl *n, int64_t deadline)
 /* Nobody is inside any more who does not belong to the node. */
 static void shut(weft_erl *n)
 {
+	weft__erl_shut(&n->guests);
 	weft__erl_lock(&n->lock);
 	n->stopping = true;
 	for (struct conn *c = n->conns; c; c = c->next) {
@@ -418,40 +419,146 @@ static void shut(weft_erl *n)
 	}
 	weft_cond_broadcast(&n->changed);
 	weft_group_cancel(&n->group, 0);
-	while (n->users > 0)
-		(void)weft_cond_wait(&n->changed, &n->lock);
 	weft_mutex_unlock(&n->lock);
+	if (n->keeper)
+		(void)weft_task_join(n->keeper, NULL);
 }
 
 static void ids_free(weft_erl *n)
 {
 	struct map_node *node;
 
-	while ((node = weft__erl_map_any(&n->refs))) {
-		weft__erl_map_del(&n->refs, node);
-		free(part_of(node, struct id, by_ref));
+	for (size_t i = 0; i < n->refs.size; i++) {
+		while ((node = n->refs.slots[i])) {
+			n->refs.slots[i] = node->next;
+			free(part_of(node, struct id, by_ref));
+		}
 	}
 	weft__erl_map_free(&n->refs);
 	weft__erl_map_free(&n->ids);
 }
 
-int weft_erl_stop_until(weft_erl *n, int64_t deadline)
+static int stop_at_home(weft_erl *n, int64_t deadline)
 {
-	int rc;
+	int rc = flush(n, deadline);
 
-	if (!n)
-		return WEFT_EINVAL;
-	rc = flush(n, deadline);
 	WEFT_WITH_SHIELD
 	{
 		shut(n);
 		weft_group_close(&n->group);
 		weft_tcp_listener_close(n->listener); /* not before: whoever accepts may be between two connections */
-		(void)weft_wg_wait(&n->calls);
 	}
 	ids_free(n);
 	free(n);
 	return rc;
+}
+
+/* Its runtime has gone, and its tasks have not ended: they run no more, and may have left any lock locked. What they had in their frames is lost. */
+static void bury(weft_erl *n)
+{
+	bool through = !n->keeper ||
+		       weft_task_stateof(n->keeper) == WEFT_TASK_DONE; /* called off: none is listed any more where ours is waited upon */
+	struct conn *c;
+
+	WEFT_WITH_SHIELD
+	{
+		weft__erl_shut(&n->guests);
+	}
+	weft_task_detach(n->keeper);
+	if (n->known)
+		weft_tcp_close(n->known);
+	weft_tcp_listener_close(n->listener);
+	while ((c = n->conns)) {
+		n->conns = c->next;
+		if (c->tcp)
+			weft_tcp_close(weft_tcp_ref(c->tcp));
+		if (!through)
+			continue;
+		weft_store_relaxed(&c->refs, 1u); /* others' references are of those tasks */
+		weft__erl_conn_unref(c);
+	}
+	if (!through) /* what they wait upon must not become somebody else's before: it is lost, as what they had in hand */
+		return;
+	weft_ctx_free(weft_group_ctx(&n->group)); /* who would close the group waits for its children */
+	ids_free(n);
+	free(n);
+}
+
+/* The keeper's runtime, or it has ended; deadline: WEFT_NOW, to ask; or WEFT_FOREVER: it is going down. 0: it has ended in order; WEFT_EAGAIN; WEFT_ECANCELED: it never will; WEFT_ENOMEM. */
+static int fate(weft_erl *n, int64_t deadline)
+{
+	int rc = 0;
+
+	if (!n->keeper)
+		return 0;
+	WEFT_WITH_SHIELD
+	{
+		rc = weft_task_join_until(n->keeper, NULL, deadline);
+	}
+	if (rc == 0)
+		n->keeper = NULL;
+	return rc;
+}
+
+/* On the heap: whoever stops it may be left before it is done, and the other way round. */
+struct stopping {
+	weft_erl *n;
+	int64_t deadline;
+	int rc;
+	bool over;
+};
+
+static int stops(void *arg)
+{
+	struct stopping *s = arg;
+
+	if (fate(s->n, WEFT_NOW) == WEFT_ECANCELED) /* home's number is another's by now */
+		bury(s->n);
+	else
+		s->rc = stop_at_home(s->n, s->deadline);
+	s->over = true;
+	return 0;
+}
+
+static int stop_away(weft_erl *n, int64_t deadline)
+{
+	struct stopping *s = malloc(sizeof *s);
+	weft_ctx *ctx = weft__erl_ctx_of_caller(n);
+	weft_task *t;
+	int rc = WEFT_ENOMEM, own;
+
+	if (s && ctx) {
+		*s = (struct stopping){.n = n, .deadline = deadline};
+		rc = weft_runtime_go(n->home, &t, stops, s, &(weft_task_opts){.name = "erl stop", .ctx = ctx});
+		rc = rc == WEFT_EAGAIN ? WEFT_ENOMEM : rc; /* that one tells of the deadline */
+	}
+	if (rc == 0) {
+		if (weft__erl_join(t, ctx, &own) != 0 && !s->over)
+			bury(n);
+		rc = s->rc;
+	} else if (rc == WEFT_ESRCH) { /* it goes down just now, or has done so in order */
+		rc = 0;
+		if (fate(n, WEFT_FOREVER) == WEFT_ECANCELED)
+			bury(n);
+		else
+			rc = stop_at_home(n, WEFT_NOW);
+	}
+	weft_ctx_free(ctx);
+	free(s);
+	return rc;
+}
+
+int weft_erl_stop_until(weft_erl *n, int64_t deadline)
+{
+	int rc = n ? weft__erl_may_wait() : WEFT_EINVAL;
+
+	if (rc)
+		return rc;
+	if (fate(n, WEFT_NOW) == WEFT_ECANCELED) { /* asked first: what runs now may have the number of what has gone */
+		bury(n);
+		return 0;
+	}
+	return weft__erl_at_home(n) ? stop_at_home(n, deadline) : stop_away(n, deadline);
 }
 
 int weft_erl_stop(weft_erl *n)
@@ -471,12 +578,10 @@ int weft_erl_port(const weft_erl *n)
 	return n->port;
 }
 
-int weft_erl_stats(weft_erl *n, weft_erl_stat *out)
+static int figures(weft_erl *n, struct errand *e)
 {
-	int rc = n && out ? weft__erl_enter(n) : WEFT_EINVAL;
+	weft_erl_stat *out = e->out;
 
-	if (rc)
-		return rc;
 	*out = (weft_erl_stat){.dropped = weft_load_relaxed(&n->dropped)}; /* statistics */
 	weft__erl_lock(&n->lock);
 	for (struct conn *c = n->conns; c; c = c->next)
@@ -490,6 +595,12 @@ int weft_erl_stats(weft_erl *n, weft_erl_stat *out)
 		}
 	}
 	weft_mutex_unlock(&n->lock);
-	weft__erl_leave(n);
 	return 0;
+}
+
+int weft_erl_stats(weft_erl *n, weft_erl_stat *out)
+{
+	struct errand e = {.fn = figures, .at_once = true, .out = out, .size = sizeof *out};
+
+	return n && out ? weft__erl_do(n, &e) : WEFT_EINVAL;
 }

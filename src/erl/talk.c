@@ -105,6 +105,12 @@ static void rel_free(struct conn *c, struct rel *r)
 	free(r);
 }
 
+/* In by_mark. One of theirs may be linked to many of ours: they shall not all be in one chain. */
+static uint64_t rel_mark(enum rel_kind kind, struct slice handle, uint64_t number)
+{
+	return weft__erl_mark(handle) ^ (kind == REL_LINK ? number * UINT64_C(0x9e3779b97f4a7c15) : 0);
+}
+
 /* 0, or no memory. */
 static int rel_add(struct conn *c, enum rel_kind kind, weft_actor_ref ref, uint64_t number, struct slice them, struct slice ours,
 		   struct slice handle)
@@ -126,7 +132,7 @@ static int rel_add(struct conn *c, enum rel_kind kind, weft_actor_ref ref, uint6
 		goto no_monitor;
 	if (weft__erl_map_add(&c->by_monitor, &r->by_monitor, monitor) != 0)
 		goto no_table;
-	if (weft__erl_map_add(&c->by_mark, &r->by_mark, weft__erl_mark(kind == REL_MONITOR ? handle : them)) == 0)
+	if (weft__erl_map_add(&c->by_mark, &r->by_mark, rel_mark(kind, kind == REL_MONITOR ? handle : them, number)) == 0)
 		return 0;
 	weft__erl_map_del(&c->by_monitor, &r->by_monitor);
 no_table:
@@ -143,7 +149,7 @@ static bool same(struct slice a, struct slice b)
 
 static struct rel *rel_find(struct conn *c, enum rel_kind kind, struct slice handle, uint64_t number)
 {
-	struct map_node *node = weft__erl_map_get(&c->by_mark, weft__erl_mark(handle));
+	struct map_node *node = weft__erl_map_get(&c->by_mark, rel_mark(kind, handle, number));
 
 	for (; node; node = weft__erl_map_next(node)) {
 		struct rel *r = part_of(node, struct rel, by_mark);
@@ -234,17 +240,17 @@ static void signal_to(weft_actor_ref ref, weft_end e)
 	(void)weft_actor_signal(ref, e);
 }
 
-/* The connection is lost: so are they, to whom is linked to them. */
+/* The connection is lost: so are they, to whom is linked to them. Monitors end with the talker, which ends now: to take off each would be to look for it among all. */
 static void rels_end(struct conn *c)
 {
-	struct map_node *node;
+	for (size_t i = 0; i < c->by_monitor.size; i++) {
+		while (c->by_monitor.slots[i]) {
+			struct rel *r = part_of(c->by_monitor.slots[i], struct rel, by_monitor);
 
-	while ((node = weft__erl_map_any(&c->by_monitor))) {
-		struct rel *r = part_of(node, struct rel, by_monitor);
-
-		if (r->kind == REL_LINK)
-			signal_to(r->ref, (weft_end){WEFT_END_CODE, WEFT_ENOTCONN});
-		rel_end(c, r);
+			if (r->kind == REL_LINK)
+				signal_to(r->ref, (weft_end){WEFT_END_CODE, WEFT_ENOTCONN});
+			rel_free(c, r);
+		}
 	}
 }
 

@@ -396,6 +396,7 @@ static const char *const kinds[] = {
 	[WEFT_END_CODE] = "code",
 	[WEFT_END_PANIC] = "panic",
 	[WEFT_END_CANCELED] = "canceled",
+	[WEFT_END_FAULT] = "fault",
 };
 
 void weft__erl_reason(struct out *o, weft_end e)
@@ -413,6 +414,7 @@ void weft__erl_reason(struct out *o, weft_end e)
 	case WEFT_END_CODE:
 	case WEFT_END_PANIC:
 	case WEFT_END_CANCELED:
+	case WEFT_END_FAULT:
 		weft__erl_tuple(o, 3);
 		weft__erl_atom(o, "weft");
 		weft__erl_atom(o, kinds[e.kind]);
@@ -430,8 +432,8 @@ weft_end weft__erl_end(struct slice reason)
 	long code;
 
 	if (n == 3 && weft__erl_is(e[0], "weft") && ei_decode_long(e[2].at, &at, &code) == 0 && code < 0 && code >= INT32_MIN) {
-		for (int k = WEFT_END_CODE; k <= WEFT_END_CANCELED; k++) {
-			if (weft__erl_is(e[1], kinds[k]))
+		for (int k = WEFT_END_CODE; k <= WEFT_END_FAULT; k++) {
+			if (kinds[k] && weft__erl_is(e[1], kinds[k]))
 				return (weft_end){k, (int32_t)code};
 		}
 	}

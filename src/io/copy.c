@@ -93,8 +93,9 @@ struct duct {
 	struct list_node all;
 	struct duct *next; /* idle: in the list of those */
 	int fd[2];
-	bool idle, task; /* not in use; in use by a task */
-	size_t have;     /* bytes in it; its user's */
+	bool idle;    /* not in use */
+	uint8_t task; /* in use by a task: 1 more than the number of its runtime; or it was, last */
+	size_t have;  /* bytes in it; its user's */
 };
 
 static struct lock ducts_lock; /* RANK_POOL */
@@ -110,7 +111,7 @@ static void duct_close(struct duct *d)
 }
 
 /* NULL: there are no descriptors or no memory for one. */
-static struct duct *duct_make(bool task)
+static struct duct *duct_make(uint8_t task)
 {
 	struct duct *d = calloc(1, sizeof *d);
 
@@ -131,7 +132,8 @@ static struct duct *duct_make(bool task)
 
 static struct duct *duct_get(void)
 {
-	bool task = weft__worker() != NULL;
+	struct worker *w = weft__worker();
+	uint8_t task = (uint8_t)(w ? w->home + 1u : 0);
 	struct duct *d;
 
 	lock_take(&ducts_lock, RANK_POOL);
@@ -167,7 +169,7 @@ static void duct_put(struct duct *d)
 		duct_close(d);
 }
 
-void weft__copy_down(void)
+void weft__copy_down(struct runtime *rt)
 {
 	struct list_node *n, *next;
 	struct list gone;
@@ -178,14 +180,16 @@ void weft__copy_down(void)
 		struct duct *d = container_of(n, struct duct, all);
 
 		next = list_after(&ducts, n);
-		if (!d->idle && !d->task)
+		if (d->idle ? !rt->last : d->task != rt->home + 1)
 			continue;
 		list_remove(n);
 		list_push_tail(&gone, n);
 		duct_count--;
 	}
-	idle_ducts = NULL;
-	idle_count = 0;
+	if (rt->last) {
+		idle_ducts = NULL;
+		idle_count = 0;
+	}
 	lock_drop(&ducts_lock);
 	while ((n = list_pop_head(&gone)) != NULL)
 		duct_close(container_of(n, struct duct, all));

@@ -6,7 +6,9 @@
 #define WEFT_IO_COPY_H
 
 /* Closes what is kept for copies, and what those of tasks, which never run again, were using. */
-void weft__copy_down(void);
+struct runtime;
+
+void weft__copy_down(struct runtime *rt);
 
 /* Pipes that are kept or in use: for tests. */
 int weft__copy_ducts(void);

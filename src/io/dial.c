@@ -101,7 +101,7 @@ static int attempt_open(const struct race *r, const weft_addr *to, struct attemp
 	}
 	weft__fd_use(at->f, fd);
 	if (weft__worker())
-		at->f->task_dials = true;
+		fd_task_does(&at->f->task_dials, true);
 	at->seen = poll_events(&at->f->poll, POLL_WRITE);
 	rc = r->from ? bind_to(fd, r->from) : 0;
 	return rc ? rc : connect_to(fd, to);
@@ -115,8 +115,7 @@ static void attempt_close(struct race *r, struct attempt *at)
 		return;
 	at->f = NULL;
 	r->open--;
-	if (f->task_dials)
-		f->task_dials = false;
+	fd_task_does(&f->task_dials, false);
 	(void)weft__fd_close(f, false);
 }
 
@@ -302,8 +301,7 @@ int weft_tcp_dial_opts_until(weft_tcp **out, const char *addr, const weft_dial_o
 	}
 	if (rc)
 		return rc;
-	if (r.won->task_dials) /* only now: closing the others may have parked */
-		r.won->task_dials = false;
+	fd_task_does(&r.won->task_dials, false); /* only now: closing the others may have parked */
 	*out = (weft_tcp *)r.won;
 	return 0;
 }

@@ -13,7 +13,7 @@
  *
  * What /etc/hosts has said (io/hosts.h) is kept for DNS_KEEP_NS, one answer a shard, the last: who asks the same meanwhile gets that. Of all else nobody knows how long it holds.
  *
- * A leader that the runtime has left behind never ends its lookup: those of earlier runs are followed by nobody. Foreign threads, which outlive runs, neither lead nor follow: each
+ * A leader that the runtime has left behind never ends its lookup, and those who follow it have gone with it: the thread that runs it does, or whoever takes the runtime down, and gives back what they had. Nobody of another run follows. Foreign threads, which outlive runs, neither lead nor follow: each
  * runs its own.
  *
  * References: the leader's, the job's, one of each that follows, the shard's of what it keeps.
@@ -69,6 +69,14 @@ size_t weft__dns_count(void)
 
 /* --- lookups --- */
 
+/* The run of the caller's runtime; 0: it is no task. */
+static uint32_t run_here(void)
+{
+	struct worker *w = weft__worker();
+
+	return w ? load_relaxed(&w->rt->run) : 0; /* constant */
+}
+
 static struct lookup *lookup_new(const struct dns_query *q, struct shard *s)
 {
 	size_t host = q->host ? strlen(q->host) + 1 : 0, service = q->service ? strlen(q->service) + 1 : 0;
@@ -77,7 +85,7 @@ static struct lookup *lookup_new(const struct dns_query *q, struct shard *s)
 	if (!l)
 		return NULL;
 	l->shard = s;
-	l->run = load_relaxed(&weft__run_count); /* constant while a task runs */
+	l->run = run_here();
 	l->q = *q;
 	if (host)
 		l->q.host = memcpy(l->text, q->host, host);
@@ -120,12 +128,20 @@ static void lookup_run(struct job *j)
 	store_release(&l->has_run, true); /* pairs with load_acquire in find */
 }
 
+/* Do those who have led and followed run no more? All are tasks of one run. */
+static bool deserted(const struct lookup *l)
+{
+	return l->run && (!weft__run_is_up(l->run) || rt_deserted(l->run % RUNTIMES_MAX));
+}
+
 /* Nobody leads any more. */
 static void lookup_drop(struct job *j)
 {
 	struct lookup *l = container_of(j, struct lookup, job);
 
 	lookup_end(l);
+	if (deserted(l))
+		store_relaxed(&l->refs, 1u); /* the others are in frames that are left */
 	lookup_unref(l);
 }
 
@@ -163,7 +179,7 @@ static bool asks(const struct lookup *l, uint32_t run, const struct dns_query *q
 /* The lookup of this question that is under way, with a reference; NULL: none. Locked. */
 static struct lookup *find(struct shard *s, const struct dns_query *q)
 {
-	uint32_t run = load_relaxed(&weft__run_count); /* constant while a task runs */
+	uint32_t run = run_here();
 
 	for (struct list_node *n = list_first(&s->lookups); n; n = list_after(&s->lookups, n)) {
 		struct lookup *l = container_of(n, struct lookup, link);
@@ -230,7 +246,7 @@ static int lead(struct lookup *l, int64_t deadline)
 /* What is kept of this question, with a reference; NULL: nothing that holds. */
 static struct lookup *find_kept(struct shard *s, const struct dns_query *q)
 {
-	uint32_t run = load_relaxed(&weft__run_count); /* constant while a task runs */
+	uint32_t run = run_here();
 	struct lookup *l, *old = NULL;
 
 	lock_take_solo(&s->lock, RANK_SOURCE);

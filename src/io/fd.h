@@ -4,10 +4,10 @@
  *
  * One word, f->use:
  *
- *    63              32 31        10  9 8     7      6     5 4    3 2    1 0
- *   +------------------+------------+------+------+------+------+------+------+
- *   |    references    |   other    | TASK |LINGER|CLOSED| WANT | CALL | BUSY |     TASK, WANT, CALL, BUSY: a bit for reading, a bit for writing
- *   +------------------+------------+------+------+------+------+------+------+
+ *    63          32 31   21   20   19    10  9 8     7      6     5 4    3 2    1 0
+ *   +--------------+-------+------+--------+------+------+------+------+------+------+
+ *   |  references  | other |ORPHAN|  HOME  | TASK |LINGER|CLOSED| WANT | CALL | BUSY |     TASK, WANT, CALL, BUSY: a bit for reading, a bit for writing; HOME: five for each
+ *   +--------------+-------+------+--------+------+------+------+------+------+------+
  *
  *   BUSY    an operation of that direction is under way, parked or not; a second one waits (core/lot.h, upon the side's address)
  *   CALL    ... and it is inside a system call, which does not block; a file's: or has a job queued or under way (core/offload.h), and its task is parked
@@ -15,13 +15,16 @@
  *   other   system calls under way that are neither (getsockname, setsockopt)
  *   CLOSED  the first close has begun: nobody starts anything any more
  *   TASK    BUSY is a task's, not a foreign thread's
+ *   HOME    ... of the runtime that has this number
  *   LINGER  the loop has not let go of the descriptor yet (core/loop_uv.c)
+ *   ORPHAN  who was to close it has gone with its runtime: whoever ends the last use of it closes it, and gives back the reference that goes with this bit
  *
  * The descriptor is closed when CLOSED is set and no CALL, other or LINGER is left: so its number cannot be another file's while a call is under way.  The record is
  * recycled, never freed (late events, core/polldesc.h), when no reference and no BUSY is left.  A parked operation is no obstacle to the first; to the second
  * BUSY is, and an operation that waits for its turn holds a reference of its own.
  *
- * When the runtime goes down, its tasks are called off where they stand, and their operations end here (fd.c: down).
+ * When a runtime goes down, others that its loops have watched for look again at once, and have loops of their own watch; its tasks are called off where they stand, and their operations end here (fd.c: leave, down). By
+ * then what a task has in its frame for a job is still there. References of tasks that wait are counted by runtime, of two; those of a third that waits at the same time stay.
  *
  * An operation of a direction (tcp.c):
  *
@@ -45,26 +48,32 @@
 #define FD_CLOSED UINT64_C(64)
 #define FD_LINGER UINT64_C(128)
 #define FD_TASK(d) (UINT64_C(256) << (d))
-#define FD_OTHER UINT64_C(1024)
+#define FD_HOME_SHIFT(d) (10u + 5u * (unsigned)(d))
+#define FD_HOME(d) (UINT64_C(31) << FD_HOME_SHIFT(d))
+#define FD_ORPHAN (UINT64_C(1) << 20)
+#define FD_OTHER (UINT64_C(1) << 21)
 #define FD_REF (UINT64_C(1) << 32)
 #define FD_OTHERS (FD_REF - FD_OTHER)
 #define FD_IN_USE (FD_CALL(POLL_READ) | FD_CALL(POLL_WRITE) | FD_LINGER | FD_OTHERS) /* any of them: it must not be closed yet */
 
 struct fd {
 	struct polldesc poll;
-	ATOMIC(uint64_t) use;  /* drawn above */
-	int fd;                /* constant from make to close */
-	struct lock job_lock;  /* RANK_DESC */
-	SHARED(uint32_t) jobs; /* of tasks, that use it or will; all together one of `other`, and one reference. Under job_lock */
+	ATOMIC(uint64_t) use; /* drawn above */
+	int fd;               /* constant from make to close */
+	struct lock job_lock; /* RANK_DESC */
+	struct list jobs; /* of tasks, that use it or will: struct fd_job; all together one of `other`, and one reference. Under job_lock */
 	struct fd_side {
 		ATOMIC(uint32_t) drained; /* events (polldesc.h) at the last try that left nothing; by the operation that is BUSY */
 		ATOMIC(int64_t) deadline; /* of all operations of the direction; anyone */
 	} side[POLL_DIRS];
-	ATOMIC(uint32_t) task_refs; /* references of operations of tasks that wait for their turn, or in weft_io_wait; by those */
-	ATOMIC(uint32_t) note;      /* the kind's own; 0 at first */
-	bool task_dials;  /* a task is connecting it; no other has it. As the next: written by tasks only, and when none runs any more */
-	bool task_closes; /* a task waits to close it, or no other has it: one reference, and the descriptor, end with the runtime */
-	bool others;      /* it was opened elsewhere, and is not ours to close (wait.c) */
+	ATOMIC(uint64_t)
+	task_refs;             /* references of operations of tasks that wait for their turn, or in weft_io_wait: fd.c draws it; by those */
+	ATOMIC(uint32_t) note; /* the kind's own; 0 at first */
+	ATOMIC(uint8_t)
+	task_dials; /* not 0: a task is connecting it, of the runtime with the number below; no other has it. As the next: written by tasks only, and when none of theirs runs any more */
+	ATOMIC(uint8_t)
+	task_closes; /* the same: a task waits to close it, or no other has it: one reference, and the descriptor, end with the runtime */
+	bool others; /* it was opened elsewhere, and is not ours to close (wait.c) */
 	struct fd *free_next; /* in the pool */
 } CACHE_ALIGNED;
 
@@ -92,10 +101,28 @@ int weft__fd_close(struct fd *f, bool keep);
 int weft__fd_enter(struct fd *f);
 void weft__fd_leave(struct fd *f);
 
+/* A task's, in its frame. */
+struct fd_job {
+	struct list_node link; /* in f->jobs */
+	uint8_t home;          /* number of its runtime */
+};
+
 /* Around a job (core/offload.h) that uses f->fd, queued or under way: like a system call, but that any number of them may be, and that a runtime may go down meanwhile. With a
  * reference. Returns 0, and then weft__fd_job_over must follow, by the same task or thread; or WEFT_ECLOSED. */
-int weft__fd_job(struct fd *f);
-void weft__fd_job_over(struct fd *f);
+int weft__fd_job(struct fd *f, struct fd_job *j);
+void weft__fd_job_over(struct fd *f, struct fd_job *j);
+
+_Static_assert(RUNTIMES_MAX <= 32, "HOME has five bits");
+
+/* The caller, if it is a task, dials or closes f; or does so no more. */
+static inline void fd_task_does(ATOMIC(uint8_t) *what, bool does)
+{
+	struct worker *w = does ? weft__worker() : NULL;
+	uint8_t v = (uint8_t)(w ? w->home + 1u : 0);
+
+	if (load_relaxed(what) != v) /* read by others only when no task of that runtime runs */
+		store_relaxed(what, v);
+}
 
 struct fd_op {
 	struct fd *f;
@@ -103,9 +130,10 @@ struct fd_op {
 	enum task_reason reason;
 	int64_t deadline; /* the call's */
 	uint32_t seen;    /* events before the try */
-	bool task;        /* a task's */
-	bool busy, call;  /* it holds BUSY, CALL */
-	bool blocked;     /* the last try would have blocked */
+	bool task;        /* a task's, of the runtime with this number: */
+	uint8_t home;
+	bool busy, call; /* it holds BUSY, CALL */
+	bool blocked;    /* the last try would have blocked */
 };
 
 static inline void fd_op_init(struct fd_op *op, struct fd *f, enum poll_dir dir, enum task_reason reason, int64_t deadline)

@@ -39,7 +39,8 @@ static void nobody_waits(void *arg)
 static inline int try_turn(struct fd_op *op, bool call)
 {
 	uint64_t use = load_relaxed(&op->f->use); /* checked by the compare-and-swap */
-	uint64_t mine = FD_BUSY(op->dir) | (call ? FD_CALL(op->dir) : 0) | (op->task ? FD_TASK(op->dir) : 0);
+	uint64_t mine = FD_BUSY(op->dir) | (call ? FD_CALL(op->dir) : 0) |
+			(op->task ? FD_TASK(op->dir) | (uint64_t)op->home << FD_HOME_SHIFT(op->dir) : 0);
 
 	do {
 		if (unlikely(use & FD_CLOSED))
@@ -96,7 +97,7 @@ void weft__fd_end(struct fd_op *op)
 
 	if (!op->busy)
 		return;
-	was = use_change(f, 0, FD_BUSY(op->dir) | FD_CALL(op->dir) | FD_TASK(op->dir));
+	was = use_change(f, 0, FD_BUSY(op->dir) | FD_CALL(op->dir) | FD_TASK(op->dir) | FD_HOME(op->dir));
 	if (likely(!(was & (FD_WANT(op->dir) | FD_CLOSED)) && was >= FD_REF))
 		return;
 	/* from here on the record may be another's, if it was not ours to recycle: addresses only, and they are only looked up */
@@ -172,6 +173,7 @@ static int begin(struct fd_op *op)
 	if (unlikely(rc))
 		return rc;
 	op->task = me.worker != NULL;
+	op->home = me.worker ? me.worker->home : 0;
 	if (unlikely(too_late(op)))
 		return WEFT_ETIMEDOUT;
 	if (unlikely(op->deadline != WEFT_FOREVER && op->deadline != WEFT_NOW) && op->deadline <= clock_now())

@@ -7,7 +7,7 @@
 
 #include "io/fd.h"
 
-/* Wakes whoever closes, and waits upon the address of f->fd. */
+/* A use of one that is CLOSED has ended: wakes whoever closes, and waits upon the address of f->fd; or closes it in the place of who has gone. f may be another's by now. */
 void weft__fd_tell_closer(struct fd *f);
 
 /* Neither reference nor BUSY is left: the record is anybody's. */

@@ -36,7 +36,8 @@ ssize_t weft__file_call(struct file_call *c, int64_t deadline)
 	return rc ? rc : c->rc;
 }
 
-ssize_t weft__file_must(struct file_call *c)
+/* The same of what must be done: ended by nothing. */
+static ssize_t must(struct file_call *c)
 {
 	c->job = (struct job){.run = run};
 	weft__offload_shielded(LANE_FILE, &c->job, REASON_FILE);
@@ -45,13 +46,14 @@ ssize_t weft__file_must(struct file_call *c)
 
 ssize_t weft__file_upon(struct fd *f, struct file_call *c, int64_t deadline)
 {
-	ssize_t rc = weft__fd_job(f);
+	struct fd_job j;
+	ssize_t rc = weft__fd_job(f, &j);
 
 	if (rc)
 		return rc;
 	c->fd = f->fd;
 	rc = weft__file_call(c, deadline);
-	weft__fd_job_over(f);
+	weft__fd_job_over(f, &j);
 	return rc;
 }
 
@@ -65,6 +67,7 @@ void weft__file_hold(struct file_call *c, void (*forsaken)(struct file_call *c))
 	if (!weft__worker())
 		return;
 	c->forsaken = forsaken;
+	c->home = weft__worker()->home;
 	lock_take(&held_lock, RANK_POOL);
 	list_push_tail(&held, &c->held);
 	lock_drop(&held_lock);
@@ -86,12 +89,23 @@ void weft__file_forsake_fd(struct file_call *c)
 		close(c->fd);
 }
 
-/* Nobody else takes or gives: no task runs, and foreign threads have none here. */
-void weft__file_down(void)
+/* No task of rt runs, and foreign threads have none here; those of other runtimes take and give. */
+void weft__file_down(struct runtime *rt)
 {
-	struct list_node *n;
+	struct list_node *n, *next;
+	struct list gone;
 
-	while ((n = list_pop_head(&held)) != NULL) {
+	list_init(&gone);
+	lock_take(&held_lock, RANK_POOL);
+	for (n = list_first(&held); n; n = next) {
+		next = list_after(&held, n);
+		if (container_of(n, struct file_call, held)->home != rt->home)
+			continue;
+		list_remove(n);
+		list_push_tail(&gone, n);
+	}
+	lock_drop(&held_lock);
+	while ((n = list_pop_head(&gone)) != NULL) {
 		struct file_call *c = container_of(n, struct file_call, held);
 
 		c->forsaken(c);
@@ -100,7 +114,7 @@ void weft__file_down(void)
 
 void weft__file_forsake(weft_file *f)
 {
-	f->f.task_closes = true;
+	fd_task_does(&f->f.task_closes, true);
 }
 
 static int upon(weft_file *f, struct file_call *c, int64_t deadline)
@@ -315,7 +329,7 @@ int weft__file_close_fd(int fd)
 	ssize_t rc;
 
 	weft__file_hold(&c, weft__file_forsake_fd);
-	rc = weft__file_must(&c);
+	rc = must(&c);
 	weft__file_let_go(&c);
 	return (int)rc;
 }
@@ -582,15 +596,16 @@ int weft_file_lock(weft_file *f, int how)
 int weft_file_unlock(weft_file *f)
 {
 	struct file_call c = {.fn = do_lock, .flags = LOCK_UN};
+	struct fd_job j;
 	ssize_t rc;
 
 	if (file_is_stream(&f->f))
 		return WEFT_ENOTSUP;
-	rc = weft__fd_job(&f->f);
+	rc = weft__fd_job(&f->f, &j);
 	if (rc)
 		return (int)rc;
 	c.fd = f->f.fd;
-	rc = weft__file_must(&c);
-	weft__fd_job_over(&f->f);
+	rc = must(&c);
+	weft__fd_job_over(&f->f, &j);
 	return (int)rc;
 }

@@ -20,6 +20,7 @@
 struct file_call {
 	struct job job;
 	struct list_node held;                 /* in the list of those to be forsaken */
+	uint8_t home;                          /* number of the runtime whose task does; while it is there */
 	void (*forsaken)(struct file_call *c); /* NULL: it is not held */
 	ssize_t (*fn)(struct file_call *c);    /* asks the system, returns what the call shall; may block. No weft inside */
 	int fd;                                /* what it is made on */
@@ -40,9 +41,6 @@ ssize_t weft__file_call(struct file_call *c, int64_t deadline);
 /* The same on f's descriptor, which is held. */
 ssize_t weft__file_upon(struct fd *f, struct file_call *c, int64_t deadline);
 
-/* When it must be done: ended by nothing. */
-ssize_t weft__file_must(struct file_call *c);
-
 /* What a task has in its frame for c, a descriptor above all, is given back by `forsaken` if the runtime goes down before weft__file_let_go, for the task never runs again then. No job of c is
  * under way at that time, and frames are still there. Of foreign threads nothing is held. */
 void weft__file_hold(struct file_call *c, void (*forsaken)(struct file_call *c));
@@ -55,7 +53,7 @@ void weft__file_forsake_fd(struct file_call *c);
 int weft__file_close_fd(int fd);
 
 /* The runtime goes down. */
-void weft__file_down(void);
+void weft__file_down(struct runtime *rt);
 
 extern HIDDEN const weft_io_ops weft__file_ops; /* self: a struct fd */
 

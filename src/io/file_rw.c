@@ -4,7 +4,7 @@
  *
  * A read asks first for what is in the page cache (RWF_NOWAIT), where the task stands: that is a copy of memory, and costs less than the way to another thread and back. Only
  * what is not there is left to the lane.  It asks for little at a time: a long copy would keep other tasks from the worker.  Where a file system cannot say what it has, it is
- * asked once, and then no more (no_peek).  Writes always take the lane: they may have to wait for memory, or for the journal.
+ * asked once, and then no more (FILE_NO_PEEK).  Writes always take the lane: they may have to wait for memory, or for the journal.
  *
  * A read or write at the file's own position has the turn of reading, whichever it is: one position, one at a time.
  */

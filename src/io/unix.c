@@ -294,10 +294,9 @@ int weft_unix_dial_until(weft_unix **out, const char *name, int64_t deadline)
 	}
 	weft__fd_use(f, fd);
 	if (weft__worker())
-		f->task_dials = true;
+		fd_task_does(&f->task_dials, true);
 	rc = connect_to(f, &a, len, deadline);
-	if (f->task_dials)
-		f->task_dials = false;
+	fd_task_does(&f->task_dials, false);
 	if (rc) {
 		weft__fd_close(f, false);
 		return rc;

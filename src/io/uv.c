@@ -146,25 +146,26 @@ static void post(weft_uv *c, struct loop_op *op, struct worker *w)
 	struct runtime *rt;
 
 	weft__loop_post(c->loop, op, own);
-	if (own || !(w || weft__rt_enter()))
+	rt = own ? NULL : w ? w->rt : weft__rt_enter();
+	if (!rt)
 		return;
-	rt = weft__rt;
-	for (unsigned i = 0; i < rt->n; i++) {
+	for (unsigned i = 0, n = rt_seats(rt); i < n; i++) {
 		if (rt->workers[i].loop == c->loop)
 			weft__sched_notify(rt, i);
 	}
 	if (!w)
-		weft__rt_leave();
+		weft__rt_leave(rt);
 }
 
 /* Lists c and hands it to a loop: the caller's, or the first worker's. */
 static int begin(weft_uv *c, struct self *me)
 {
 	struct worker *w = me->worker;
+	struct runtime *rt = w ? w->rt : weft__rt_enter();
 
-	if (!w && !weft__rt_enter())
+	if (!rt)
 		return WEFT_ESRCH;
-	c->loop = w ? w->loop : weft__rt->workers[0].loop;
+	c->loop = w ? w->loop : rt->workers[0].loop;
 	c->start_op.run = on_start;
 	c->posted = 1;
 	list_init(&c->waiters);
@@ -174,22 +175,23 @@ static int begin(weft_uv *c, struct self *me)
 	weft__loop_expect(c->loop, 1);
 	post(c, &c->start_op, w);
 	if (!w)
-		weft__rt_leave();
+		weft__rt_leave(rt);
 	return 0;
 }
 
 /* The caller's time is over: sees to it that the call's is, too. */
 static void give_up(weft_uv *c, struct self *me)
 {
-	bool ordered, up = me->worker || weft__rt_enter(); /* down: it is ordered there */
+	struct runtime *rt = me->worker ? me->worker->rt : weft__rt_enter(); /* down: it is ordered there */
+	bool ordered;
 
 	lock_take_solo(&lock, RANK_SOURCE);
-	ordered = up && order_stop(c);
+	ordered = rt && order_stop(c);
 	lock_drop_solo(&lock);
 	if (ordered)
 		post(c, &c->stop_op, me->worker);
-	if (!me->worker && up)
-		weft__rt_leave();
+	if (!me->worker && rt)
+		weft__rt_leave(rt);
 }
 
 int weft_uv_await_until(int (*start)(struct uv_loop_s *, weft_uv *, void *), void (*stop)(weft_uv *, void *), void *arg, int64_t deadline)
@@ -225,34 +227,37 @@ int weft_uv_await(int (*start)(struct uv_loop_s *, weft_uv *, void *), void (*st
 /* --- the runtime goes down --- */
 
 /* Orders all that are not over to stop. Returns the loop of one of them, of another at each call; NULL: there is none. */
-static struct loop *stop_all(void)
+static struct loop *stop_all(struct runtime *rt)
 {
 	struct loop *l = NULL;
-	struct list_node *n;
+	struct list_node *n, *first = NULL;
 
 	lock_take_solo(&lock, RANK_SOURCE);
 	for (n = list_first(&calls); n; n = list_after(&calls, n)) {
 		weft_uv *c = container_of(n, weft_uv, link);
 
+		if (weft__loop_runtime(c->loop) != rt)
+			continue;
+		if (!first)
+			first = n;
 		if (order_stop(c))
 			weft__loop_post(c->loop, &c->stop_op, true);
 	}
-	n = list_first(&calls);
-	if (n) {
-		l = container_of(n, weft_uv, link)->loop;
-		list_remove(n);
-		list_push_tail(&calls, n);
+	if (first) {
+		l = container_of(first, weft_uv, link)->loop;
+		list_remove(first);
+		list_push_tail(&calls, first);
 	}
 	lock_drop_solo(&lock);
 	return l;
 }
 
-static void down(void)
+static void down(struct runtime *rt)
 {
 	int64_t notice = weft__clock_read() + STOP_NOTICE_NS;
 	struct loop *l;
 
-	while ((l = stop_all()) != NULL) {
+	while ((l = stop_all(rt)) != NULL) {
 		weft__loop_run_out(l, 100);
 		if (weft__clock_read() < notice)
 			continue;

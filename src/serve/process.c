@@ -66,12 +66,14 @@ struct weft_proc {
 
 bool weft__proc_runtime_up(void)
 {
+	struct runtime *rt;
+
 	if (weft__worker())
 		return true;
-	if (!weft__rt_enter())
-		return false;
-	weft__rt_leave();
-	return true;
+	rt = weft__rt_enter();
+	if (rt)
+		weft__rt_leave(rt);
+	return rt != NULL;
 }
 
 /* --- has it ended? --- */
@@ -146,15 +148,23 @@ static bool still_striking(void *arg)
 {
 	weft_proc *p = arg;
 
-	return load_acquire(&p->strike) == STRIKING &&   /* pairs with the swap in ctx_ended */
-	       p->run == load_relaxed(&weft__run_count); /* a task of another run never goes on */
+	return load_acquire(&p->strike) == STRIKING && /* pairs with the swap in ctx_ended */
+	       weft__run_is_up(p->run);                /* a task of another run never goes on */
+}
+
+/* Is the caller a task of the runtime in which its context's end is heard of? */
+static bool in_run(const weft_proc *p)
+{
+	struct worker *w = weft__worker();
+
+	return w && load_relaxed(&w->rt->run) == p->run; /* constant */
 }
 
 int weft_proc_wait_until(weft_proc *p, weft_proc_status *status, int64_t deadline)
 {
 	int rc = wait_for_end(p, deadline);
 
-	while (!rc && weft_task_self() && still_striking(p)) /* a thread is not told when the runtime goes down */
+	while (!rc && in_run(p) && still_striking(p)) /* others are not told when the runtime goes down */
 		rc = weft__lot_wait_shielded(&p->strike, still_striking, p, REASON_IO);
 	if (rc)
 		return rc;
@@ -287,14 +297,11 @@ bool weft__proc_struck(weft_proc *p)
 /* Whether the run is over that its context's end is heard of in: a task of that never goes on. */
 static bool run_is_over(weft_proc *p)
 {
-	bool foreign = !weft__worker(), over = foreign && !weft__rt_enter();
+	struct runtime *rt = weft__rt_enter_run(p->run);
 
-	if (over)
-		return true;
-	over = p->run != load_relaxed(&weft__run_count); /* changes only while nobody is inside */
-	if (foreign)
-		weft__rt_leave();
-	return over;
+	if (rt)
+		weft__rt_leave(rt);
+	return !rt;
 }
 
 /* It has ended, and nobody has a reference but the caller, and its context. over: no task of its run goes on. */
@@ -338,12 +345,10 @@ static void look_after(weft_proc *p)
 static void sweep(void)
 {
 	weft_proc **at = &left, *gone = NULL, *p;
-	uint32_t run;
 
 	lock_take(&left_lock, RANK_LOT);
-	run = load_relaxed(&weft__run_count); /* seen by all who have listed one: a task of another run never goes on */
 	while ((p = *at) != NULL) {
-		if ((p->looked_after && p->looked_after_in == run) || !has_ended(p)) {
+		if ((p->looked_after && weft__run_is_up(p->looked_after_in)) || !has_ended(p)) { /* a task of another run never goes on */
 			at = &p->next;
 			continue;
 		}
@@ -358,11 +363,11 @@ static void sweep(void)
 	}
 }
 
-static void left_put(weft_proc *p, bool looked_after)
+static void left_put(weft_proc *p, struct runtime *rt)
 {
 	lock_take(&left_lock, RANK_LOT);
-	p->looked_after = looked_after;
-	p->looked_after_in = load_relaxed(&weft__run_count); /* as above */
+	p->looked_after = rt != NULL;
+	p->looked_after_in = rt ? load_relaxed(&rt->run) : 0; /* constant while the caller is in it */
 	p->next = left;
 	left = p;
 	lock_drop(&left_lock);
@@ -373,16 +378,17 @@ static void leave(weft_proc *p)
 {
 	static const struct weft_site site = {"children", __FILE__, __LINE__};
 	const uintptr_t words[4] = {(uintptr_t)p};
-	bool foreign = !weft__worker(), up = !foreign || weft__rt_enter(); /* the run it is listed for is the one that the task starts in */
+	struct worker *w = weft__worker();
+	struct runtime *rt = w ? w->rt : weft__rt_enter(); /* the run it is listed for is the one that the task starts in */
 
-	left_put(p, up);
-	if (up && weft__go_words((void (*)(void))look_after, words, weft__ctx_root(), "children", &site)) {
+	left_put(p, rt);
+	if (rt && weft__go_words((void (*)(void))look_after, words, weft__ctx_service(), "children", &site)) {
 		lock_take(&left_lock, RANK_LOT);
 		p->looked_after = false; /* nobody has taken it before */
 		lock_drop(&left_lock);
 	}
-	if (up && foreign)
-		weft__rt_leave();
+	if (rt && !w)
+		weft__rt_leave(rt);
 }
 
 /* --- those of calls that never return --- */
@@ -413,7 +419,7 @@ void weft__proc_forsake(weft_proc *p)
 	if (has_ended(p))
 		done_with(p, true);
 	else /* we may not kill it: it has become somebody else */
-		left_put(p, false);
+		left_put(p, NULL);
 }
 
 /* --- start and free --- */
@@ -436,17 +442,18 @@ static void spawn_run(struct job *j)
 /* Before there is a child: its context's end may start a task, which may be one too many. */
 static int hook_up(weft_proc *p, weft_ctx *c)
 {
-	bool foreign = !weft__worker();
+	struct worker *w = weft__worker();
+	struct runtime *rt = w ? w->rt : weft__rt_enter();
 
-	if (foreign && !weft__rt_enter())
+	if (!rt)
 		return WEFT_ESRCH;
-	store_relaxed(&p->refs, 2u);             /* nobody else has it yet */
-	p->run = load_relaxed(&weft__run_count); /* changes only while nobody is inside */
+	store_relaxed(&p->refs, 2u);     /* nobody else has it yet */
+	p->run = load_relaxed(&rt->run); /* constant while the caller is in it */
 	p->hook = weft_ctx_on_done(c, ctx_ended, p);
 	if (!p->hook)
 		store_relaxed(&p->refs, 1u); /* the same */
-	if (foreign)
-		weft__rt_leave();
+	if (!w)
+		weft__rt_leave(rt);
 	return p->hook ? 0 : WEFT_ENOMEM;
 }
 

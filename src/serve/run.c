@@ -161,7 +161,7 @@ static int feed(void *arg)
 /* Starts the task of a pipe. It is not cancelled with the caller: its end is the pipe's. */
 static int pump_start(struct pump *m, weft_task_fn *fn)
 {
-	return m->pipe ? weft_go_opts(&m->task, fn, m, &(weft_task_opts){.ctx = weft__ctx_root()}) : 0;
+	return m->pipe ? weft_go_opts(&m->task, fn, m, &(weft_task_opts){.ctx = weft__ctx_service()}) : 0;
 }
 
 static void pump_close(struct pump *m)

@@ -232,7 +232,7 @@ int weft__ctx_on_bits(weft_ctx **out, weft_ctx *parent, uint64_t bits)
 	*out = NULL;
 	if (!s)
 		return WEFT_ENOMEM;
-	s->again = weft_ctx_make(weft__ctx_root());
+	s->again = weft_ctx_without_cancel(weft__ctx_root()); /* not cancelled by a shutdown */
 	c = s->again ? weft_ctx_with_value(parent, &key, s, ctx_gone) : NULL;
 	if (!c) {
 		weft__sub_free(s);

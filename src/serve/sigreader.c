@@ -16,7 +16,8 @@
 #define STARVED_NS (50 * MS) /* pause of a reader that found no memory */
 
 struct list weft__subs;
-static bool role; /* a reader has it; under lock */
+static bool role;          /* a reader has it; under lock, as is the next */
+static unsigned role_home; /* number of its runtime */
 
 void weft__sub_free(struct sub *s)
 {
@@ -190,6 +191,8 @@ static void reader(void)
 	lock_take(&weft__sig_lock, RANK_POOL);
 	mine = !role;
 	role = true;
+	if (mine)
+		role_home = weft__worker()->home;
 	lock_drop(&weft__sig_lock);
 	while (mine && (n = take_in_hand(&starved)) > 0) {
 		cancel_contexts();
@@ -207,44 +210,79 @@ static void reader(void)
 	}
 }
 
+static const struct weft_site site = {"signals", __FILE__, __LINE__};
+static const uintptr_t none[4];
+
 int weft__sub_reader(void)
 {
-	static const struct weft_site site = {"signals", __FILE__, __LINE__};
-	static const uintptr_t none[4];
 	bool there;
 	int rc;
 
 	lock_take(&weft__sig_lock, RANK_POOL);
 	there = role;
 	lock_drop(&weft__sig_lock);
-	rc = there ? 0 : weft__go_words(reader, none, weft__ctx_root(), "signals", &site);
+	rc = there ? 0 : weft__go_words(reader, none, weft__ctx_service(), "signals", &site);
 	return rc == WEFT_ESRCH ? 0 : rc;
 }
 
 /* --- runtimes come and go --- */
 
-static int up(void)
+static int up(struct runtime *rt)
 {
 	bool some;
 
+	(void)rt;
 	lock_take(&weft__sig_lock, RANK_POOL);
-	some = sub_after(NULL) != NULL;
+	some = sub_after(NULL) != NULL && !role;
 	lock_drop(&weft__sig_lock);
 	return some ? weft__sub_reader() : 0;
 }
 
-static void down(void)
+/* By a runtime that is paused, or one that is not. Returns whether there is one that can. */
+static bool hand_to(bool paused)
 {
-	struct sub *stopped;
+	for (unsigned i = 0; i < RUNTIMES_MAX; i++) {
+		struct runtime *rt = weft__rt_enter_home_start(i);
+		int rc = WEFT_ESRCH;
+
+		if (!rt)
+			continue;
+		if ((load_relaxed(&rt->gate) != 0) == paused) /* a look */
+			rc = weft__go_words_in(rt, NULL, reader, none, weft__ctx_service(), "signals", &site);
+		weft__rt_leave(rt);
+		if (!rc)
+			return true;
+	}
+	return false;
+}
+
+/* The reader was one of a runtime that goes down: another runtime has the next, if there is one that can; one that is paused only if no other is. */
+static void hand_over(void)
+{
+	if (!hand_to(false) && !hand_to(true))
+		(void)hand_to(false); /* that was resumed between the two */
+}
+
+static void down(struct runtime *rt)
+{
+	struct sub *stopped = NULL;
+	bool mine, some;
 
 	lock_take(&weft__sig_lock, RANK_POOL);
-	role = false;
-	for (struct sub *s = sub_after(NULL); s; s = sub_after(s))
-		s->offered = 0;
-	stopped = take_stopped();
+	mine = !role || role_home == rt->home;
+	if (mine) {
+		role = false;
+		for (struct sub *s = sub_after(NULL); s; s = sub_after(s))
+			s->offered = 0;
+		stopped = take_stopped();
+	}
+	some = sub_after(NULL) != NULL;
 	lock_drop(&weft__sig_lock);
 	free_chain(stopped);
-	weft__lot_wake_all(NULL, &weft__subs, 0); /* threads in weft_signal_stop */
+	if (mine)
+		weft__lot_wake_all(NULL, &weft__subs, 0); /* others in weft_signal_stop */
+	if (mine && some)
+		hand_over();
 }
 
 __attribute__((constructor)) static void hand_in(void)

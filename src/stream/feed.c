@@ -207,7 +207,8 @@ static int wait_for_room(struct feed *f, int64_t deadline)
 
 /* --- writing --- */
 
-ssize_t weft__feed_put(struct feed *f, const char *elems, size_t n, size_t *done, int64_t deadline)
+/* Returns how many were dropped, or an error; *done: how many it has dealt with. */
+static ssize_t feed_put(struct feed *f, const char *elems, size_t n, size_t *done, int64_t deadline)
 {
 	int rc = weft__stage_check(WEFT_FOREVER); /* room that is there is taken also past the deadline, as in a channel */
 
@@ -423,7 +424,7 @@ void weft_stream_tx_free(weft_stream_tx *w)
 {
 	if (!w)
 		return;
-	if (add_acq_rel(&feed_of(w)->writers, (uint32_t)-1) == 1) /* as in feed_unref */
+	if (add_acq_rel(&feed_of(w)->writers, (uint32_t)-1) == 1) /* as in weft__feed_unref */
 		(void)weft__feed_end(feed_of(w), ENDED, NULL);
 	weft__feed_unref(feed_of(w));
 }
@@ -431,7 +432,7 @@ void weft_stream_tx_free(weft_stream_tx *w)
 int weft_stream_write_until(weft_stream_tx *w, const void *elem, int64_t deadline)
 {
 	size_t done;
-	ssize_t n = w && elem ? weft__feed_put(feed_of(w), elem, 1, &done, deadline) : WEFT_EINVAL;
+	ssize_t n = w && elem ? feed_put(feed_of(w), elem, 1, &done, deadline) : WEFT_EINVAL;
 
 	NO_JUMP();
 	return (int)n;
@@ -452,7 +453,7 @@ ssize_t weft_stream_write_many_until(weft_stream_tx *w, const void *elems, size_
 	*done = 0;
 	if (!w || (!elems && n) || n > PTRDIFF_MAX / feed_of(w)->o.elem)
 		return WEFT_EINVAL;
-	rc = weft__feed_put(feed_of(w), elems, n, done, deadline);
+	rc = feed_put(feed_of(w), elems, n, done, deadline);
 	NO_JUMP();
 	return rc;
 }

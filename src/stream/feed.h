@@ -32,10 +32,7 @@ HIDDEN void weft__feed_lock(weft_mutex *m);
 HIDDEN int weft__feed_make(struct feed **out, const weft_stream_opts *o, size_t elem);
 HIDDEN void weft__feed_unref(struct feed *f);
 
-/* Returns how many were dropped, or an error; *done: how many it has dealt with. */
-HIDDEN ssize_t weft__feed_put(struct feed *f, const char *elems, size_t n, size_t *done, int64_t deadline);
-
-/* The same, also by a caller who is cancelled: where there is room. */
+/* Returns how many were dropped, or an error; *done: how many it has dealt with. Also by a caller who is cancelled: where there is room. */
 HIDDEN ssize_t weft__feed_add(struct feed *f, const char *elems, size_t n, size_t *done, int64_t deadline);
 
 /* How many may be added now, at least 1: waits until there is room, where the policy is to wait; where it is to drop, one for which another is dropped. Or an error: WEFT_EPIPE, the caller's. */

@@ -257,7 +257,7 @@ weft_stream *weft_stream_parallel(weft_stream *s, size_t elem, weft_stream_map_f
 	int rc = WEFT_ENOMEM;
 
 	if (par.tasks == 0)
-		par.tasks = w ? (int)w->rt->n : 1;
+		par.tasks = w ? (int)rt_active(w->rt) : 1;
 	if (par.window == 0 && par.tasks > 0 && elem > 0)
 		par.window = window_for((size_t)par.tasks, elem);
 	ok = fn && par.tasks > 0 && par.tasks <= TASKS_MAX && par.window >= (size_t)par.tasks && par.window <= INT32_MAX;

@@ -8,41 +8,23 @@
 #include "sync/chan.h"
 
 #include "base/check.h"
+#include "base/numa.h"
 #include "base/ref.h"
 #include "core/sched.h"
 #include "weft/typed.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-
-#define NODES_MAX 1024       /* of the mask that mbind is given */
-#define MBIND_PREFERRED 1    /* MPOL_PREFERRED of the kernel's numaif */
-#define MBIND_GET_MEMBERS 4u /* MPOL_F_MEMS_ALLOWED */
-
-/* Whether the machine has this node, and we may use it. */
-static bool node_usable(int node)
-{
-	unsigned long mask[NODES_MAX / (8 * sizeof(unsigned long))] = {0};
-
-	if (node >= NODES_MAX)
-		return false;
-	if (syscall(SYS_get_mempolicy, NULL, mask, (unsigned long)NODES_MAX, NULL, (unsigned long)MBIND_GET_MEMBERS) != 0)
-		return node == 0; /* a kernel without NUMA has one */
-	return mask[(size_t)node / (8 * sizeof *mask)] >> ((size_t)node % (8 * sizeof *mask)) & 1;
-}
 
 /* Memory that comes from that node when it is touched, if the node has any left. */
 static void *map_on(int node, size_t bytes)
 {
-	unsigned long mask[NODES_MAX / (8 * sizeof(unsigned long))] = {0};
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		return NULL;
-	mask[(size_t)node / (8 * sizeof *mask)] = 1ul << ((size_t)node % (8 * sizeof *mask));
-	(void)syscall(SYS_mbind, p, bytes, MBIND_PREFERRED, mask, (unsigned long)NODES_MAX, 0u); /* a wish */
+	weft__mem_prefer(p, bytes, node);
 	return p;
 }
 
@@ -80,7 +62,7 @@ int weft_chan_open(weft_chan **out, const weft_chan_opts *o)
 	if (o->elem > UINT16_MAX || (bound && (o->cap > UINT32_MAX / 2 || __builtin_mul_overflow(o->elem, o->cap, &bytes))) ||
 	    bytes > PTRDIFF_MAX - sizeof *c - (1 << 16) || (unsigned)o->mode > WEFT_CHAN_SPMC || !o->high != !o->on_high ||
 	    o->high > o->cap || (o->max_bytes && (bound || o->max_bytes < o->elem)) || o->node < 0 ||
-	    (o->node && !node_usable(o->node - 1)))
+	    (o->node && !weft__node_usable(o->node - 1)))
 		return WEFT_EINVAL;
 	bytes += sizeof *c;
 	if (o->node) {

@@ -23,8 +23,8 @@
  * been so a few times they stay together for a thousand waits, and the channel has the quick paths of any other meanwhile; and while one worker is
  * alone, for those are elided.
  *
- * Rejected: the same with a lock at the side of many (MPSC, SPMC): a hundred senders to one receiver took 98 ns a message in place of 53, for each that
- * finds the buffer full has the sides join.  These modes are as fast as MPMC, and checked like this one.
+ * Rejected: the same with a lock at the side of many (MPSC, SPMC): slower than the lock alone, for each that finds the buffer full has the sides join, by a
+ * system call.  These modes are as fast as MPMC, and checked like this one.
  *
  * Source: biased locking (Kawachiya, Koseki, Onodera 2002), its revocation by membarrier; the ring is Lamport's with cached counts (Lee et al., MCRingBuffer,
  * 2010).  Model: test/model/ring.cpp.

@@ -43,6 +43,7 @@ int weft_cond_wait_until(weft_cond *c, weft_mutex *m, int64_t deadline)
 	if (unlikely(deadline == WEFT_NOW))
 		return WEFT_EAGAIN;
 	lock_take_solo(&b->lock, RANK_LOT);
+	lot_mark(b);
 	store_relaxed(waiters_of(c), 1u); /* whoever locks m after us sees it */
 	word = wait_begin(me.task, &w, 1, REASON_COND, deadline);
 	waiter_init(&w, me.task, word, &b->lock, RANK_LOT, c, NULL);

@@ -58,6 +58,8 @@ static void drop(struct weft_future *f, uint64_t one)
 	san_acquire(&f->refs);
 	if (f->then)
 		weft_ctx_free(f->then->ctx);
+	if (f->ops && f->ops->gone)
+		f->ops->gone(f);
 	free(f);
 }
 
@@ -122,6 +124,8 @@ static bool end_one(struct weft_future *f, uint32_t how, int status, const void 
 		weft_task_cancel(task);
 		weft__task_unref(weft__worker(), task);
 	}
+	if (how == FUTURE_CANCELED && f->ops)
+		f->ops->cancel(f);
 	return true;
 }
 
@@ -151,6 +155,11 @@ static void follow_one(struct then *t, struct thens *more)
 	struct weft_future *it = t->it, *of = t->of;
 	int rc = of->status;
 
+	if (!it) {
+		weft__futures_ended(t);
+		weft__future_release(of);
+		return;
+	}
 	if (!future_done(it) && (rc == 0 || t->then)) {
 		rc = weft__future_start(t);
 		if (rc == 0)

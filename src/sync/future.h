@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * sync/future.h - what a future and its promise are: one piece of memory, two handles.
+ * future.h - what a future and its promise are: one piece of memory, two handles.
  *
  *   done    FUTURE_PENDING -> FUTURE_DONE       it has its value, or an error: whoever gives it, under lock; for good
  *           FUTURE_PENDING -> FUTURE_CANCELED   the same, by those who wait for it
@@ -26,14 +26,23 @@
 
 /* Of a future that is made of another: behind the value. */
 struct then {
-	struct list_node link;     /* in of->thens; under of->lock */
-	struct weft_future *of;    /* a reference, given back by whoever ends it */
-	struct weft_future *it;    /* whose it is; constant */
-	struct then *next;         /* also to be followed; of whoever took it off the list */
-	weft_future_map_fn *map;   /* one of the two; constant */
-	weft_future_then_fn *then; /* the same */
-	void *arg;                 /* constant */
-	struct weft_ctx *ctx;      /* a reference; constant */
+	struct list_node link;        /* in of->thens; under of->lock */
+	struct weft_future *of;       /* a reference, given back by whoever ends it */
+	struct weft_future *it;       /* whose it is; NULL: a set's (future_set.c); constant */
+	struct then *next;            /* also to be followed; of whoever took it off the list */
+	weft_future_map_fn *map;      /* one of the two; constant */
+	weft_future_then_fn *then;    /* the same */
+	void *arg;                    /* constant */
+	struct weft_ctx *ctx;         /* a reference; constant */
+	uint32_t run;                 /* of the runtime of weft_make that its task is one of; 0: weft_run's; constant */
+	const struct weft_site *site; /* where it was written; NULL: not known; constant */
+};
+
+/* Of a future that something else than a task works on. */
+struct future_ops {
+	void (*cancel)(
+		struct weft_future *f); /* it has been cancelled: whoever has done that, nothing being locked; f lives until it returns */
+	void (*gone)(struct weft_future *f); /* its memory is about to go; any thread; NULL: nothing to do */
 };
 
 struct weft_future {
@@ -44,9 +53,10 @@ struct weft_future {
 	uint16_t elem;  /* bytes of the value; constant */
 	/* Source: the future, or &refs: who waits for the end of the promise. Slot: a gathering, or NULL. Under lock. */
 	struct list waiters;
-	struct list thens;      /* under lock */
-	struct weft_task *task; /* works on it: to be cancelled with it; one reference; NULL: none. Under lock */
-	struct then *then;      /* NULL: it is made of no other; constant */
+	struct list thens;            /* under lock */
+	struct weft_task *task;       /* works on it: to be cancelled with it; one reference; NULL: none. Under lock */
+	struct then *then;            /* NULL: it is made of no other; constant */
+	const struct future_ops *ops; /* what else works on it; NULL: nothing; constant */
 	/* Written by whoever ends it, under lock, or by its task; read when done. */
 	__attribute__((aligned(16))) char value[];
 };
@@ -95,6 +105,11 @@ void weft__promise_release(struct weft_future *f);
 
 /* t->of has ended, and t is in no list. Takes over a reference to t->of, and the promise of t->it. */
 void weft__future_follow(struct then *t);
+
+/* --- future_set.c --- */
+
+/* t->of, of a set, has ended, and t is in no list. */
+void weft__futures_ended(struct then *t);
 
 /* --- future_then.c --- */
 

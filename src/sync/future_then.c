@@ -79,7 +79,7 @@ static int work_task(void *arg)
 	return 0;
 }
 
-weft_future *weft_go_future(weft_future_fn *fn, void *arg, size_t elem)
+weft_future *weft__go_future_at(weft_future_fn *fn, void *arg, size_t elem, const struct weft_site *site)
 {
 	struct weft_future *f = fn ? weft__future_new(elem, sizeof(struct work), FUTURE_PROMISE + 1) : NULL;
 	struct work *k;
@@ -89,11 +89,16 @@ weft_future *weft_go_future(weft_future_fn *fn, void *arg, size_t elem)
 	k = (struct work *)future_behind(f);
 	k->fn = fn;
 	k->arg = arg;
-	if (weft_go_opts(NULL, work_task, f, NULL) == 0)
+	if (weft__go_opts_at(NULL, work_task, f, NULL, site) == 0)
 		return f;
 	weft__promise_release(f); /* it is broken, and nobody has seen it */
 	weft__future_release(f);
 	return NULL;
+}
+
+weft_future *(weft_go_future)(weft_future_fn *fn, void *arg, size_t elem)
+{
+	return weft__go_future_at(fn, arg, elem, NULL);
 }
 
 static int then(void *arg)
@@ -116,14 +121,16 @@ static int then_task(void *arg)
 	return 0;
 }
 
+/* Whoever has ended what it waits for, the task is one of the runtime in which it was asked for. */
 int weft__future_start(struct then *t)
 {
 	weft_task_opts o = {.ctx = t->ctx};
 
-	return weft_go_opts(NULL, then_task, t, &o);
+	return weft__go_in_run(t->run, then_task, t, &o, t->site);
 }
 
-static weft_future *derive(weft_future *f, weft_future_map_fn *map, weft_future_then_fn *then_fn, void *arg, size_t elem)
+static weft_future *derive(weft_future *f, weft_future_map_fn *map, weft_future_then_fn *then_fn, void *arg, size_t elem,
+			   const struct weft_site *site)
 {
 	struct weft_future *it = f && (map || then_fn) ? weft__future_new(elem, sizeof(struct then), FUTURE_PROMISE + 1) : NULL;
 	struct then *t;
@@ -137,7 +144,9 @@ static weft_future *derive(weft_future *f, weft_future_map_fn *map, weft_future_
 	t->map = map;
 	t->then = then_fn;
 	t->arg = arg;
+	t->site = site;
 	t->ctx = weft_ctx_ref(weft_ctx_self());
+	t->run = weft__run_self();
 	it->then = t;
 	lock_take_solo(&f->lock, RANK_SOURCE);
 	done = load_relaxed(&f->done) != FUTURE_PENDING; /* under lock */
@@ -151,12 +160,22 @@ static weft_future *derive(weft_future *f, weft_future_map_fn *map, weft_future_
 	return it;
 }
 
-weft_future *weft_future_map(weft_future *f, weft_future_map_fn *fn, void *arg, size_t elem)
+weft_future *weft__future_map_at(weft_future *f, weft_future_map_fn *fn, void *arg, size_t elem, const struct weft_site *site)
 {
-	return derive(f, fn, NULL, arg, elem);
+	return derive(f, fn, NULL, arg, elem, site);
 }
 
-weft_future *weft_future_then(weft_future *f, weft_future_then_fn *fn, void *arg, size_t elem)
+weft_future *weft__future_then_at(weft_future *f, weft_future_then_fn *fn, void *arg, size_t elem, const struct weft_site *site)
 {
-	return derive(f, NULL, fn, arg, elem);
+	return derive(f, NULL, fn, arg, elem, site);
+}
+
+weft_future *(weft_future_map)(weft_future *f, weft_future_map_fn *fn, void *arg, size_t elem)
+{
+	return derive(f, fn, NULL, arg, elem, NULL);
+}
+
+weft_future *(weft_future_then)(weft_future *f, weft_future_then_fn *fn, void *arg, size_t elem)
+{
+	return derive(f, NULL, fn, arg, elem, NULL);
 }

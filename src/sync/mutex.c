@@ -13,9 +13,9 @@
  * a thousand times before the woken task comes to run pays for one wake.  Law: who waits is listed while WAITERS is set, or somebody was woken with LOT_AGAIN
  * and has not tried yet.  (Go: mutexWoken.  A runtime that goes down and leaves such a task behind wakes the next in its place: runtime.c, call_off.)
  *
- * A task that has failed, and was ended where it stood (core/contain.c), owns its mutexes for ever: LOCKED, and an owner with TASK_FELL. Such a mutex is poisoned. Each counts in its owner's own_held, which
+ * A task that has failed, and was ended where it stood (core/contain.c), owns its mutexes for ever: LOCKED, and an owner with REASON_FELL. Such a mutex is poisoned. Each counts in its owner's own_held, which
  * keeps that record, until somebody takes it over (poison.c). Who would wait for one looks at its owner under the bucket's lock; who waits already is told by the end of that task, which comes
- * there after it has set TASK_FELL: so all are told.
+ * there after it has set REASON_FELL: so all are told.
  *
  * Model: test/model/mutex.pml (the steps), test/model/mutex.cpp (the orders).
  */
@@ -102,6 +102,7 @@ NOINLINE static int lock_slow(weft_mutex *m, struct worker *wk, struct weft_task
 		return WEFT_EDEADLK;
 	for (;;) {
 		lock_take_solo(&b->lock, RANK_LOT);
+		lot_mark(b);
 		if (take_or_announce(m, b)) {
 			lock_drop_solo(&b->lock);
 			break;

@@ -79,7 +79,7 @@ static int leave_to_another(struct loop *l, size_t from, size_t to)
 /* Others may be looking for work: what was split off before is not there any more. */
 static inline bool wanted(struct worker *w)
 {
-	return !w->alone && wsq_empty(&w->runq) && !load_relaxed(&w->slot); /* a hint */
+	return !alone_is(&w->alone) && wsq_empty(&w->runq) && !load_relaxed(&w->slot); /* a hint */
 }
 
 #define OFFER_NS (20 * US)
@@ -147,7 +147,7 @@ int weft_par_for(size_t n, size_t grain, weft_range_fn *fn, void *arg)
 	if (!fn)
 		return WEFT_EINVAL;
 	if (!l.grain)
-		l.grain = n / (GRAINS_A_WORKER * (size_t)(w ? w->rt->n : 1)) + 1;
+		l.grain = n / (GRAINS_A_WORKER * (size_t)(w ? rt_active(w->rt) : 1)) + 1;
 	weft__group_begin(&l.g, (weft_group_opts){.max = 0});
 	if (!w) {
 		rc = leave_to_another(&l, 0, n);

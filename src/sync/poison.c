@@ -2,8 +2,8 @@
  *
  * poison.c - locks whose owner has failed, and was ended where it stood (core/contain.c): who waits for one is told, and somebody may take it over.
  *
- * Such a lock stays locked, and its owner's number names a record with TASK_FELL, which the lock keeps from other use (task.h: own_held). The locks themselves look at that before they have anybody wait, under
- * the lock of the bucket; and here all buckets are gone through once, after TASK_FELL was set: so nobody is left waiting, and nobody comes to wait.
+ * Such a lock stays locked, and its owner's number names a record with REASON_FELL, which the lock keeps from other use (task.h: own_held). The locks themselves look at that before they have anybody wait, under
+ * the lock of the bucket; and here all buckets are gone through once, after REASON_FELL was set: so nobody is left waiting, and nobody comes to wait.
  */
 #include "core/lot.h"
 #include "core/runtime.h"
@@ -28,8 +28,7 @@ static void poison(struct worker *wk, struct weft_task *t)
 	uint32_t owner = rec_index(t);
 	struct ready_list r;
 
-	for (unsigned i = 0; i < LOT_BUCKETS; i++) {
-		struct lot_bucket *b = &weft__lot[i];
+	for (struct lot_bucket *b = weft__lot_marked(NULL); b; b = weft__lot_marked(b)) {
 		struct list_node *n, *next;
 
 		ready_list_init(&r);

@@ -148,10 +148,13 @@ int weft__tls_outcome(weft_tls *t, int ret);
 /* The same of a call that does not read data: close_notify in the middle of a message cuts that off. */
 int weft__tls_unfinished(weft_tls *t, int ret);
 int weft__tls_shake(weft_tls *t, int64_t deadline);
-/* After WANT from SSL's writing. wr's owner. (io.c) */
-int weft__tls_read_first(weft_tls *t, int64_t deadline);
 /* The code for what the wire says: for an error ours, if it was our close that caused it. */
 int weft__tls_wire_error(weft_tls *t, int rc);
+
+/* --- io.c --- */
+
+/* After WANT from SSL's writing. wr's owner. */
+int weft__tls_read_first(weft_tls *t, int64_t deadline);
 
 static inline bool has_passed(int64_t deadline)
 {

@@ -38,7 +38,7 @@ int uses(chan *c, tx *t, rx *r, task *k, bsub *s, watch *w, struct span *p, int 
 		CASE_EXIT(k, ret),    CASE_FD(0, IO_R),
 		CASE_BSUB(s, p),      CASE_WATCH(w, seen),
 		WEFT_SEND(c, p),      WEFT_DEFAULT(),
-		WEFT_OTHERWISE(),     WEFT_RECV(c, NULL),
+		WEFT_RECV(c, NULL),
 	};
 
 	(void)p;

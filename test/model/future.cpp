@@ -16,6 +16,7 @@
 #define UNCOUNTED "of several futures each wakes who waits for all"
 #define NOT_WITHDRAWN "who was woken by one of several stays listed with the others"
 #define STAYS "what is made of it stays listed when it has ended"
+#define NOT_ASKED "who gives a set back does not ask whether the end of a member has begun"
 #define UNHELD "who follows holds no reference"
 #define UNASKED "the last reference goes without a word to the other side"
 
@@ -35,9 +36,20 @@ struct weft_task_opts {
 };
 
 /* A task runs at once, on the stack of who starts it; or cannot be had. */
-static int weft_go_opts(weft_task **, weft_task_fn *fn, void *arg, const weft_task_opts *)
+static int weft__go_opts_at(weft_task **, weft_task_fn *fn, void *arg, const weft_task_opts *, const struct weft_site *)
 {
 	return rl::rand(2) ? WEFT_ENOMEM : (fn(arg), 0);
+}
+
+/* Of several runtimes: quiet.pml. */
+static uint32_t weft__run_self()
+{
+	return 0;
+}
+
+static int weft__go_in_run(uint32_t, weft_task_fn *fn, void *arg, const weft_task_opts *o, const struct weft_site *site)
+{
+	return weft__go_opts_at(NULL, fn, arg, o, site);
 }
 
 static int weft_task_try(weft_task_fn *fn, void *arg, void *)
@@ -139,6 +151,7 @@ static void *future_calloc(size_t, size_t)
 	list_init(&f->thens);
 	f->task = NULL;
 	f->then = NULL;
+	f->ops = NULL;
 	((struct then *)(void *)(f->value + 16))->link.next = NULL;
 	return f;
 }
@@ -225,9 +238,69 @@ static int over(struct gathering *g, int rc)
 
 #undef lock_take_solo
 #undef lock_drop_solo
+#undef list_pop_head
+#undef list_remove
+#undef add_relaxed
+#undef wait_begin
+#undef weft__wait_park
+#undef weft__wait_withdraw
+#undef future_done
+#define list_pop_head weft_list_pop_head
+#define list_remove weft_list_remove
+#define add_relaxed(p, n) (p)->fetch_add((n), rl::mo_relaxed, $)
+
+/* --- a set and its members: what is freed is overwritten --- */
+
+static void *set_memory, *member_memory; /* of this execution; NULL: taken */
+static int set_pieces;                   /* taken and not given back */
+
+static void *set_calloc(size_t, size_t size);
+static void set_free(void *p);
+
+static void remove_listed(struct list_node *n)
+{
+	RL_ASSERT(n->next);
+	weft_list_remove(n);
+}
+
+#undef calloc
+#undef free
+#undef memcpy
+#define calloc(n, size) set_calloc(n, size)
+#define free(p) set_free(p)
+#undef list_remove
+#define list_remove(n) remove_listed(n)
+#undef list_linked
+#define list_linked(n) (MUTATED(NOT_ASKED) ? true : weft_list_linked(n))
+#include "sync/future_set.c"
+#undef list_linked
+#define list_linked weft_list_linked
+#undef list_remove
+#define list_remove weft_list_remove
+
+static void *set_calloc(size_t, size_t size)
+{
+	void **p = size == sizeof(struct member) ? &member_memory : &set_memory, *got = *p;
+
+	*p = NULL;
+	set_pieces++;
+	return got;
+}
+
+static struct member *the_member; /* of this execution */
+
+static void set_free(void *p)
+{
+	RL_ASSERT(--set_pieces >= 0);
+	if (p == the_member) {
+		RL_ASSERT(the_member->set);
+		the_member->set = NULL;
+		the_member->then.of = NULL;
+	}
+}
+
 #pragma pop_macro("calloc")
 #pragma pop_macro("free")
-#undef memcpy
 
 /* --- what it is tried with --- */
 
@@ -592,6 +665,59 @@ struct made_meanwhile : world<made_meanwhile> {
 	}
 };
 
+/* A set is given back while what is in it ends; or somebody takes it out. */
+template <typename suite, bool takes> struct in_a_set : world<suite> {
+	struct weft_futures set;
+	struct member one;
+	weft_futures *s;
+
+	void before()
+	{
+		world<suite>::before();
+		this->done_with_g();
+		lock_reset(&set.lock);
+		memset((void *)&set.pending, 0, sizeof set.pending);
+		memset((void *)&set.done, 0, sizeof set.done);
+		memset((void *)&set.waiters, 0, sizeof set.waiters);
+		memset((void *)&one, 0, sizeof one);
+		set.len = 0;
+		set_memory = &set;
+		member_memory = the_member = &one;
+		set_pieces = 0;
+		s = weft_futures_make();
+		RL_ASSERT(weft_futures_add(s, this->f, 7) == 0);
+	}
+
+	void thread(unsigned id)
+	{
+		if (id == 0) {
+			this->resolve(this->p, 5);
+			weft_promise_free(this->p);
+		} else if (id == 1) {
+			weft_ended e;
+			int v = -1;
+
+			if (takes && weft_futures_next_until(s, &e, FAR) == 0) {
+				RL_ASSERT(e.label == 7 && weft_future_poll(e.f, &v) == 0 && v == 5);
+				weft_future_free(e.f);
+			}
+			weft_futures_free(s);
+		}
+	}
+
+	void after()
+	{
+		RL_ASSERT(set_pieces == 0);
+		world<suite>::after();
+	}
+};
+
+struct set_freed : in_a_set<set_freed, false> {
+};
+
+struct set_taken : in_a_set<set_taken, true> {
+};
+
 static const struct scenario scenarios[] = {
 	{"resolved, cancelled and waited for", rl::simulate<resolve_or_cancel>, 20000, 2},
 	{"two promises, one of them dropped, and a deadline", rl::simulate<dropped>, 20000, 2},
@@ -604,6 +730,8 @@ static const struct scenario scenarios[] = {
 	{"a chain, resolved and cancelled in the middle", rl::simulate<chain_ended>, 20000, 2},
 	{"a chain, dropped from both sides", rl::simulate<chain_dropped>, 20000, 2},
 	{"mapped while it ends", rl::simulate<made_meanwhile>, 20000, 2},
+	{"in a set that is given back", rl::simulate<set_freed>, 20000, 2},
+	{"in a set, taken out, and a deadline", rl::simulate<set_taken>, 20000, 2},
 };
 
 static const struct mutation mutations[] = {
@@ -613,6 +741,7 @@ static const struct mutation mutations[] = {
 	{UNASKED},
 	{STAYS},
 	{UNHELD},
+	{NOT_ASKED},
 	{LEFT_LISTED},
 	{ENDED_UNASKED},
 	{"a future's end is stored without release", "end_one", "store_release", "&f->done"},

@@ -19,6 +19,12 @@
 #include "core/parker.h"
 #include "queue/wsq.h"
 
+/* Which sleeper is woken is a matter of taste (core/victim.c): any will do. */
+static unsigned anyone(struct idle *i)
+{
+	return rl::rand(shared_get(&i->n));
+}
+
 /* What all scenarios share: three workers, their rings, and the loop in which they look for work. */
 struct workers {
 	struct idle idle;
@@ -36,6 +42,7 @@ struct workers {
 	{
 		n = workers;
 		idle_init(&idle);
+		idle.choose = anyone;
 		lock_reset(&idle.lock);
 		injectq_init(&inject);
 		lock_reset(&inject.lock);
@@ -70,6 +77,25 @@ struct workers {
 		notify(idle_wake(&idle));
 	}
 
+	/* weft_go_batch: n of them, from i on, and one pass over the sleepers */
+	void publish_many(unsigned self, int i, uint32_t many)
+	{
+		uint16_t ids[4];
+		bool early = MUTATED("a batch is published after the look at who sleeps");
+
+		for (uint32_t k = 0; k < many && !early; k++) {
+			payload[i + (int)k]($) = 100 + i + (int)k;
+			RL_ASSERT(wsq_push(&q[self], &payload[i + (int)k]));
+		}
+		rl::atomic_thread_fence(rl::mo_seq_cst, $); /* batch.c's */
+		for (uint32_t got = idle_sleepers(&idle) ? idle_pick_many(&idle, ids, many) : 0; got > 0; got--)
+			notify(ids[got - 1]);
+		for (uint32_t k = 0; k < many && early; k++) {
+			payload[i + (int)k]($) = 100 + i + (int)k;
+			RL_ASSERT(wsq_push(&q[self], &payload[i + (int)k]));
+		}
+	}
+
 	/* sched_push_slot */
 	void publish_slot(int i)
 	{
@@ -90,6 +116,18 @@ struct workers {
 		injectq_push(&inject, &node[i]);
 		if (!MUTATED("a foreign thread has no fence"))
 			rl::atomic_thread_fence(rl::mo_seq_cst, $);
+		notify(idle_wake(&idle));
+	}
+
+	/* What a lane's thread does where there is one worker: behind another it relies on the wake-up of that one (core/lane_thread.c, to_workers). */
+	void pass_on(int i)
+	{
+		bool before = injectq_len(&inject) != 0;
+
+		payload[i]($) = 100 + i;
+		if (injectq_push(&inject, &node[i]) != 0 || (before && MUTATED("a lane's thread looks for others before it queues")))
+			return;
+		rl::atomic_thread_fence(rl::mo_seq_cst, $);
 		notify(idle_wake(&idle));
 	}
 
@@ -268,6 +306,47 @@ struct loot : rl::test_suite<loot, 3> {
 	}
 };
 
+/* One publishes a batch of two, and computes for ever: each of the two others gets one, or one of them both. */
+struct batch : rl::test_suite<batch, 3> {
+	struct workers w;
+
+	void before()
+	{
+		w.reset(3);
+	}
+
+	void thread(unsigned id)
+	{
+		if (id == 0)
+			w.publish_many(0, 0, 2);
+		else
+			w.work(id);
+	}
+};
+
+/* The same while another publishes one. */
+struct batch_and_one : rl::test_suite<batch_and_one, 3> {
+	struct workers w;
+
+	void before()
+	{
+		w.reset(3);
+	}
+
+	void thread(unsigned id)
+	{
+		if (id == 0) {
+			w.publish_many(0, 0, 2);
+		} else if (id == 1) {
+			w.publish(1, 2);
+		} else {
+			w.work(2);
+			w.work(2);
+			w.work(2);
+		}
+	}
+};
+
 /* Two publish at the same time; the third must get both. */
 struct two_publishers : rl::test_suite<two_publishers, 3> {
 	struct workers w;
@@ -346,6 +425,26 @@ struct foreign_alone : rl::test_suite<foreign_alone, 3> {
 			w.publish_foreign(1);
 		} else {
 			w.work(id);
+		}
+	}
+};
+
+/* Two threads of lanes pass on a job each, to one worker, which sleeps. */
+struct lanes : rl::test_suite<lanes, 3> {
+	struct workers w;
+
+	void before()
+	{
+		w.reset(1);
+	}
+
+	void thread(unsigned id)
+	{
+		if (id) {
+			w.pass_on((int)id);
+		} else {
+			w.work(0);
+			w.work(0);
 		}
 	}
 };
@@ -431,12 +530,16 @@ static const struct scenario scenarios[] = {
 	{"two publish, one sleeps", rl::simulate<two_publishers>, 150000, 1},
 	{"an event meets a wake", rl::simulate<event_meets_wake>, 150000, 1},
 	{"a foreign thread publishes two, two sleep", rl::simulate<foreign>, 100000, 1},
+	{"two lanes pass on a job each, one sleeps", rl::simulate<lanes>, 100000, 2},
 	{"one fills its slot, one sleeps", rl::simulate<full_slot>, 100000, 3},
 	{"one fills its slot and publishes one, two sleep", rl::simulate<slot_and_ring>, 100000, 1},
+	{"one publishes a batch, two sleep", rl::simulate<batch>, 100000, 1},
+	{"one publishes a batch, one a task, one sleeps", rl::simulate<batch_and_one>, 100000, 1},
 };
 
 static const struct mutation mutations[] = {
 	{"nobody looks a second time"},
+	{"a batch is published after the look at who sleeps"},
 	{"nobody looks at the slot a second time"},
 	{"filling the slot does not release", "publish_slot", "store_release", "&slot"},
 	{"robbing the slot does not acquire", "rob_slot", "swap_acq_rel", "&slot"},
@@ -444,6 +547,7 @@ static const struct mutation mutations[] = {
 	{"the last searcher wakes nobody"},
 	{"the last searcher looks nowhere"},
 	{"a foreign thread has no fence"},
+	{"a lane's thread looks for others before it queues"},
 	{"the last searcher has no fence", "idle_found", "fence", ""},
 	{"the parker is set by a store"},
 	{"a waker has no fence", "idle_wanting", "fence", ""},

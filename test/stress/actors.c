@@ -254,13 +254,6 @@ static int fan(void *state)
 	} while (1);
 }
 
-static int ignore(void *state, weft_msg *m)
-{
-	(void)state;
-	(void)m;
-	return 0;
-}
-
 static int fans_main(void *arg)
 {
 	enum { FANS = 200 };

@@ -222,13 +222,6 @@ static void hangs(void *state, weft_end e)
 	(*n)++;
 }
 
-static int ignore(void *state, weft_msg *m)
-{
-	(void)state;
-	(void)m;
-	return 0;
-}
-
 static int stop_deadline_main(void *arg)
 {
 	_Atomic int n = 0;
@@ -566,6 +559,7 @@ static int bad_args_main(void *arg)
 	T_EQ(weft_actor_suspend(WEFT_NO_ACTOR), WEFT_ESRCH);
 	T_EQ(weft_actor_resume(WEFT_NO_ACTOR), WEFT_ESRCH);
 	T_EQ(weft_actor_stats(WEFT_NO_ACTOR, &(weft_actor_stat){.len = 0}), WEFT_ESRCH);
+	T_EQ(weft_actor_stats(WEFT_NO_ACTOR, NULL), WEFT_EINVAL);
 	T_EQ(weft_actor_wait(WEFT_NO_ACTOR, NULL), WEFT_ESRCH);
 	T_OK(!weft_actor_alive(WEFT_NO_ACTOR));
 	T_OK(weft_actor_same(weft_actor_self(), WEFT_NO_ACTOR));
@@ -1125,6 +1119,7 @@ static int forsakes_main(void *arg)
 /* Main returns while actors live: they are dead afterwards, and what they held is destroyed. */
 TEST_WORKERS(forsakes)
 {
+	ends_with_main();
 	tap_leaky(); /* what the blocked sender has allocated is its own */
 	run(forsakes_main, NULL);
 	T_EQ(destroyed, 2);
@@ -1208,6 +1203,7 @@ static int abandons_main(void *arg)
 /* When the runtime goes down, orders are for the tasks of their actors, and not for whoever has come after those. */
 TEST_WORKERS(abandoned)
 {
+	ends_with_main();
 	destroyed = 0;
 	run(abandons_main, NULL);
 	T_GT(destroyed, 0); /* how many are dead by then is by chance */

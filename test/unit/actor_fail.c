@@ -7,25 +7,10 @@
 
 #include "weft/registry.h"
 
-static int ignore(void *state, weft_msg *m)
-{
-	(void)state;
-	(void)m;
-	return 0;
-}
-
 static int fine(void *state)
 {
 	(void)state;
 	return 0;
-}
-
-/* Fills the pools' caches no more than a little: sanitizers have none. */
-static void use_up_letters(weft_actor_ref ref)
-{
-	T_EQ(weft_actor_suspend(ref), 0);
-	for (int i = 0; i < 100; i++)
-		T_EQ(tell(ref, 1, i), 0);
 }
 
 static int start_one(weft_actor_ref *out)

@@ -312,5 +312,6 @@ static int related_main(void *arg)
 /* The runtime goes down with relations: nothing is left of them. */
 TEST_WORKERS(forsaken)
 {
+	ends_with_main();
 	run(related_main, NULL);
 }

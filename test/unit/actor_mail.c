@@ -161,13 +161,6 @@ static void drop(weft_msg *m)
 	dropped++;
 }
 
-static int ignore(void *state, weft_msg *m)
-{
-	(void)state;
-	(void)m;
-	return 0;
-}
-
 static int policies_main(void *arg)
 {
 	weft_actor_ref ref;

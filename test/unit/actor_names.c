@@ -54,10 +54,13 @@ static int names_main(void *arg)
 		snprintf(name, sizeof name, "number %d", i);
 		T_EQ(weft_reg_get(name, &got), 0);
 		T_OK(weft_actor_same(got, i % 2 ? one : two));
-		T_EQ(weft_reg_send(name, 1, &(long){i}, sizeof(long), 0), 0);
+		T_EQ(i % 3 ? weft_reg_send(name, 1, &(long){i}, sizeof(long), 0)
+			   : weft_reg_send_until(name, 1, &(long){i}, sizeof(long), 0, WEFT_FOREVER),
+		     0);
 	}
 	until(sum == 4950);
 	T_EQ(weft_reg_send("nobody", 1, NULL, 0, 0), WEFT_ENOENT);
+	T_EQ(weft_reg_send_until("nobody", 1, NULL, 0, 0, WEFT_NOW), WEFT_ENOENT);
 	T_EQ(weft_reg_del("one"), 0);
 	T_EQ(weft_reg_del("one"), WEFT_ENOENT);
 	T_EQ(weft_reg_del(""), WEFT_EINVAL);
@@ -300,6 +303,7 @@ static int none_left_main(void *arg)
 /* Names and groups end with the runtime. */
 TEST_WORKERS(forsaken)
 {
+	ends_with_main();
 	run(forsakes_main, NULL);
 	run(none_left_main, NULL);
 }

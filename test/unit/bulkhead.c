@@ -155,6 +155,7 @@ static int ways_out_main(void *arg)
 	T_EQ(weft_bulkhead_enter(b), 0);
 	u = (struct until_what){b, weft_now() + 4 * WEFT_MS};
 	T_EQ(weft_bulkhead_enter_until(b, weft_now() - 1), WEFT_ETIMEDOUT);
+	T_EQ(weft_bulkhead_call_until(b, never, NULL, weft_now() - 1), WEFT_ETIMEDOUT);
 	t = start(enters_until, &u);
 	until_reason(t, "admission");
 	time_move(4 * WEFT_MS);
@@ -169,7 +170,7 @@ static int ways_out_main(void *arg)
 	T_EQ(weft_task_cancel(t), 0);
 	T_EQ(finish(t), WEFT_ECANCELED);
 	T_EQ(stats(b).waiting, 0);
-	T_EQ(stats(b).late, 3);
+	T_EQ(stats(b).late, 4);
 	T_EQ(stats(b).gone, 1);
 	weft_bulkhead_leave(b);
 	T_EQ(weft_bulkhead_tryenter(b), 0); /* nothing was lost with them */
@@ -325,6 +326,7 @@ TEST_WORKERS(one_runtime_after_another)
 {
 	weft_bulkhead *b = make(1, (weft_line_opts){.max = 2});
 
+	ends_with_main();
 	run(abandons, b);
 	weft_bulkhead_leave(b);
 	T_EQ(stats(b).in, 0);
@@ -529,6 +531,7 @@ static int limit_errors_main(void *arg)
 	T_EQ(weft_limit_acquire(l, &p), 0);
 	T_EQ(weft_limit_tryacquire(l, &p), 0);
 	T_EQ(weft_limit_tryacquire(l, &p), WEFT_EAGAIN);
+	T_EQ(weft_limit_call_until(l, never, NULL, WEFT_NOW), WEFT_EAGAIN);
 	T_EQ(weft_limit_acquire(l, &p), WEFT_EOVERLOAD);
 	weft_limit_release(l, &p, WEFT_IGNORED);
 	weft_limit_release(l, &p, WEFT_IGNORED);

@@ -540,5 +540,6 @@ static int down_main(void *arg)
 /* The runtime goes down while one waits for its answer: nothing is left. */
 TEST_WORKERS(down)
 {
+	ends_with_main();
 	run(down_main, NULL);
 }

@@ -440,6 +440,8 @@ static int handed_main(void *arg)
 		pthread_t t;
 
 		T_EQ(finish(start(task_sends_some, &p)), 0);
+		until(weft_chan_len(p.c) ==
+		      0); /* so that there is room for all that the thread sends: it is waited for on what may be the only worker */
 		T_EQ(pthread_create(&t, NULL, thread_sends_some, &p), 0);
 		T_EQ(pthread_join(t, NULL), 0);
 	}

@@ -76,6 +76,7 @@ static int self_main(void *arg)
 	(void)arg;
 	T_EQ(weft_task_cancel(weft_task_self()), 0);
 	T_EQ(weft_task_cancel(weft_task_self()), WEFT_EALREADY);
+	T_EQ(weft_task_cancel(NULL), WEFT_EINVAL);
 	T_EQ(weft_ctx_check(), WEFT_ECANCELED);
 	T_EQ(weft_ctx_reason(NULL), WEFT_NOT_CANCELED); /* the task, not its context */
 	up = weft_ctx_enter(c);                         /* its own cancellation follows it through every context */

@@ -4,44 +4,18 @@
  */
 #include "base/atomic.h"
 #include "base/compiler.h"
+#include "dumped.h"
 #include "tap.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 #include <weft.h>
 
 static ATOMIC(int) flag;
-#define NO_TAIL_CALL() __asm__ volatile("") /* after a call: the caller's frame must be there to be seen */
-
-/* --- hearing the report --- */
-
-static int saved_stderr = -1, heard = -1;
-
-static void hear(void)
-{
-	heard = memfd_create("stderr", 0);
-	saved_stderr = dup(STDERR_FILENO);
-	T_OK(heard >= 0 && saved_stderr >= 0 && dup2(heard, STDERR_FILENO) >= 0);
-}
-
-static char *heard_text(void)
-{
-	off_t n = lseek(heard, 0, SEEK_END);
-	char *text = malloc((size_t)n + 1);
-
-	dup2(saved_stderr, STDERR_FILENO);
-	close(saved_stderr);
-	T_OK(text && pread(heard, text, (size_t)n, 0) == n);
-	text[n] = 0;
-	close(heard);
-	tap_note("%s", text);
-	return text;
-}
 
 /* Channels that deadlocked tasks leave behind. */
 static chan *channels[16];
@@ -65,6 +39,7 @@ static char *run(weft_task_fn *fn, int expect)
 {
 	int rc;
 
+	unsetenv("WEFT_STACK_REPORT"); /* which would say more there */
 	hear();
 	tap_leaky(); /* what the tasks hold that never run again */
 	rc = weft_run(fn, NULL, NULL);
@@ -617,6 +592,7 @@ TEST_WORKERS(nothing_is_said_when_not_asked_to_look)
 	char *text;
 	int rc;
 
+	unsetenv("WEFT_STACK_REPORT");
 	hear();
 	tap_leaky();
 	rc = weft_run(unchecked_main, NULL, &(weft_opts){.no_deadlock = true});

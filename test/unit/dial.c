@@ -684,6 +684,7 @@ TEST_WORKERS(left_in_the_middle)
 	static struct leaves k;
 	int fds;
 
+	ends_with_main();
 	names_begin();
 	warm_up();
 	fds = rt_fds();

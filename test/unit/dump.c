@@ -24,9 +24,16 @@ static ATOMIC(int) stop, ready;
 static volatile int zero; /* so that the compiler knows no values */
 static chan *c;
 
+/* Ends with main: what it has looked at stays where it is. */
+static int run_as(int (*fn)(void *), int workers)
+{
+	setenv("WEFT_EXIT", "main", 1);
+	return weft_run(fn, NULL, &(weft_opts){.workers = workers});
+}
+
 static void run(int (*fn)(void *))
 {
-	T_EQ(weft_run(fn, NULL, NULL), 0);
+	T_EQ(run_as(fn, 0), 0);
 }
 
 /* --- tasks to look at --- */
@@ -106,6 +113,53 @@ TEST_WORKERS(parked_task_is_shown_with_name_reason_site_and_stack)
 	run(parked_main);
 }
 
+static ATOMIC(int) section_over;
+
+NOINLINE static void section_in_here(void)
+{
+	WEFT_BLOCKING
+	{
+		store_release(&ready, 1);
+		while (!load_acquire(&section_over))
+			usleep(1000);
+	}
+	NO_TAIL_CALL();
+}
+
+static int section(void *arg)
+{
+	(void)arg;
+	section_in_here();
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int section_main(void *arg)
+{
+	const char *part;
+	weft_task *t;
+	char *text;
+
+	(void)arg;
+	T_EQ(go_opts(&t, section, NULL, NULL), 0);
+	wait_for(&ready, 1);
+	text = dumped();
+	store_release(&section_over, 1);
+	T_EQ(task_join(t, NULL), 0);
+	part = part_of(text, " section: ");
+	T_STR_HAS(part, "parked, blocking call, for ");
+	T_STR_HAS(part, "section_in_here+");
+	T_STR_HAS(part, "section+");
+	free(text);
+	return 0;
+}
+
+/* What it does on the other thread is above the frames that are its own. */
+TEST_WORKERS(task_in_a_section_is_shown_up_to_there)
+{
+	run(section_main);
+}
+
 static int spinning_main(void *arg)
 {
 	const char *part;
@@ -172,7 +226,7 @@ static int states_main(void *arg)
 
 TEST(states_deadlines_and_ended_tasks_are_told_apart)
 {
-	T_EQ(weft_run(states_main, NULL, &(weft_opts){.workers = 1}), 0);
+	T_EQ(run_as(states_main, 1), 0);
 }
 
 static int yielder(void *arg)
@@ -201,7 +255,7 @@ static int runnable_main(void *arg)
 
 TEST(runnable_task_shows_where_it_goes_on)
 {
-	T_EQ(weft_run(runnable_main, NULL, &(weft_opts){.workers = 1}), 0);
+	T_EQ(run_as(runnable_main, 1), 0);
 }
 
 NOINLINE static void sinks(int n)
@@ -241,7 +295,7 @@ static int deep_main(void *arg)
 
 TEST(deep_stack_is_cut_and_says_so)
 {
-	T_EQ(weft_run(deep_main, NULL, &(weft_opts){.workers = 1}), 0);
+	T_EQ(run_as(deep_main, 1), 0);
 }
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -365,23 +419,6 @@ TEST(no_runtime_no_dump)
 }
 
 /* --- signals --- */
-
-static int saved_stderr = -1, heard;
-
-/* Standard error goes to a sheet; heard_text gives it back. */
-static void hear(void)
-{
-	heard = sheet();
-	saved_stderr = dup(STDERR_FILENO);
-	T_OK(saved_stderr >= 0 && dup2(heard, STDERR_FILENO) >= 0);
-}
-
-static char *heard_text(void)
-{
-	dup2(saved_stderr, STDERR_FILENO);
-	close(saved_stderr);
-	return text_of(heard);
-}
 
 static int quit_main(void *arg)
 {
@@ -564,7 +601,7 @@ static int churn_main(void *arg)
 TEST(tasks_come_and_go_while_they_are_dumped)
 {
 	tap_limit(60);
-	T_EQ(weft_run(churn_main, NULL, &(weft_opts){.workers = 8}), 0);
+	T_EQ(run_as(churn_main, 8), 0);
 }
 
 static int many_main(void *arg)
@@ -611,7 +648,9 @@ static int slow_reader_main(void *arg)
 		T_EQ(go(waits_in_here), 0);
 	task_sleep(50 * MS);
 	T_EQ(pipe2(fd, O_NONBLOCK), 0);
-	T_EQ(weft_dump(fd[1]), 0); /* more than a pipe holds, and nobody reads */
+	T_EQ(weft_dump(fd[1]), WEFT_ETIMEDOUT); /* more than a pipe holds, and nobody reads */
+	T_EQ(weft_dump(fd[0]), WEFT_EBADF);
+	T_EQ(weft_dump(-1), WEFT_EBADF);
 	T_GT(read(fd[0], text, sizeof text), 4096);
 	T_OK(strncmp(text, "weft: 901 tasks", 15) == 0);
 	return 0;

@@ -4,6 +4,7 @@
  */
 #include "../erl.h"
 #include "../faileach.h"
+#include "../several.h"
 
 #include <signal.h>
 #include <sys/prctl.h>
@@ -178,6 +179,103 @@ TEST_WORKERS(nodes_do_without_what_they_do_not_get)
 	pid_t pid = epmd_fork(&port);
 
 	run(fails, NULL);
+	T_EQ(kill(pid, SIGKILL), 0);
+	T_EQ(waitpid(pid, NULL, 0), pid);
+}
+
+/* --- a node of another runtime: asked by a task, and by a thread that has not called weft before --- */
+
+static weft_runtime *home;
+
+static int begins(void *out)
+{
+	return node(out, A);
+}
+
+static int begin_at_home(weft_erl **out)
+{
+	weft_task *t;
+	int rc = weft_runtime_go(home, &t, begins, out, NULL);
+
+	return rc ? rc : finish(t);
+}
+
+struct speaker {
+	weft_erl *a;
+	int rc;
+	_Atomic bool done;
+};
+
+static void *is_speaker(void *arg)
+{
+	struct speaker *s = arg;
+	weft_actor_ref there;
+
+	s->rc = weft_erl_ping(s->a, B);
+	if (s->rc == 0)
+		s->rc = weft_erl_stand_in(s->a, &there, weft_erl_at("getter", B));
+	if (s->rc == 0 && !weft_erl_connected(s->a, B))
+		s->rc = WEFT_ENOMEM;
+	s->done = true;
+	return NULL;
+}
+
+static int by_thread(weft_erl *a)
+{
+	struct speaker s = {.a = a};
+	pthread_t th;
+
+	if (pthread_create(&th, NULL, is_speaker, &s) != 0)
+		return WEFT_ENOMEM;
+	until(s.done);
+	T_EQ(pthread_join(th, NULL), 0);
+	return s.rc;
+}
+
+static int make_elsewhere(void)
+{
+	weft_erl *a, *b;
+	int rc = begin_at_home(&a);
+
+	if (rc)
+		return rc;
+	rc = node(&b, B);
+	if (rc == 0) {
+		rc = speak(a);
+		if (rc == 0)
+			rc = by_thread(a);
+		T_EQ(weft_erl_stop(b), 0);
+	}
+	while (weft_erl_stop(a) == WEFT_ENOMEM)
+		rc = WEFT_ENOMEM;
+	return rc;
+}
+
+static int fails_elsewhere(void *arg)
+{
+	static const struct thing node_thing = {"node elsewhere", make_elsewhere};
+	struct runtime *rt;
+	weft_actor_ref ref;
+
+	(void)arg;
+	home = made(2);
+	rt = (struct runtime *)home;
+	until_all_workers_run();
+	for (unsigned i = 0; i < rt->n; i++)
+		until(load_relaxed(&rt->workers[i].tid) != 0); /* as there */
+	T_EQ(weft_server_start(&ref, &getter, NULL, &(weft_server_opts){.name = "getter"}), 0);
+	T_EQ(make_elsewhere(), 0);
+	fail_each(&node_thing, may);
+	T_EQ(weft_actor_stop_wait(ref), 0);
+	T_EQ(weft_free(home, WEFT_FOREVER), 0);
+	return 0;
+}
+
+TEST_WORKERS(nodes_of_another_runtime_do_so_too)
+{
+	pid_t pid = epmd_fork(&port);
+
+	run(fails_elsewhere, NULL);
 	T_EQ(kill(pid, SIGKILL), 0);
 	T_EQ(waitpid(pid, NULL, 0), pid);
 }

@@ -357,6 +357,86 @@ TEST_WORKERS(cancelled_before_it_begins)
 	run_net(before, NULL);
 }
 
+/* Past its deadline no call of weft/file.h and weft/fs.h begins. Those that `calls` has are not here. */
+static int late(void *arg)
+{
+	const struct timespec times[2] = {{1, 0}, {1, 0}};
+	char path[PATH_MAX + 16], buf[100] = "";
+	struct iovec v = {buf, 3};
+	struct stat was, st;
+	size_t done = 9;
+	weft_file *f, *other;
+	weft_dirent e;
+	weft_dir *dir;
+	char **paths;
+	int64_t d;
+
+	(void)arg;
+	put("a", "abc");
+	put("b", "b");
+	T_EQ(mkdir(in("there"), 0700), 0);
+	T_EQ(symlink("a", in("to a")), 0);
+	f = opened("a", O_RDWR);
+	T_EQ(weft_dir_open(&dir, in("there")), 0);
+	T_EQ(stat(in("a"), &was), 0);
+	d = weft_now() - 1;
+	T_EQ(weft_file_readv_until(f, &v, 1, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_file_preadv_until(f, &v, 1, 0, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_file_writev_until(f, &v, 1, &done, d), WEFT_ETIMEDOUT);
+	T_EQ(done, 0);
+	T_EQ(weft_file_pwritev_until(f, &v, 1, 0, &done, d), WEFT_ETIMEDOUT);
+	T_EQ(done, 0);
+	T_EQ(weft_file_datasync_until(f, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_file_truncate_until(f, 0, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_file_allocate_until(f, 0, 0, 4096, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_file_stat_until(f, &st, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_file_chmod_until(f, 0400, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_file_chown_until(f, getuid(), getgid(), d), WEFT_ETIMEDOUT);
+	T_EQ(weft_file_utimes_until(f, times, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_file_lock_until(f, WEFT_LOCK_EXCLUSIVE, d), WEFT_ETIMEDOUT);
+	snprintf(path, sizeof path, "%s", in("made.XXXXXX"));
+	T_EQ(weft_file_temp_until(&other, path, d), WEFT_ETIMEDOUT);
+	T_OK(!other);
+	T_EQ(weft_file_write_all_until(in("made"), "x", 1, 0600, 0, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_stat_until(in("a"), &st, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_lstat_until(in("a"), &st, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_exists_until(in("a"), d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_access_until(in("a"), R_OK, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_realpath_until(in("a"), buf, sizeof buf, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_readlink_until(in("to a"), buf, sizeof buf, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_unlink_until(in("a"), d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_link_until(in("a"), in("made"), d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_symlink_until("a", in("made"), d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_chmod_until(in("a"), 0400, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_chown_until(in("a"), getuid(), getgid(), d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_utimes_until(in("a"), times, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_truncate_until(in("a"), 0, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_copy_until(in("a"), in("made"), 0, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_mkdir_until(in("made"), 0700, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_mkdir_all_until(in("made/made"), 0700, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_rmdir_until(in("there"), d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_remove_all_until(in("there"), d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_temp_dir_until(path, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_fs_glob_until(in("*"), &paths, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_dir_next_until(dir, &e, d), WEFT_ETIMEDOUT);
+	T_EQ(weft_dir_close(dir), 0);
+	T_EQ(weft_dir_open_until(&dir, in("there"), d), WEFT_ETIMEDOUT);
+	T_OK(!dir);
+	T_EQ(weft_file_close(f), 0);
+	T_STR_HAS(path, "made.XXXXXX");
+	T_OK(access(in("made"), F_OK) != 0 && access(in("there"), F_OK) == 0 && holds_text("a", "abc"));
+	T_EQ(stat(in("a"), &st), 0);
+	T_EQ(st.st_mode, was.st_mode);
+	T_EQ(st.st_nlink, was.st_nlink);
+	T_EQ(st.st_mtim.tv_sec, was.st_mtim.tv_sec);
+	return 0;
+}
+
+TEST_WORKERS(none_begins_past_its_deadline)
+{
+	run_net(late, NULL);
+}
+
 static int opener(void *arg)
 {
 	return weft_file_open(arg, in("a"), O_RDONLY, 0);
@@ -573,6 +653,7 @@ TEST_WORKERS(the_runtime_goes_down_in_the_middle)
 {
 	static char buf[sizeof room];
 
+	ends_with_main();
 	for (long i = tap_iters(20); i > 0; i--) {
 		weft_file *f[2];
 		int fds;

@@ -291,6 +291,7 @@ TEST_WORKERS(block_on_when_the_runtime_goes_down)
 {
 	long n = tap_iters(200);
 
+	ends_with_main();
 	for (long i = 0; i < n; i++) {
 		struct last_wait l = {.ret = 55};
 		pthread_t th;
@@ -343,6 +344,7 @@ static int exit_main(void *arg)
 /* weft_exit from the main task, from another task, and from a thread: the runtime goes down with that result. */
 TEST_WORKERS(exit_from_anywhere)
 {
+	ends_with_main();
 	for (int i = 0; i < 60; i++) {
 		struct exit_from e = {.how = i % 3};
 		pthread_t th;

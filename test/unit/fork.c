@@ -5,6 +5,7 @@
 #include "child.h"
 
 #include "weft/net.h"
+#include "weft/several.h"
 #include <pthread.h>
 #include <string.h>
 
@@ -114,6 +115,26 @@ TEST_WORKERS(from_a_task)
 	run(task_main, NULL);
 }
 
+static int others_main(void *arg)
+{
+	weft_runtime *rt;
+	weft_task *t;
+
+	(void)arg;
+	T_EQ(weft_make(&rt, &(weft_opts){.workers = tap_workers()}), 0);
+	T_EQ(weft_runtime_go(rt, &t, task_main, NULL, NULL), 0);
+	T_EQ(finish(t), 0);
+	T_EQ(task_main(NULL), 0);
+	T_EQ(weft_free(rt, WEFT_FOREVER), 0);
+	return 0;
+}
+
+/* Two runtimes are up, and a task of each forks: nothing of either goes on in the child; here both do. */
+TEST_WORKERS(from_tasks_of_two)
+{
+	run(others_main, NULL);
+}
+
 struct foreign {
 	weft_chan *c;
 	ATOMIC(bool) over;
@@ -149,6 +170,32 @@ static int foreign_main(void *arg)
 TEST_WORKERS(from_a_thread)
 {
 	run(foreign_main, NULL);
+}
+
+static void makes(void *arg)
+{
+	weft_runtime *rt;
+
+	(void)arg;
+	(void)weft_make(&rt, NULL);
+}
+
+/* The only one that is up is not the default one. */
+TEST_WORKERS(beside_a_made_one)
+{
+	weft_chan *c = weft_chan_make(1, 1);
+	weft_runtime *rt;
+	weft_task *t;
+
+	T_EQ(weft_make(&rt, &(weft_opts){.workers = tap_workers()}), 0);
+	is_told(receives, c);
+	is_told(runs, NULL);
+	is_told(makes, NULL);
+	T_EQ(weft_runtime_go(rt, &t, task_main, NULL, NULL), 0);
+	T_EQ(finish(t), 0);
+	T_EQ(weft_free(rt, WEFT_FOREVER), 0);
+	weft_chan_free(c);
+	nothing_left();
 }
 
 static void child_runs(void *arg)

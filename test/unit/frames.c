@@ -32,6 +32,9 @@ static weft_limiter *slow;
 static weft_stream *dry_stream, *odd_stream, *unread;
 static weft_stream_tx *full_stream, *idle;
 static weft_bulkhead *packed;
+static weft_pool *busy_pool, *ending_pool;
+static weft_futures *no_answers;
+static weft_future *no_answer;
 static weft_limit *narrow;
 static weft_credit *no_credit;
 static weft_congestion congested;
@@ -330,6 +333,66 @@ static int fails(void *arg)
 {
 	(void)arg;
 	return WEFT_EAGAIN;
+}
+
+/* On a thread that is left. */
+static int for_ever(void *arg)
+{
+	for (;;)
+		pause();
+	return *(int *)arg;
+}
+
+static int by_pool_submit(void *arg)
+{
+	(void)arg;
+	weft_pool_submit(busy_pool, fails, NULL, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_pool_call(void *arg)
+{
+	(void)arg;
+	weft_pool_call(busy_pool, fails, NULL, NULL);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_pool_free(void *arg)
+{
+	(void)arg;
+	weft_pool_free(ending_pool);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_server_request(void *arg)
+{
+	weft_future *f;
+
+	(void)arg;
+	weft_server_request(busy, 1, NULL, 0, 0, &f);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_server_response(void *arg)
+{
+	(void)arg;
+	weft_server_response(no_answer, NULL, 0);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_futures_next(void *arg)
+{
+	weft_ended e;
+
+	(void)arg;
+	weft_futures_next(no_answers, &e);
+	NO_TAIL_CALL();
+	return 0;
 }
 
 static int by_bulkhead(void *arg)
@@ -839,6 +902,12 @@ static const struct call {
 	CALL(by_stream_read, "weft_stream_read"),
 	CALL(by_stream_count, "weft_stream_count"),
 	CALL(by_stream_write, "weft_stream_write"),
+	CALL(by_pool_submit, "weft_pool_submit"),
+	CALL(by_pool_call, "weft_pool_call"),
+	CALL(by_pool_free, "weft_pool_free"),
+	CALL(by_server_request, "weft_server_request"),
+	CALL(by_server_response, "weft_server_response"),
+	CALL(by_futures_next, "weft_futures_next"),
 	CALL(by_bulkhead, "weft_bulkhead_enter"),
 	CALL(by_bulkhead_call, "weft_bulkhead_call"),
 	CALL(by_limit, "weft_limit_acquire"),
@@ -883,7 +952,6 @@ static const struct call {
 	CALL(by_sup_child_add, "weft_sup_child_add"),
 	CALL(by_sup_list, "weft_sup_list"),
 	CALL(by_sup_tree, "weft_sup_tree"),
-#undef CALL
 };
 
 enum { CALLS = sizeof calls / sizeof *calls };
@@ -980,6 +1048,13 @@ static int calls_main(void *arg)
 	T_EQ(actor_suspend(busy), 0);
 	T_EQ(server_start(&silent, &does_nothing, NULL, &(server_opts){.name = "silent"}), 0);
 	T_EQ(actor_suspend(silent), 0);
+	T_EQ(weft_pool_make(&busy_pool, &(weft_pool_opts){.max = 1, .queue = -1, .leaves = true}), 0);
+	T_EQ(weft_pool_submit(busy_pool, for_ever, NULL, NULL), 0);
+	T_EQ(weft_pool_make(&ending_pool, &(weft_pool_opts){.max = 1, .leaves = true}), 0);
+	T_EQ(weft_pool_submit(ending_pool, for_ever, NULL, NULL), 0);
+	T_EQ(weft_server_request(silent, 1, NULL, 0, 0, &no_answer), 0);
+	no_answers = weft_futures_make();
+	T_EQ(weft_futures_add(no_answers, weft_future_ref(never), 0), 0);
 	T_EQ(bus_start(&quiet_bus, NULL), 0);
 	T_EQ(actor_suspend(quiet_bus), 0);
 	T_EQ(actor_send(busy, 1, NULL, 0, PRIO_NORMAL), 0);
@@ -1012,8 +1087,68 @@ static int calls_main(void *arg)
 	return 0;
 }
 
+static int by_shutdown(void *arg)
+{
+	(void)arg;
+	(void)weft_shutdown(3600 * SEC);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_shutdown_until(void *arg)
+{
+	(void)arg;
+	(void)weft_shutdown_until(WEFT_FOREVER);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int by_shutdown_list(void *arg)
+{
+	weft_task_info one;
+	int n;
+
+	(void)arg;
+	(void)weft_shutdown_list(WEFT_FOREVER, &one, 1, &n);
+	NO_TAIL_CALL();
+	return 0;
+}
+
+static int shutdowns_main(void *arg)
+{
+	static const struct call all[] = {CALL(by_shutdown, "weft_shutdown"), CALL(by_shutdown_until, "weft_shutdown_until"),
+					  CALL(by_shutdown_list, "weft_shutdown_list")};
+
+	(void)arg;
+	for (int i = 0; i < 3; i++)
+		T_EQ(go_opts(NULL, all[i].fn, NULL, &(task_opts){.name = all[i].name}), 0);
+	WITH_SHIELD
+	{
+		char *text = dumped();
+
+		while (count_of(text, ": parked, shutdown") != 3 || strstr(text, "moved on")) {
+			free(text);
+			task_yield();
+			text = dumped();
+		}
+		for (int i = 0; i < 3; i++)
+			T_OK(is_right(text, &all[i]));
+		free(text);
+	}
+	return 0;
+}
+
+/* Those that end all others, which cannot be among them. */
+TEST_WORKERS(the_call_that_ends_all)
+{
+	T_EQ(weft_run(shutdowns_main, NULL, &(weft_opts){.workers = tap_workers()}), 0);
+}
+
+#undef CALL
+
 TEST_WORKERS(the_public_call_is_the_first_frame)
 {
+	setenv("WEFT_EXIT", "main", 1);
 	tap_leaky();
 	T_EQ(weft_run(calls_main, NULL, &(weft_opts){.workers = tap_workers()}), 0);
 }

@@ -874,5 +874,6 @@ static int down_main(void *arg)
 /* The runtime goes down while one is started: nothing is left. */
 TEST_WORKERS(down)
 {
+	ends_with_main();
 	run(down_main, NULL);
 }

@@ -781,6 +781,7 @@ TEST_WORKERS(the_runtime_goes_down)
 {
 	int fds;
 
+	ends_with_main();
 	tap_leaky();
 	warm_up();
 	fds = rt_fds();

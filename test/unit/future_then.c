@@ -2,11 +2,13 @@
  *
  * future_then.c - tasks that end with a value: go_future, map, then; what comes of errors, cancels, exits and panics.
  */
+#include "dumped.h"
 #include "rt.h"
 
 #include "weft/defer.h"
 #include "weft/future.h"
 #include <pthread.h>
+#include <stdio.h>
 
 static int get(weft_future *f)
 {
@@ -569,7 +571,88 @@ static int next_main(void *arg)
 /* A runtime goes down with the task of a future; the future is cancelled in the next one. */
 TEST_WORKERS(cancelled_in_another_runtime)
 {
+	ends_with_main();
 	T_EQ(weft_run(leaves_main, NULL, &(weft_opts){.workers = (int)tap_workers()}), 0);
 	T_EQ(weft_run(next_main, NULL, &(weft_opts){.workers = (int)tap_workers()}), 0);
 	weft_future_free(load_acquire(&left));
+}
+
+/* --- where they are said to have been started --- */
+
+static weft_event stays;
+
+static int of_go(void *arg, void *out)
+{
+	(void)arg;
+	(void)out;
+	return weft_event_wait(&stays);
+}
+
+static int of_map(const void *value, void *out, void *arg)
+{
+	(void)value;
+	return of_go(arg, out);
+}
+
+static int of_then(int status, const void *value, void *out, void *arg)
+{
+	(void)status;
+	(void)value;
+	return of_go(arg, out);
+}
+
+static void shown(const char *fn, int line)
+{
+	char head[100], tail[100];
+	char *text;
+
+	snprintf(head, sizeof head, " %s: parked, event", fn);
+	snprintf(tail, sizeof tail, "future_then.c:%d\n", line);
+	do { /* until it waits */
+		let_run();
+		text = dumped();
+		if (strstr(text, head))
+			break;
+		free(text);
+	} while (true);
+	T_STR_HAS(strstr(text, head), tail);
+	T_OK(strstr(text, "src/sync/") == NULL);
+	free(text);
+}
+
+static int places_main(void *arg)
+{
+	int at_go, at_map, at_then;
+	weft_future *go, *map, *then, *none = weft_future_ready(NULL, 0);
+
+	(void)arg;
+	stays = (weft_event){0};
+	go = weft_go_future(of_go, NULL, 0), at_go = __LINE__;
+	map = weft_future_map(none, of_map, NULL, 0), at_map = __LINE__;
+	then = weft_future_then(none, of_then, &(struct { int a, b; }){1, 2}, 0), at_then = __LINE__; /* commas are no more than commas */
+	shown("of_go", at_go);
+	shown("of_map", at_map);
+	shown("of_then", at_then);
+	weft_event_set(&stays);
+	T_EQ(weft_future_await(go, NULL), 0);
+	T_EQ(weft_future_await(map, NULL), 0);
+	T_EQ(weft_future_await(then, NULL), 0);
+	weft_future_free(go);
+	weft_future_free(map);
+	weft_future_free(then);
+	T_EQ(get((weft_go_future)(seven, NULL, sizeof(int))), 7); /* without a place */
+	map = (weft_future_map)(none, of_map, NULL, 0);
+	then = (weft_future_then)(map, of_then, NULL, 0);
+	weft_future_free(map);
+	T_EQ(weft_future_await(then, NULL), 0);
+	weft_future_free(then);
+	weft_future_free(none);
+	until_others_end(); /* they give back what they have */
+	return 0;
+}
+
+/* Their tasks are their callers', also in dumps and reports. */
+TEST_WORKERS(places)
+{
+	run(places_main, NULL);
 }

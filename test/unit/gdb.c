@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * gdb.c - debug/gdb/weft-gdb.py: does gdb list the tasks and show their stacks, in a live process and in a core file?
+ * gdb.c - debug/gdb/weft-gdb.py: does gdb list the tasks and show their stacks, in a live process and in a core file, of weft_run's runtime and of another?
  *
  * gdb runs this very program with --in-process, up to stop_here.
  */
 #include "base/atomic.h"
 #include "base/compiler.h"
-#include "tap.h"
+#include "dumped.h"
+#include "rt.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +16,10 @@
 #include <unistd.h>
 #include <weft.h>
 
-#define NO_TAIL_CALL() __asm__ volatile("") /* after a call: the caller's frame must be there to be seen */
+static ATOMIC(int) stop, spinning, stop_elsewhere, spinning_elsewhere;
+static weft_runtime *made;
 
-static ATOMIC(int) stop, spinning;
-
-/* --- the program gdb looks at --- */
+/* --- the program gdb looks at: once with two runtimes, and once with the made one alone --- */
 
 NOINLINE static void waits_for_gdb(chan *c)
 {
@@ -43,6 +43,15 @@ NOINLINE static void spins_for_gdb(void)
 	NO_TAIL_CALL();
 }
 
+NOINLINE static int spins_elsewhere(void *arg)
+{
+	(void)arg;
+	while (!load_relaxed(&stop_elsewhere))
+		store_relaxed(&spinning_elsewhere, 1);
+	NO_TAIL_CALL();
+	return 0;
+}
+
 NOINLINE static void stop_here(void)
 {
 	NO_TAIL_CALL();
@@ -50,15 +59,19 @@ NOINLINE static void stop_here(void)
 
 static int look_at_main(void *arg)
 {
-	chan *c = chan_make(sizeof(int), 0);
+	chan *c = arg;
+	task *here, *there;
 
-	(void)arg;
-	T_EQ(go_opts(NULL, named, c, &(weft_task_opts){.name = "conn 7"}), 0);
 	T_EQ(go(waits_for_gdb, c), 0);
+	T_EQ(go_opts(&here, named, c, &(weft_task_opts){.name = "conn 7"}), 0);
+	T_EQ(weft_runtime_go(made, &there, named, c, &(weft_task_opts){.name = "made 9"}), 0);
+	T_EQ(weft_runtime_go(made, NULL, spins_elsewhere, NULL, NULL), 0);
+	until_reason(here, "chan receive");
+	until_reason(there, "chan receive");
+	task_detach(here);
+	task_detach(there);
 	T_EQ(go(spins_for_gdb), 0);
-	while (!load_relaxed(&spinning))
-		task_sleep(1 * MS);
-	task_sleep(20 * MS);
+	until(load_relaxed(&spinning) && load_relaxed(&spinning_elsewhere));
 	stop_here();
 	store_relaxed(&stop, 1);
 	return 0;
@@ -66,8 +79,15 @@ static int look_at_main(void *arg)
 
 TEST(program_to_look_at)
 {
+	chan *c = chan_make(sizeof(int), 0);
+
+	setenv("WEFT_EXIT", "main", 1);
 	tap_leaky(); /* its tasks never run again */
-	T_EQ(weft_run(look_at_main, NULL, &(weft_opts){.workers = 2}), 0);
+	T_EQ(weft_make(&made, &(weft_opts){.workers = 2}), 0);
+	T_EQ(weft_run(look_at_main, c, &(weft_opts){.workers = 2}), 0);
+	stop_here();
+	store_relaxed(&stop_elsewhere, 1);
+	T_EQ(weft_free(made, -1), 0);
 }
 
 /* --- gdb --- */
@@ -119,7 +139,8 @@ static void look(bool core)
 	snprintf(args, sizeof args,
 		 "-ex 'break stop_here' -ex run -ex 'info weft-tasks' -ex 'echo \\n-all-\\n' -ex 'task all bt' -ex 'echo \\n-own-\\n' -ex "
 		 "'bt 1' "
-		 "%s%s%s -ex kill --args %s --in-process program_to_look_at",
+		 "%s%s%s -ex continue -ex 'echo \\n-made-\\n' -ex 'info weft-tasks' -ex 'task all bt' -ex kill --args %s --in-process "
+		 "program_to_look_at",
 		 core ? "-ex 'generate-core-file " : "", core ? dir : "", core ? "/core'" : "", self);
 	gdb(args);
 	if (strstr(out, "Operation not permitted") || strstr(out, "Could not trace"))
@@ -135,14 +156,37 @@ static void clean_up(void)
 	rmdir(dir);
 }
 
+/* The first line that has `who` has `what`, too. */
+static void check_line(const char *text, const char *who, const char *what)
+{
+	const char *at = strstr(text, who);
+	char line[512];
+
+	T_OK(at != NULL);
+	snprintf(line, sizeof line, "%.*s", (int)strcspn(at, "\n"), at);
+	T_STR_HAS(line, what);
+}
+
+/* The made runtime's. */
+static void check_made(const char *text)
+{
+	T_STR_HAS(text, "weft: runtime 1: 2 tasks on 2 workers\n");
+	check_line(text, "named \"made 9\"", "parked, chan recv");
+	check_line(text, "named \"made 9\"", ", in runtime 1; started at ");
+	check_line(text, "spins_elsewhere  ", "running on worker ");
+	check_line(text, "spins_elsewhere  ", ", in runtime 1; started at ");
+	T_STR_HAS(text, "spins_elsewhere ("); /* by its worker's thread */
+}
+
 /* The tasks as gdb must show them. */
 static void check_tasks(const char *text)
 {
+	T_STR_HAS(text, "weft: 4 tasks on 2 workers\n");
 	T_STR_HAS(text, "named \"conn 7\"");
 	T_STR_HAS(text, "waits_for_gdb");
 	T_STR_HAS(text, "parked, chan recv");
 	T_STR_HAS(text, "gdb.c:");
-	T_STR_HAS(text, "running on worker ");
+	check_line(text, "spins_for_gdb  ", "running on worker ");
 }
 
 static void check_stacks(const char *text)
@@ -159,14 +203,18 @@ static void check_stacks(const char *text)
 
 TEST(live_process)
 {
-	const char *all, *own;
+	const char *all, *own, *alone;
 
 	look(false);
 	all = strstr(out, "\n-all-\n");
 	own = strstr(out, "\n-own-\n");
-	T_OK(all && own);
+	alone = strstr(out, "\n-made-\n");
+	T_OK(all && own && alone);
 	check_tasks(out);
 	check_stacks(all);
+	check_made(out);
+	check_made(alone);
+	T_OK(strstr(alone, "conn 7") == NULL && strstr(alone, "weft: 4 tasks") == NULL);
 	T_STR_HAS(own, "#0  stop_here ("); /* what was selected is selected again */
 	clean_up();
 }

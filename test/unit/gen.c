@@ -712,6 +712,7 @@ TEST_WORKERS(left_behind)
 {
 	weft_gen *g = NULL;
 
+	ends_with_main();
 	T_EQ(weft_run(left_behind_main, &g, &(weft_opts){.workers = tap_workers()}), 0);
 	T_EQ(weft_gen_next(g, NULL), WEFT_ECLOSED);
 	weft_gen_free(g);
@@ -829,6 +830,7 @@ TEST_WORKERS(nothing_of_a_runtime_that_is_gone)
 {
 	int rc = 0, v = -1;
 
+	ends_with_main();
 	T_EQ(weft_run(keeps_main, &rc, &(weft_opts){.workers = (int)tap_workers()}), 0);
 	T_EQ(weft_gen_next(kept, &v), WEFT_ECLOSED);
 	T_EQ(v, -1);

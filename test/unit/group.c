@@ -14,19 +14,6 @@ static int panics(void *arg)
 	weft_task_panic("%s", (const char *)arg);
 }
 
-/* Waits until it is cancelled. */
-static int waits(void *arg)
-{
-	(void)arg;
-	return weft_task_sleep_until(WEFT_FOREVER);
-}
-
-static int adds(void *arg)
-{
-	add_relaxed((ATOMIC(int) *)arg, 1); /* ordered by the join */
-	return 0;
-}
-
 struct gate {
 	ATOMIC(int) open, inside, most;
 };
@@ -431,23 +418,6 @@ static int timeout_main(void *arg)
 TEST_WORKERS(timeout)
 {
 	run(timeout_main, NULL);
-}
-
-struct owner {
-	ATOMIC(int) ready;
-	ATOMIC(int) ended; /* children */
-	int wait, close;
-};
-
-static int waits_and_says(void *arg)
-{
-	struct owner *o = arg;
-	int rc = weft_task_sleep_until(WEFT_FOREVER);
-
-	for (int i = 0; i < 5; i++)
-		weft_task_yield();
-	add_relaxed(&o->ended, 1); /* ordered by the join */
-	return rc;
 }
 
 static int owns(void *arg)

@@ -8,19 +8,6 @@
 #include "weft/local.h"
 #include <pthread.h>
 
-/* Waits until it is cancelled. */
-static int waits(void *arg)
-{
-	(void)arg;
-	return weft_task_sleep_until(WEFT_FOREVER);
-}
-
-static int adds(void *arg)
-{
-	add_relaxed((ATOMIC(int) *)arg, 1); /* ordered by the join */
-	return 0;
-}
-
 struct gate {
 	ATOMIC(int) open;
 };
@@ -31,23 +18,6 @@ static int through_gate(void *arg)
 
 	until(load_acquire(&k->open));
 	return 0;
-}
-
-struct owner {
-	ATOMIC(int) ready;
-	ATOMIC(int) ended; /* children */
-	int wait, close;
-};
-
-static int waits_and_says(void *arg)
-{
-	struct owner *o = arg;
-	int rc = weft_task_sleep_until(WEFT_FOREVER);
-
-	for (int i = 0; i < 5; i++)
-		weft_task_yield();
-	add_relaxed(&o->ended, 1); /* ordered by the join */
-	return rc;
 }
 
 struct starter {
@@ -465,6 +435,7 @@ TEST_WORKERS(left_behind)
 {
 	ATOMIC(int) n = 0;
 
+	ends_with_main();
 	tap_leaky(); /* what the frame of a task that never runs again owns */
 	run(returns_early, &n);
 	T_EQ(load_relaxed(&n), 4);

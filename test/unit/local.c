@@ -446,6 +446,7 @@ TEST_WORKERS(abandoned)
 {
 	weft_local key = make(add_up, twice);
 
+	ends_with_main();
 	run(abandons, &key);
 	expect_destroyed(1, 1);
 	drop_key(key);

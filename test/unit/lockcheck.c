@@ -197,6 +197,7 @@ TEST(notices_nothing_else)
 {
 	const char *cases[] = {"case_behaves @1w", "case_behaves @2w", "case_behaves @8w"};
 
+	unsetenv("WEFT_STACK_REPORT");
 	for (unsigned i = 0; i < ARRAY_LEN(cases); i++)
 		T_EQ(watched(cases[i]), 0);
 	T_EQ(strstr(out, "weft"), NULL);

@@ -74,6 +74,7 @@ TEST_WORKERS(main_returns_the_exit_status)
 /* A task that never parks does not keep the process. */
 TEST(main_returns_while_a_task_spins)
 {
+	setenv("WEFT_EXIT", "main", 1);
 	if (weft__san & SAN_TSAN)
 		tap_skip("TSan takes threads that still run at exit for leaked ones");
 	setenv("WEFT_WORKERS", "2", 1);

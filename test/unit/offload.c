@@ -336,6 +336,7 @@ static int left_main(void *arg)
 /* Who waits for a job that owns all it touches goes at once, and the job is dropped when it has run; a lane that is stuck is no other's business. */
 TEST_WORKERS(left_behind)
 {
+	ends_with_main();
 	run(left_main, NULL);
 }
 
@@ -358,6 +359,7 @@ static int down_main(void *arg)
 /* The runtime does not wait for such jobs. */
 TEST_WORKERS(left_behind_at_the_end)
 {
+	ends_with_main();
 	gate_init(&down_gate);
 	store_relaxed(&dropped, 0);
 	T_EQ(weft_run(down_main, NULL, &(weft_opts){.workers = tap_workers()}), 0);
@@ -401,6 +403,7 @@ TEST_WORKERS(waited_for_at_the_end)
 	struct asked a = {&g, WEFT_FOREVER};
 	pthread_t th;
 
+	ends_with_main();
 	gate_init(&g);
 	T_EQ(pthread_create(&th, NULL, opens_late, &g), 0);
 	T_EQ(weft_run(ends_early, &a, &(weft_opts){.workers = tap_workers(), .blocking_max = 1}), 0);
@@ -655,6 +658,7 @@ TEST_WORKERS(section_at_the_end)
 	struct gate g;
 	pthread_t th;
 
+	ends_with_main();
 	gate_init(&g);
 	T_EQ(pthread_create(&th, NULL, opens_late, &g), 0);
 	T_EQ(weft_run(sits_main, &g, &(weft_opts){.workers = tap_workers(), .blocking_max = 1}), 0);

@@ -458,16 +458,18 @@ static void fault_plain(void)
 	runner_join(&r);
 }
 
-/* With no handler before, a wild access kills by SIGSEGV and weft says nothing; a sanitizer's report comes out. */
+/* With no handler before, a wild access kills by SIGSEGV, and weft says where it was; with a sanitizer's, that one's report comes out alone. */
 TEST(other_faults_die_as_before)
 {
-	char said[16384];
+	char said[16384], where[80];
 	int status;
 
 	map_forbidden();
 	status = last_words(fault_plain, said, sizeof said);
 	T_OK(died_of_fault(status, said));
-	T_EQ(strstr(said, "weft: "), NULL);
+	snprintf(where, sizeof where, "weft: segmentation fault (signal 11) in a task, at address 0x%zx\n", (size_t)forbidden);
+	T_EQ(strstr(said, "weft: ") != NULL, !weft__san);
+	T_EQ(strstr(said, where) != NULL, !weft__san);
 }
 
 static void fault_ignored(void)

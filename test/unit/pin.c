@@ -6,6 +6,7 @@
 
 #include "weft/defer.h"
 #include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 
 struct place {
@@ -302,6 +303,138 @@ TEST_WORKERS(nobody_starves)
 	run(share_main, NULL);
 }
 
+/* --- others come --- */
+
+enum { COMING = 10 };
+
+struct coming {
+	ATOMIC(bool) over;
+	ATOMIC(long) rounds[COMING];
+	ATOMIC(long) free;
+	ATOMIC(int) woken, free_woken;
+	int next;
+};
+
+static int stays_on_first(void *arg)
+{
+	struct coming *c = arg;
+	ATOMIC(long) *mine = &c->rounds[c->next++]; /* one worker */
+
+	weft_task_pin();
+	while (!load_relaxed(&c->over)) {
+		weft_task_yield();
+		T_EQ(weft_task_worker(), 1);
+		T_EQ(weft_task_sleep(1), 0);
+		T_EQ(weft_task_worker(), 1);
+		add_relaxed(mine, 1L);
+	}
+	return 0;
+}
+
+static int goes_about(void *arg)
+{
+	struct coming *c = arg;
+
+	while (!load_relaxed(&c->over)) {
+		add_relaxed(&c->free, 1L);
+		weft_task_yield();
+	}
+	return 0;
+}
+
+static void all_move(struct coming *c)
+{
+	for (int i = 0; i < COMING; i++) {
+		long then = load_relaxed(&c->rounds[i]);
+
+		until(load_relaxed(&c->rounds[i]) > then + 3);
+	}
+}
+
+static int come_main(void *arg)
+{
+	struct coming c = {.next = 0};
+	weft_task *pinned[COMING], *others[COMING];
+	long then;
+
+	(void)arg;
+	for (int i = 0; i < COMING; i++) {
+		pinned[i] = start(stays_on_first, &c);
+		others[i] = start(goes_about, &c);
+	}
+	until(c.next == COMING);
+	all_move(&c);
+	T_EQ(weft_workers_set(3), 0);
+	all_move(&c);
+	T_EQ(weft_workers_set(1), 0);
+	all_move(&c);
+	then = load_relaxed(&c.free);
+	until(load_relaxed(&c.free) > then + 20);
+	store_relaxed(&c.over, true);
+	for (int i = 0; i < COMING; i++) {
+		T_EQ(finish(pinned[i]), 0);
+		T_EQ(finish(others[i]), 0);
+	}
+	return 0;
+}
+
+/* Many that are pinned to the only worker are still there when it has others. */
+TEST(others_come)
+{
+	for (int i = 0; i < tap_iters(2); i++)
+		run_with(come_main, NULL, (weft_opts){.workers = 1, .workers_max = 4});
+}
+
+static int wakes_on_first(void *arg)
+{
+	struct coming *c = arg;
+
+	weft_task_pin();
+	T_EQ(weft_task_park(), 0);
+	T_EQ(weft_task_worker(), 1);
+	add_relaxed(&c->woken, 1);
+	weft_task_yield();
+	T_EQ(weft_task_worker(), 1);
+	return 0;
+}
+
+static int wakes_anywhere(void *arg)
+{
+	struct coming *c = arg;
+
+	T_EQ(weft_task_park(), 0);
+	add_relaxed(&c->free_woken, 1);
+	return 0;
+}
+
+static int rob_main(void *arg)
+{
+	struct coming c = {.next = 0};
+	weft_task *t[2 * COMING];
+
+	(void)arg;
+	for (int i = 0; i < 2 * COMING; i++)
+		t[i] = start(i % 2 ? wakes_on_first : wakes_anywhere, &c);
+	for (int i = 0; i < 2 * COMING; i++)
+		until_parked(t[i]);
+	for (int i = 0; i < 2 * COMING; i++)
+		weft_task_unpark(t[i]);
+	T_EQ(weft_workers_set(2), 0);
+	while (load_relaxed(&c.free_woken) < COMING) /* this one stays where it is */
+		sched_yield();
+	T_EQ(load_relaxed(&c.woken), 0);
+	for (int i = 0; i < 2 * COMING; i++)
+		T_EQ(finish(t[i]), 0);
+	return 0;
+}
+
+/* The only worker stands on one task while others come: they take from it all but what is pinned. */
+TEST(others_rob)
+{
+	for (int i = 0; i < tap_iters(3); i++)
+		run_with(rob_main, NULL, (weft_opts){.workers = 1, .workers_max = 4});
+}
+
 /* --- the ends --- */
 
 static int ends_pinned(void *arg)
@@ -341,6 +474,7 @@ static int ends_main(void *arg)
 
 TEST_WORKERS(ends_and_goes_down)
 {
+	ends_with_main();
 	run(ends_main, NULL);
 }
 

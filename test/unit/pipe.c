@@ -318,6 +318,7 @@ static int lines_main(void *arg)
 
 	/* a line a read, two that came at once among them; Ctrl-D */
 	T_EQ(weft_tty_read_until(t, &x, 1, WEFT_NOW), WEFT_EAGAIN);
+	T_EQ(weft_tty_write_until(m, "late\n", 5, NULL, weft_now() - 1), WEFT_ETIMEDOUT);
 	type(m, "one\ntwo\n\4");
 	reads(t, "one\n");
 	reads(t, "two\n");

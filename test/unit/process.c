@@ -496,13 +496,15 @@ static int spawns_cat(void *arg)
 /* Lets the lane's thread go on, which opens the other end, when no task runs any more, or soon will. */
 static void *opens_late(void *arg)
 {
+	struct runtime *rt;
 	bool stopping = false;
 	int fd;
 
 	(void)arg;
-	while (!stopping && weft__rt_enter()) {
-		stopping = load_acquire(&weft__rt->stopping); /* pairs with store_release in weft__runtime_stop */
-		weft__rt_leave();
+
+	while (!stopping && (rt = weft__rt_enter()) != NULL) {
+		stopping = load_acquire(&rt->stopping); /* pairs with store_release in weft__runtime_stop */
+		weft__rt_leave(rt);
 		sched_yield();
 	}
 	usleep(2000);                             /* either may be first; it is to be this one mostly */
@@ -564,11 +566,13 @@ static void go_down_in_spawn(bool with_ctx)
 
 TEST_WORKERS(the_runtime_goes_down_during_a_spawn)
 {
+	ends_with_main();
 	go_down_in_spawn(false);
 }
 
 TEST_WORKERS(the_runtime_goes_down_during_a_spawn_for_a_context)
 {
+	ends_with_main();
 	go_down_in_spawn(true);
 }
 
@@ -615,6 +619,7 @@ TEST_WORKERS(the_runtime_goes_down_during_a_run)
 {
 	size_t records;
 
+	ends_with_main();
 	T_EQ(weft_run(warm_main, NULL, &(weft_opts){.workers = tap_workers()}), 0); /* descriptors that stay for good */
 	records = weft__fd_count();                                                 /* that of the signals, where there are no pidfds */
 	for (long i = tap_iters(5); i > 0; i--) {
@@ -823,6 +828,7 @@ TEST_WORKERS(run_is_over_during_a_strike)
 	weft_opts o = {.workers = tap_workers()};
 	weft_proc *p;
 
+	ends_with_main();
 	T_EQ(weft_run(strikes_main, &p, &o), 0);
 	T_EQ(weft_run(waits_main, &p, &o), 0);
 	T_EQ(weft_run(strikes_main, &p, &o), 0);

@@ -237,6 +237,44 @@ TEST(line_too_long)
 	}
 }
 
+/* Each call hands its deadline to the stream, and what that returns to the caller. */
+TEST(deadlines_are_the_streams)
+{
+	struct source s = SCRIPT(FAIL(WEFT_ETIMEDOUT), FAIL(WEFT_ETIMEDOUT), FAIL(WEFT_ETIMEDOUT), FAIL(WEFT_ETIMEDOUT),
+				 FAIL(WEFT_ETIMEDOUT), FAIL(WEFT_ETIMEDOUT), FAIL(WEFT_ETIMEDOUT), FAIL(WEFT_ETIMEDOUT), TEXT("x"), END);
+	weft_membuf all = {.limit = 0};
+	uint64_t dropped = 7;
+	size_t done = 7;
+	const char *p;
+	char x, *piece;
+	weft_rd r;
+
+	begin(&r, &s, NULL, 64);
+	T_EQ(weft_rd_read_until(&r, &x, 1, 11), WEFT_ETIMEDOUT);
+	T_EQ(s.deadline, 11);
+	T_EQ(weft_rd_full_until(&r, &x, 1, &done, 12), WEFT_ETIMEDOUT);
+	T_EQ(s.deadline, 12);
+	T_EQ(done, 0);
+	T_EQ(weft_rd_peek_until(&r, 1, &p, 13), WEFT_ETIMEDOUT);
+	T_EQ(s.deadline, 13);
+	T_OK(!p);
+	T_EQ(weft_rd_discard_until(&r, 1, &dropped, 14), WEFT_ETIMEDOUT);
+	T_EQ(s.deadline, 14);
+	T_EQ(dropped, 0);
+	T_EQ(weft_rd_delim_until(&r, ';', &piece, 15), WEFT_ETIMEDOUT);
+	T_EQ(s.deadline, 15);
+	T_OK(!piece);
+	T_EQ(weft_rd_skip_until(&r, ';', 16), WEFT_ETIMEDOUT);
+	T_EQ(s.deadline, 16);
+	T_EQ(weft_rd_byte_until(&r, 17), WEFT_ETIMEDOUT);
+	T_EQ(s.deadline, 17);
+	T_EQ(weft_rd_all_until(&r, &all, 9, 18), WEFT_ETIMEDOUT);
+	T_EQ(s.deadline, 18);
+	T_EQ(weft_rd_byte(&r), 'x');
+	weft_membuf_free(&all);
+	weft_rd_free(&r);
+}
+
 /* What had come of a line when the time was over is there at the next try. */
 TEST(line_in_pieces)
 {

@@ -125,6 +125,40 @@ TEST(records_are_recycled_as_they_were)
 	check_nothing_left();
 }
 
+/* Room for many is made in one piece, or not at all; then they come out of it. */
+TEST(room_for_many)
+{
+	size_t slabs;
+
+	init();
+	T_EQ(weft__rec_room(1), 0);
+	T_GE(stats().slabs, 1);
+	slabs = stats().slabs;
+	T_EQ(weft__rec_room(1), 0);
+	T_EQ(stats().slabs, slabs); /* it is there */
+	failpoint_arm(1);
+	T_EQ(weft__rec_room(MANY), -ENOMEM);
+	T_EQ(failpoint_disarm(), 1);
+	T_EQ(stats().slabs, slabs);
+	T_EQ(weft__rec_room(SIZE_MAX / RECORD_SIZE), -ENOMEM);
+	T_EQ(stats().slabs, slabs);
+	T_EQ(weft__rec_room(MANY), 0);
+	slabs = stats().slabs;
+	T_GE(slabs * (PLACES - 1), MANY);
+	T_LT((slabs - 2) * (PLACES - 1), MANY);
+	get_many(MANY);
+	T_EQ(stats().slabs, slabs);
+	T_EQ(weft__rec_room(slabs * (PLACES - 1) - MANY), 0);
+	T_EQ(stats().slabs, slabs); /* what has been taken is not counted, what is left is */
+	T_EQ(weft__rec_room(slabs * (PLACES - 1) - MANY + 1), 0);
+	T_EQ(stats().slabs, slabs + 1);
+	put_many(MANY);
+	weft__rec_trim();
+	T_EQ(weft__rec_room(MANY), 0); /* slabs without memory count */
+	T_EQ(stats().slabs, slabs + 1);
+	check_nothing_left();
+}
+
 TEST_DIES(put_back_too_often_dies, "broken invariant")
 {
 	struct rec *r;

@@ -87,13 +87,15 @@ TEST_WORKERS(one_at_a_time)
 /* Options and environment that make no sense are refused; nothing has happened. */
 TEST(bad_options)
 {
-	static const char *const names[] = {"WEFT_WORKERS", "WEFT_STACK", "WEFT_MAX_TASKS", "WEFT_SEED"};
+	static const char *const names[] = {"WEFT_WORKERS",     "WEFT_STACK",        "WEFT_MAX_TASKS", "WEFT_SEED",
+					    "WEFT_TRIM_PARKED", "WEFT_STACK_REPORT", "WEFT_ORDER",     "WEFT_PRIO"};
 	static const char *const bad[] = {"x", "-1", "1x", "99999999999999999999999", " "};
 
 	T_EQ(weft_run(result, NULL, &(weft_opts){.workers = -1}), WEFT_EINVAL);
 	T_EQ(weft_run(result, NULL, &(weft_opts){.workers = 513}), WEFT_EINVAL);
 	T_EQ(weft_run(result, NULL, &(weft_opts){.stack = 1}), WEFT_EINVAL);
 	T_EQ(weft_run(result, NULL, &(weft_opts){.stack = SIZE_MAX}), WEFT_EINVAL);
+	T_EQ(weft_run(result, NULL, &(weft_opts){.order = (enum weft_order)3}), WEFT_EINVAL);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		for (size_t k = 0; k < ARRAY_LEN(bad); k++) {
 			setenv(names[i], bad[k], 1);
@@ -112,6 +114,7 @@ static int workers_main(void *arg)
 	weft_stat s;
 
 	(void)arg;
+	T_EQ(weft_stats(NULL), WEFT_EINVAL);
 	T_EQ(weft_stats(&s), 0);
 	return s.workers;
 }
@@ -508,6 +511,7 @@ static int after_ghosts_main(void *arg)
 /* Tasks that were woken or cancelled, and that the runtime left behind before they could go on, wait for nothing any more. */
 TEST_WORKERS(never_resumed)
 {
+	ends_with_main();
 	for (int i = 0; i < 10; i++) {
 		struct ghosts g = {.a = weft_chan_make(1, 0), .b = weft_chan_make(1, 0), .woken = i % 2};
 
@@ -579,6 +583,7 @@ TEST_WORKERS(never_tried)
 {
 	struct heir h = {.th = 0};
 
+	ends_with_main();
 	T_EQ(weft_run(heir_main, &h, &(weft_opts){.workers = tap_workers()}), 5);
 	time_real();
 	T_EQ(pthread_join(h.th, NULL), 0);

@@ -1590,6 +1590,7 @@ static int down_main(void *arg)
 /* A thread that waits for an answer is told when the runtime goes down. */
 TEST_WORKERS(down)
 {
+	ends_with_main();
 	for (int i = 0; i < 20; i++) {
 		struct last_call l = {.up = false};
 		pthread_t th;
@@ -1625,5 +1626,6 @@ static int down_in_start(void *arg)
 /* Nor is anything lost of a start that is under way. */
 TEST_WORKERS(start_and_down)
 {
+	ends_with_main();
 	run(down_in_start, NULL);
 }

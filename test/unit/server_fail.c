@@ -36,14 +36,6 @@ struct state {
 
 static const weft_server_vt vt = {.size = sizeof(struct state), .init = init, .call = on_call};
 
-/* Takes what lies in the pools: sanitizers have none. */
-static void use_up_letters(weft_actor_ref ref)
-{
-	T_EQ(weft_actor_suspend(ref), 0);
-	for (int i = 0; i < 100; i++)
-		T_EQ(tell(ref, 1, i), 0);
-}
-
 static int start_one(weft_actor_ref ref)
 {
 	weft_actor_ref one;

@@ -372,26 +372,6 @@ TEST_WORKERS(results)
 
 /* --- what a panic says --- */
 
-static int saved_stderr, heard;
-
-static void hear(void)
-{
-	heard = sheet();
-	saved_stderr = dup(STDERR_FILENO);
-	T_OK(saved_stderr >= 0 && dup2(heard, STDERR_FILENO) >= 0);
-}
-
-static char *heard_text(void)
-{
-	char *text = text_of(heard);
-
-	dup2(saved_stderr, STDERR_FILENO);
-	close(saved_stderr);
-	close(heard);
-	tap_note("%s", text);
-	return text;
-}
-
 static int line_of_as;
 
 NOINLINE static int misreads(void *state, weft_msg *m)

@@ -1035,6 +1035,7 @@ static int leaves_a_thread(void *arg)
 /* Tasks that select when the runtime goes down leave nothing listed, and no descriptor held. */
 TEST_WORKERS(end_of_the_runtime)
 {
+	ends_with_main();
 	make_pipe(left.p);
 	left.c = weft_chan_make(0, 0);
 	tap_leaky(); /* what the tasks have allocated */
@@ -1048,6 +1049,7 @@ TEST_WORKERS(end_of_the_runtime)
 /* A thread outside that selects is told so by what it waits for. */
 TEST_WORKERS(end_of_the_runtime_seen_from_outside)
 {
+	ends_with_main();
 	for (int k = 0; k < 20; k++) {
 		struct outside o = {-1, NULL, weft_chan_make(0, 0), -1, 0, -1};
 		int p[2];

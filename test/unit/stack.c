@@ -8,6 +8,7 @@
 
 #include "base/atomic.h"
 #include "base/sanitizer.h"
+#include "dumped.h"
 #include "failpoint.h"
 #include "kib.h"
 #include "tap.h"
@@ -460,22 +461,6 @@ TEST(fallback_guards_by_mprotect)
 }
 
 /* What weft prints while fn runs, up to size bytes. */
-static void capture_stderr(void (*fn)(void), char *buf, size_t size)
-{
-	int fd[2], old = dup(STDERR_FILENO);
-	ssize_t n;
-
-	T_EQ(pipe(fd), 0);
-	dup2(fd[1], STDERR_FILENO);
-	fn();
-	dup2(old, STDERR_FILENO);
-	close(old);
-	close(fd[1]);
-	n = read(fd[0], buf, size - 1);
-	buf[n < 0 ? 0 : n] = '\0';
-	close(fd[0]);
-}
-
 static struct stack *chain; /* many stacks, linked through their own top */
 
 static struct stack **top_of(struct stack *s)
@@ -514,18 +499,20 @@ static void exhaust(void)
 /* Without madvise guards the budget ends it: an error, one line that says why, and all can be had again later. */
 TEST(budget_of_mappings_is_kept)
 {
-	char said[1024];
-	char *once;
+	char *said, *once;
 
 	setenv("WEFT_NO_GUARD_MADVISE", "1", 1);
 	tap_limit(120);
 	if (weft__guard_budget() > 100000)
 		tap_skip("vm.max_map_count allows %zu stacks", weft__guard_budget());
-	capture_stderr(exhaust, said, sizeof said);
+	hear();
+	exhaust();
+	said = heard_text();
 	T_STR_HAS(said, "vm.max_map_count");
 	once = strstr(said, "out of guarded stacks");
 	T_OK(once);
 	T_EQ(strstr(once + 1, "out of guarded stacks"), NULL);
+	free(said);
 	T_LT(count_lines("/proc/self/maps"), (long)(weft__guard_budget() * 2 + 4000));
 	put_chain();
 	check_nothing_left();

@@ -363,7 +363,7 @@ TEST(views_and_loops)
 	const void *p;
 	int64_t n = 0;
 
-	T_GT(weft_stream_view(s, &p, 10), 0);
+	T_GT(weft_stream_view_until(s, &p, 10, WEFT_FOREVER), 0);
 	T_EQ(p, &numbers[0]); /* in place */
 	WEFT_STREAM_FOREACH(s, int64_t, v)
 	{

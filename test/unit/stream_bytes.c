@@ -186,7 +186,7 @@ static int files_main(void *arg)
 
 	(void)arg;
 	s = weft_stream_range(0, 5, 1);
-	T_EQ(weft_stream_to_file(s, in("numbers"), 0600, prints, NULL), 5);
+	T_EQ(weft_stream_to_file_until(s, in("numbers"), 0600, prints, NULL, WEFT_FOREVER), 5);
 	weft_stream_free(s);
 	T_OK(holds_text("numbers", "0\n1\n2\n3\n4\n"));
 	s = weft_stream_file_lines(in("numbers"), 0);

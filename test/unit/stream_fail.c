@@ -195,6 +195,7 @@ static void fails_everywhere(weft_stream *(*make)(void), bool tasks)
 
 TEST(no_memory)
 {
+	T_GE(weft_nodes(), 1); /* what the machine looks like is read once, and can be done without */
 	fails_everywhere(simple, false);
 	fails_everywhere(remembers, false);
 	fails_everywhere(several, false);

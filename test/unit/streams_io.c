@@ -125,6 +125,18 @@ static int ask_main(void *arg)
 	ASK(q, pty)
 #define unix__kind unix_kind /* unix alone is a macro of the compiler's */
 
+/* --- nothing is there --- */
+
+static void pieces_of_nothing(struct pair *p)
+{
+	char x[2];
+	struct iovec v[2] = {{x, 1}, {x + 1, 1}};
+
+	T_EQ(weft_io_readv_until(p->r, v, 2, WEFT_NOW), WEFT_EAGAIN);
+	T_EQ(weft_io_readv_until(p->r, v, 2, weft_now() - 1), WEFT_ETIMEDOUT);
+}
+QUESTION(pieces_of_nothing)
+
 /* --- those who try something once --- */
 
 struct
@@ -764,6 +776,56 @@ TEST(without_a_runtime)
 	T_EQ(weft_pipe_read(r, &x, 1), 1);
 	T_EQ(weft_pipe_close(r), 0);
 	T_EQ(weft_pipe_close(w), 0);
+}
+
+/* --- each kind's own calls --- */
+
+/* Several pieces a call; and past the deadline, of the call or of the stream, nothing happens. */
+#define OWN_CALLS(type)                                                            \
+	static void type##_calls(type *r, type *w)                                 \
+	{                                                                          \
+		struct iovec out[2] = {{(char[]){"ab"}, 2}, {(char[]){"cde"}, 3}}; \
+		char one[2] = "", two[3] = "";                                     \
+		struct iovec in[2] = {{one, 2}, {two, 3}};                         \
+		int64_t late = weft_now() - 1;                                     \
+		size_t done = 9;                                                   \
+                                                                                   \
+		T_EQ(type##_read_until(r, one, 1, late), WEFT_ETIMEDOUT);          \
+		T_EQ(type##_readv_until(r, in, 2, late), WEFT_ETIMEDOUT);          \
+		T_EQ(type##_readv_until(r, in, 2, WEFT_NOW), WEFT_EAGAIN);         \
+		T_EQ(type##_write_until(w, "x", 1, &done, late), WEFT_ETIMEDOUT);  \
+		T_EQ(done, 0);                                                     \
+		done = 9;                                                          \
+		T_EQ(type##_writev_until(w, out, 2, &done, late), WEFT_ETIMEDOUT); \
+		T_EQ(done, 0);                                                     \
+		T_EQ(type##_writev(w, out, 2, &done), 5);                          \
+		T_EQ(done, 5);                                                     \
+		T_EQ(type##_readv(r, in, 2), 5);                                   \
+		T_OK(memcmp(one, "ab", 2) == 0 && memcmp(two, "cde", 3) == 0);     \
+		T_EQ(type##_set_deadline(r, late, WEFT_FOREVER), 0);               \
+		T_EQ(type##_read(r, one, 1), WEFT_ETIMEDOUT);                      \
+		T_EQ(type##_close(r), 0);                                          \
+		T_EQ(type##_close(w), 0);                                          \
+	}
+OWN_CALLS(weft_pipe)
+OWN_CALLS(weft_unix)
+
+static int own_calls(void *arg)
+{
+	weft_pipe *r, *w;
+	weft_unix *a, *b;
+
+	(void)arg;
+	T_EQ(weft_pipe_make(&r, &w), 0);
+	weft_pipe_calls(r, w);
+	T_EQ(weft_unix_pair(&a, &b), 0);
+	weft_unix_calls(a, b);
+	return 0;
+}
+
+TEST_WORKERS(calls_of_pipes_and_unix_sockets)
+{
+	run_net(own_calls, NULL);
 }
 
 /* --- kinds of one's own --- */

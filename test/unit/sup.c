@@ -8,26 +8,7 @@
 #include "weft/scope.h"
 #include "weft/server.h"
 
-static struct record told = RECORD;
 static struct part pa, pb, pc;
-
-#define CHILD(name, part, ...)                                                                          \
-	(weft_child_spec)                                                                               \
-	{                                                                                               \
-		.id = (name), .start = start_part, .arg = (part), .shutdown = WEFT_FOREVER, __VA_ARGS__ \
-	}
-
-static weft_actor_ref sup_of(weft_sup_opts o)
-{
-	weft_actor_ref sup;
-
-	o.on_event = on_event;
-	o.event_arg = &told;
-	if (!o.within)
-		o.within = 3600 * WEFT_SEC; /* no stall takes a restart out of it */
-	T_EQ(weft_sup_start(&sup, &o), 0);
-	return sup;
-}
 
 /* --- start and stop --- */
 
@@ -453,7 +434,9 @@ static int asks(void *arg)
 
 static int bad_calls_main(void *arg)
 {
-	weft_actor_ref sup = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1}), a = find(sup, "a");
+	weft_actor_ref sup = sup_of((weft_sup_opts){.children = &CHILD("a", &pa), .n = 1}), a = find(sup, "a"), got;
+	weft_child_info info;
+	weft_sup_stat st;
 	weft_task *t;
 
 	(void)arg;
@@ -463,6 +446,12 @@ static int bad_calls_main(void *arg)
 	T_EQ(weft_actor_suspend(sup), 0);
 	T_EQ(weft_sup_child_stop_until(sup, "a", WEFT_NOW), WEFT_EAGAIN);
 	T_EQ(weft_sup_child_stop_until(sup, "a", weft_in(1)), WEFT_ETIMEDOUT);
+	T_EQ(weft_sup_child_stop_ref_until(sup, a, WEFT_NOW), WEFT_EAGAIN);
+	T_EQ(weft_sup_child_add_until(sup, &CHILD("b", &pb), &got, WEFT_NOW), WEFT_EAGAIN);
+	T_EQ(weft_sup_child_start_until(sup, NULL, &got, WEFT_NOW), WEFT_ENOTSUP); /* its children have names */
+	T_EQ(weft_sup_child_find_until(sup, "a", &got, WEFT_NOW), WEFT_EAGAIN);
+	T_EQ(weft_sup_list_until(sup, &info, 1, WEFT_NOW), WEFT_EAGAIN);
+	T_EQ(weft_sup_health_until(sup, &st, WEFT_NOW), WEFT_EAGAIN);
 	t = start(asks, &sup);
 	until_reason(t, "event");
 	T_EQ(weft_task_cancel(t), 0);
@@ -999,6 +988,7 @@ static int abandons_main(void *arg)
 /* The runtime goes down with a tree, and one that waits: all its memory goes, too. */
 TEST_WORKERS(forsaken)
 {
+	ends_with_main();
 	pb.freed = 0;
 	run(abandons_main, NULL);
 	T_EQ(pb.freed, 1);
@@ -1079,6 +1069,7 @@ TEST_WORKERS(down_in_a_start)
 {
 	struct outsider o = {.rc = 0};
 
+	ends_with_main();
 	pb.freed = 0;
 	T_EQ(weft_run(leaves_in_a_start, &o, &(weft_opts){.workers = tap_workers()}), 0);
 	T_EQ(pthread_join(o.thread, NULL), 0);

@@ -11,16 +11,6 @@ static struct part pa, pb;
 static weft_actor_ref sup, pool;
 static int id; /* of the next child */
 
-static int start_counted(weft_actor_ref *out, void *arg)
-{
-	return start_part(out, *(struct part **)arg);
-}
-
-static void counted_freed(void *arg)
-{
-	(*(struct part **)arg)->freed++;
-}
-
 static int linger(void *arg)
 {
 	(void)arg;

@@ -4,26 +4,7 @@
  */
 #include "sups.h"
 
-static struct record told = RECORD;
 static struct part pa, pb, pc;
-
-#define CHILD(name, part, ...)                                                                          \
-	(weft_child_spec)                                                                               \
-	{                                                                                               \
-		.id = (name), .start = start_part, .arg = (part), .shutdown = WEFT_FOREVER, __VA_ARGS__ \
-	}
-
-static weft_actor_ref sup_of(weft_sup_opts o)
-{
-	weft_actor_ref sup;
-
-	o.on_event = on_event;
-	o.event_arg = &told;
-	if (!o.within)
-		o.within = 3600 * WEFT_SEC; /* no stall takes a restart out of it */
-	T_EQ(weft_sup_start(&sup, &o), 0);
-	return sup;
-}
 
 static void over(weft_actor_ref sup)
 {

@@ -7,20 +7,7 @@
 #include "weft/scope.h"
 #include "weft/server.h"
 
-static struct record told = RECORD;
 static struct part pa, pb;
-
-static weft_actor_ref sup_of(weft_sup_opts o)
-{
-	weft_actor_ref sup;
-
-	o.on_event = on_event;
-	o.event_arg = &told;
-	if (!o.within)
-		o.within = 3600 * WEFT_SEC; /* no stall takes a restart out of it */
-	T_EQ(weft_sup_start(&sup, &o), 0);
-	return sup;
-}
 
 /* --- children that take their time --- */
 
@@ -210,6 +197,7 @@ static int abandon_main(void *arg)
 /* One that will not end, killed as it is, is left alone. */
 TEST_WORKERS(abandoned)
 {
+	ends_with_main();
 	run(abandon_main, NULL);
 }
 
@@ -263,6 +251,7 @@ static int abandon_one_main(void *arg)
 /* What it uses is kept until it has ended. */
 TEST_WORKERS(abandoned_alone)
 {
+	ends_with_main();
 	run(abandon_one_main, NULL);
 }
 
@@ -317,6 +306,7 @@ static int abandon_named_main(void *arg)
 /* One that is left alone has no name any more: it is started again under the same. */
 TEST_WORKERS(abandoned_named)
 {
+	ends_with_main();
 	run(abandon_named_main, NULL);
 }
 
@@ -575,16 +565,6 @@ TEST_WORKERS(canceled_while_it_stops)
 
 /* --- many of one kind --- */
 
-static int start_counted(weft_actor_ref *out, void *arg)
-{
-	return start_part(out, *(struct part **)arg);
-}
-
-static void counted_freed(void *arg)
-{
-	(*(struct part **)arg)->freed++;
-}
-
 static const weft_child_spec counted = {
 	.start = start_counted, .size = sizeof(struct part *), .dtor = counted_freed, .restart = WEFT_TRANSIENT, .shutdown = WEFT_FOREVER};
 
@@ -598,7 +578,7 @@ static int dynamic_main(void *arg)
 	pa.freed = 0;
 	T_EQ(weft_sup_list(sup, NULL, 0), 0);
 	for (int i = 0; i < 4; i++)
-		T_EQ(weft_sup_child_start(sup, &p, &ref[i]), 0);
+		T_EQ(weft_sup_child_start_until(sup, &p, &ref[i], WEFT_FOREVER), 0);
 	expect(&told, "+ + + + ");
 	T_EQ(weft_sup_child_start(sup, NULL, NULL), WEFT_EINVAL); /* it has a size */
 	T_EQ(weft_sup_list(sup, info, 4), 4);

@@ -506,6 +506,8 @@ static int now_main(void *arg)
 /* A task started with .now has begun to run when go_opts returns; with one worker, it has run as far as its first wait, and those queued before have not. */
 TEST_WORKERS(run_at_once)
 {
+	unsetenv("WEFT_ORDER");
+	unsetenv("WEFT_PRIO");
 	run(now_main, NULL);
 }
 
@@ -859,6 +861,55 @@ static int detaches_twice(void *arg)
 TEST_DIES(detach_after_join, "weft_task_detach: the handle")
 {
 	run_with(detaches_twice, NULL, (weft_opts){.workers = 1});
+}
+
+NOINLINE static int touches(volatile char *at)
+{
+	*at = 1;
+	return 0;
+}
+
+static int faults(void *arg)
+{
+	return touches(arg);
+}
+
+static int starts_a_fault(void *arg)
+{
+	T_EQ(weft_go_opts(NULL, faults, arg, &(weft_task_opts){.name = "parser"}), 0);
+	return weft_task_sleep(WEFT_FOREVER);
+}
+
+TEST_DIES(fault_is_told, "weft: segmentation fault (signal 11) in task 2 \"parser\"")
+{
+	if (weft__san)
+		tap_skip("its handler stands before the system's");
+	run_with(starts_a_fault, (void *)16, (weft_opts){.workers = 1});
+}
+
+TEST_DIES(fault_tells_where, "touches")
+{
+	if (weft__san)
+		tap_skip("its handler stands before the system's");
+	run_with(starts_a_fault, (void *)16, (weft_opts){.workers = 1});
+}
+
+static int without_a_handle(void *arg)
+{
+	(void)arg;
+	weft_task_detach(weft_task_self());
+	return 0;
+}
+
+static int starts_without_a_handle(void *arg)
+{
+	T_EQ(weft_go_opts(NULL, without_a_handle, arg, NULL), 0);
+	return weft_task_sleep(WEFT_FOREVER);
+}
+
+TEST_DIES(detach_without_a_handle, "weft_task_detach: task 2 has no handle")
+{
+	run_with(starts_without_a_handle, NULL, (weft_opts){.workers = 1});
 }
 
 struct quiet {

@@ -561,6 +561,7 @@ TEST_WORKERS(left_in_the_middle)
 {
 	struct left_behind k;
 
+	ends_with_main();
 	leave_behind(&k);
 	T_EQ(weft_run(take_over_main, &k, &(weft_opts){.workers = tap_workers()}), 0);
 	_exit(0);
@@ -573,6 +574,7 @@ TEST_WORKERS(left_in_the_middle_leaves_nothing)
 	struct left_behind k;
 	int fds;
 
+	ends_with_main();
 	warm_up();
 	fds = rt_fds();
 	leave_behind(&k);
@@ -619,6 +621,7 @@ TEST_WORKERS(threads_wait_when_the_runtime_goes_down)
 {
 	size_t records = weft__fd_count();
 
+	ends_with_main();
 	for (int how = 0; how < 3; how++) {
 		struct late_reader r = {.deadline = how == 1 ? weft_in(300 * WEFT_MS) : WEFT_FOREVER};
 

@@ -159,7 +159,7 @@ static bool taken_room(struct world *w)
 {
 	do
 		look_for_it(w);
-	while (in_flight(number_of(w->a)) > 0);
+	while (not_taken(number_of(w->a)) > 0);
 	look_for_it(w); /* it may have come in between */
 	return w->seen;
 }

@@ -77,6 +77,8 @@ static int keeps_apart(void *arg)
 	struct ends e;
 
 	(void)arg;
+	T_OK(weft_tls_config_ref(c) == c);
+	weft_tls_config_free(c); /* the other reference has it */
 	T_EQ(meet_as(c, s, "localhost", "one"), 0);
 	T_EQ(meet_as(c, s, "localhost", "two"), 0);
 	T_EQ(meet_as(c, s, "localhost", "one"), 1);

@@ -191,7 +191,7 @@ static int gathers(void *arg)
 	w[0] = (struct iovec){x, 2};
 	w[1] = (struct iovec){NULL, 0};
 	w[2] = (struct iovec){y, 7};
-	T_EQ(weft_tls_readv(e.s, w, 3), 7);
+	T_EQ(weft_tls_readv_until(e.s, w, 3, WEFT_FOREVER), 7);
 	T_EQ(x[1], 'b');
 	T_STR_EQ(y, "cdefg");
 	T_EQ(weft_tls_write(e.c, NULL, 0, &done), 0);

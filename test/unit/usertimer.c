@@ -330,6 +330,7 @@ static int leave_main(void *arg)
 /* Timers live on when the runtime goes down, unarmed, and can be set again in the next one. */
 TEST_WORKERS(timers_outlive_the_runtime)
 {
+	ends_with_main();
 	run(leave_main, (void *)0);
 	T_EQ(weft_timer_stop(shared[2]), 0);
 	T_EQ(weft_timer_reset(shared[2], 1), WEFT_ESRCH);

@@ -290,6 +290,7 @@ static int leaves(void *arg)
 /* What is under way is stopped, and over when weft_run returns; what had not begun never does. */
 TEST_WORKERS(stopped_at_the_end)
 {
+	ends_with_main();
 	run(leaves, NULL);
 	for (int i = 0; i < 3; i++)
 		T_LE(load_relaxed(&left[i].stopped), load_relaxed(&left[i].started));

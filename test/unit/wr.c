@@ -78,6 +78,9 @@ TEST(small_writes_are_gathered)
 	T_EQ(weft_wr_flush(&w), 0);
 	T_EQ(k.calls, 4);
 	T_STR_EQ(sink_got(&k), "a");
+	T_EQ(weft_wr_write_until(&w, LETTERS, 52, NULL, 77), 52);
+	T_EQ(k.deadline, 77);
+	T_STR_EQ(sink_got(&k), LETTERS);
 	T_EQ(weft_wr_write(&w, "a", (size_t)-1, &done), WEFT_EINVAL);
 	T_EQ(done, 0);
 	T_EQ(weft_wr_flush(&w), 0); /* that was not the stream's error */

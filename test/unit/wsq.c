@@ -152,6 +152,49 @@ TEST(steal_takes_half)
 	}
 }
 
+/* Who has no ring takes one at a time, the oldest. */
+TEST(steal_one)
+{
+	struct wsq *victim = &ring[0];
+
+	for (uint32_t begin = (uint32_t)-WSQ_CAP; begin != 3; begin++) {
+		store_relaxed(&victim->head, begin);
+		store_relaxed(&victim->tail, begin);
+		T_OK(wsq_steal_one(victim) == NULL);
+		for (long i = 1; i <= WSQ_CAP; i++)
+			T_OK(wsq_push(victim, item(i)));
+		for (long i = 1; i <= WSQ_CAP; i++) {
+			T_EQ(number(wsq_steal_one(victim)), i);
+			T_EQ(wsq_len(victim), WSQ_CAP - i);
+		}
+		T_OK(wsq_steal_one(victim) == NULL);
+	}
+}
+
+/* Many at once: as many as there is room for, seen by nobody before they are published. */
+TEST(publish_many)
+{
+	struct wsq *q = &ring[0];
+
+	for (uint32_t begin = (uint32_t)-WSQ_CAP; begin != 3; begin++) {
+		for (uint32_t had = 0; had <= WSQ_CAP; had++) {
+			store_relaxed(&q->head, begin);
+			store_relaxed(&q->tail, begin);
+			for (long i = 1; i <= had; i++)
+				T_OK(wsq_push(q, item(i)));
+			T_EQ(wsq_room(q), WSQ_CAP - had);
+			for (uint32_t i = 0; i < WSQ_CAP - had; i++)
+				wsq_put(q, i, item(had + i + 1));
+			T_EQ(wsq_len(q), had);
+			wsq_publish(q, WSQ_CAP - had);
+			T_EQ(wsq_room(q), 0);
+			for (long i = 1; i <= WSQ_CAP; i++)
+				T_EQ(number(wsq_pop(q)), i);
+			T_OK(wsq_pop(q) == NULL);
+		}
+	}
+}
+
 static void *spsc_thief(void *arg)
 {
 	struct wsq *own = &ring[1];
@@ -200,7 +243,7 @@ static void *stampede_thief(void *arg)
 
 	while (!load_acquire(&go))
 		sched_yield();
-	while ((p = wsq_steal(&ring[0], own, &moved)) != NULL) {
+	while ((p = (intptr_t)arg % 3 ? wsq_steal(&ring[0], own, &moved) : wsq_steal_one(&ring[0])) != NULL) {
 		took(p);
 		while ((p = wsq_pop(own)) != NULL)
 			took(p);

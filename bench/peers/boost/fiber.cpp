@@ -7,6 +7,8 @@
 #include "peer.hpp"
 
 #include <boost/fiber/all.hpp>
+#include <memory>
+#include <mutex>
 #include <thread>
 
 namespace fibers = boost::fibers;
@@ -70,22 +72,66 @@ static void nothing()
 {
 }
 
+/* Boost's pool is one thread's; with two the other one may end what this one has started. */
+class shared_pool
+{
+	struct stacks {
+		std::mutex lock;
+		std::vector<boost::context::stack_context> spare;
+
+		~stacks()
+		{
+			for (auto &s : spare)
+				fibers::default_stack().deallocate(s);
+		}
+	};
+	std::shared_ptr<stacks> all = std::make_shared<stacks>();
+
+      public:
+	boost::context::stack_context allocate()
+	{
+		std::lock_guard<std::mutex> guard(all->lock);
+
+		if (all->spare.empty())
+			return fibers::default_stack().allocate();
+		auto s = all->spare.back();
+		all->spare.pop_back();
+		return s;
+	}
+
+	void deallocate(boost::context::stack_context &s)
+	{
+		std::lock_guard<std::mutex> guard(all->lock);
+
+		all->spare.push_back(s);
+	}
+};
+
+/* Pooled stacks are the faster choice: default ones are mapped anew each time. */
+template <typename Work> static int64_t on_stacks(Work work)
+{
+	if (workers > 1)
+		return work(shared_pool());
+	return work(fibers::pooled_fixedsize_stack());
+}
+
 static std::function<int64_t(uint64_t)> windows(fibers::launch how)
 {
 	return [how](uint64_t n) {
-		uint64_t rounds = n / 100 + 1;
-		fibers::pooled_fixedsize_stack pool; /* the faster choice: default stacks are mapped anew each time */
-		int64_t start = now();
+		return on_stacks([how, n](auto stacks) {
+			uint64_t rounds = n / 100 + 1;
+			int64_t start = now();
 
-		for (uint64_t i = 0; i < rounds; i++) {
-			fibers::fiber f[100];
+			for (uint64_t i = 0; i < rounds; i++) {
+				fibers::fiber f[100];
 
-			for (auto &x : f)
-				x = fibers::fiber(how, std::allocator_arg, pool, nothing);
-			for (auto &x : f)
-				x.join();
-		}
-		return (int64_t)((double)(now() - start) * (double)n / (double)(rounds * 100));
+				for (auto &x : f)
+					x = fibers::fiber(how, std::allocator_arg, stacks, nothing);
+				for (auto &x : f)
+					x.join();
+			}
+			return (int64_t)((double)(now() - start) * (double)n / (double)(rounds * 100));
+		});
 	};
 }
 
@@ -104,12 +150,13 @@ static void groups()
 static void join()
 {
 	measure("P5", "spawn and join", [](uint64_t n) {
-		fibers::pooled_fixedsize_stack pool;
-		int64_t start = now();
+		return on_stacks([n](auto stacks) {
+			int64_t start = now();
 
-		for (uint64_t i = 0; i < n; i++)
-			fibers::fiber(std::allocator_arg, pool, nothing).join();
-		return now() - start;
+			for (uint64_t i = 0; i < n; i++)
+				fibers::fiber(std::allocator_arg, stacks, nothing).join();
+			return now() - start;
+		});
 	});
 }
 
@@ -238,17 +285,18 @@ static void conditions()
 static void futures()
 {
 	measure("P36", "a task gives it", [](uint64_t n) {
-		fibers::pooled_fixedsize_stack pool;
-		int64_t start = now();
+		return on_stacks([n](auto stacks) {
+			int64_t start = now();
 
-		for (uint64_t i = 0; i < n; i++) {
-			fibers::future<int64_t> f =
-				fibers::async(fibers::launch::post, std::allocator_arg, pool, [i] { return (int64_t)i; });
+			for (uint64_t i = 0; i < n; i++) {
+				fibers::future<int64_t> f =
+					fibers::async(fibers::launch::post, std::allocator_arg, stacks, [i] { return (int64_t)i; });
 
-			if (f.get() != (int64_t)i)
-				abort();
-		}
-		return now() - start;
+				if (f.get() != (int64_t)i)
+					abort();
+			}
+			return now() - start;
+		});
 	});
 	measure("P36", "answer to a request", [](uint64_t n) {
 		struct request {

@@ -1,11 +1,9 @@
 %% SPDX-License-Identifier: MIT
 %%
-%% sups.erl - P28 in Erlang: OTP's supervisor, whose child fails; and one of many children that come and go. Arguments and answers as bench.h's.
+%% sups.erl - P28 in Erlang: OTP's supervisor, whose child fails, a hundred times, a thousand and ten thousand; and one of many children that come and go. Arguments and answers as bench.h's.
 -module(sups).
 -behaviour(supervisor).
 -export([main/0, init/1, start_failing/2, start_ending/0]).
-
--define(RESTARTS, 100).
 
 main() ->
 	O = options(init:get_plain_arguments(), #{workers => 1, runs => 5, quick => false, only => ""}),
@@ -21,7 +19,9 @@ options(["-only", Text | T], O) -> options(T, O#{only := Text});
 options(_, O) -> O.
 
 rows() ->
-	[{"restart, 100 a supervisor", fun restart/1},
+	[{"restart, 100 a supervisor", fun(N) -> restart(N, 100) end},
+	 {"restart, 1000 a supervisor", fun(N) -> restart(N, 1000) end},
+	 {"restart, 10000 a supervisor", fun(N) -> restart(N, 10000) end},
 	 {"dynamic child, start and end", fun dynamic/1}].
 
 now_ns() -> erlang:monotonic_time(nanosecond).
@@ -51,22 +51,22 @@ calibrate(Work, N, Target) ->
 		_ -> calibrate(Work, N * 4, Target)
 	end.
 
-%% --- a child that fails a hundred times ---
+%% --- a child that fails so often ---
 
-restart(N) ->
+restart(N, Restarts) ->
 	Start = now_ns(),
-	Did = batches(N, 0),
+	Did = batches(N, Restarts, 0),
 	(now_ns() - Start) * N div Did.
 
-batches(N, Did) when Did >= N -> Did;
-batches(N, Did) ->
+batches(N, _, Did) when Did >= N -> Did;
+batches(N, Restarts, Did) ->
 	Left = counters:new(1, []),
-	counters:put(Left, 1, ?RESTARTS),
+	counters:put(Left, 1, Restarts),
 	{ok, Sup} = supervisor:start_link(?MODULE, {failing, Left, self()}),
 	receive over -> ok end,
 	unlink(Sup),
 	gen_server:stop(Sup, shutdown, infinity),
-	batches(N, Did + ?RESTARTS).
+	batches(N, Restarts, Did + Restarts).
 
 start_failing(Left, Over) ->
 	{ok, spawn_link(fun() ->
@@ -93,7 +93,7 @@ starts(Sup, N) -> {ok, _} = supervisor:start_child(Sup, []), starts(Sup, N - 1).
 start_ending() -> {ok, spawn_link(fun() -> ok end)}.
 
 init({failing, Left, Over}) ->
-	{ok, {#{strategy => one_for_one, intensity => 1000, period => 5},
+	{ok, {#{strategy => one_for_one, intensity => 100000, period => 5},
 	      [#{id => c, start => {?MODULE, start_failing, [Left, Over]}}]}};
 init(ending) ->
 	{ok, {#{strategy => simple_one_for_one},

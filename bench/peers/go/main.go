@@ -7,7 +7,7 @@
 // so that run.py can join them.
 //
 //	peers-go [-workers N] [-runs N] [-quick] [-only TEXT] NAME...
-//	peers-go [-workers N] [-port P] -mode echo|http|accept|sink|source
+//	peers-go [-workers N] [-port P] -mode echo|lazy|http|accept|sink|source
 package main
 
 import (
@@ -39,16 +39,17 @@ var (
 	runs    = flag.Int("runs", 0, "runs of each measurement (default 5, 3 with -quick)")
 	quick   = flag.Bool("quick", false, "short runs")
 	only    = flag.String("only", "", "measure only variants that contain this")
-	mode    = flag.String("mode", "", "be a server instead: echo, http, accept, sink or source")
+	mode    = flag.String("mode", "", "be a server instead: echo, lazy, http, accept, sink or source")
 	port    = flag.Int("port", 0, "the server's; 0: any")
 )
 
 var rows = map[string]func(){
 	"P2": yield, "P3": yield, "P4": spawn, "P5": join, "P6": rendezvous, "P7": buffered, "P8": buffered100, "P9": selects,
-	"P10": mutexes, "P11": ring, "P12": skynets, "P13": timers, "P14": sleeps, "P15": parked, "P24": wakeup, "P25": stages, "P26": idle, "P27": contexts,
+	"P10": mutexes, "P11": ring, "P12": skynets, "P13": timers, "P14": sleeps, "P15": parked, "P16": forkJoin, "P24": wakeup, "P25": stages, "P26": idle, "P27": contexts,
 	"P30": locks,
 	"P34": groups,
 	"P36": futures,
+	"P38": pools,
 	"P60": tlsRow,
 	"P23": pipelines,
 	"P52": roundTrips, "P53": flows,

@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"sort"
+	"sync"
 	"time"
 )
 
@@ -49,6 +50,29 @@ func echo(c net.Conn) {
 			return
 		}
 		if _, err := c.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// lazy is echo with nothing but a byte while it waits: the buffer comes from a pool when there is something to read.
+var buffers = sync.Pool{New: func() any { return make([]byte, 4096) }}
+
+func lazy(c net.Conn) {
+	defer c.Close()
+	var first [1]byte
+	for {
+		if _, err := c.Read(first[:]); err != nil {
+			return
+		}
+		buf := buffers.Get().([]byte)
+		buf[0] = first[0]
+		c.SetReadDeadline(time.Now().Add(time.Millisecond)) // one that has passed would read nothing
+		n, _ := c.Read(buf[1:])
+		c.SetReadDeadline(time.Time{})
+		_, err := c.Write(buf[:1+n])
+		buffers.Put(buf)
+		if err != nil {
 			return
 		}
 	}
@@ -102,9 +126,9 @@ func serve(mode string, port int) error {
 	if mode == "http" {
 		return http.Serve(l, http.HandlerFunc(hello))
 	}
-	handler := map[string]func(net.Conn){"echo": echo, "sink": sinkServer, "source": sourceServer}[mode]
+	handler := map[string]func(net.Conn){"echo": echo, "lazy": lazy, "sink": sinkServer, "source": sourceServer}[mode]
 	if handler == nil && mode != "accept" {
-		fmt.Fprintln(os.Stderr, "peers-go: -mode is echo, http, accept, sink or source")
+		fmt.Fprintln(os.Stderr, "peers-go: -mode is echo, lazy, http, accept, sink or source")
 		os.Exit(2)
 	}
 	for {

@@ -184,6 +184,53 @@ func parked() {
 	report("P15", "page tables, each", "B", tables)
 }
 
+const fibOf, fibIs, fibCut = 42, 267914296, 20
+
+//go:noinline
+func plainFib(n int) int64 {
+	if n < 2 {
+		return int64(n)
+	}
+	return plainFib(n-1) + plainFib(n-2)
+}
+
+// fib starts a goroutine for each number above 20 that it does not compute itself.
+func fib(n int) int64 {
+	if n <= fibCut {
+		return plainFib(n)
+	}
+	left := make(chan int64, 1)
+	go func() { left <- fib(n - 1) }()
+	right := fib(n - 2)
+	return <-left + right
+}
+
+func forkJoin() {
+	timed := func(fn func(int) int64) float64 {
+		start := time.Now()
+		if sum := fn(fibOf); sum != fibIs {
+			panic(sum)
+		}
+		return float64(time.Since(start))
+	}
+	var s []float64
+	for i := 0; i < *runs; i++ {
+		if *workers > 1 {
+			runtime.GOMAXPROCS(1)
+			one := timed(fib)
+			runtime.GOMAXPROCS(*workers)
+			s = append(s, one/timed(fib))
+		} else {
+			s = append(s, timed(fib)/timed(plainFib))
+		}
+	}
+	if *workers > 1 {
+		report("P16", "fib(42), speed-up", "x", s)
+	} else {
+		report("P16", "fib(42), against plain C", "ratio", s)
+	}
+}
+
 var sink uint64
 
 // compute keeps the processor busy for a while without calling anything.

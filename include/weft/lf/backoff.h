@@ -10,7 +10,7 @@
  *
  * Each look of a waiter takes the cache line from the thread that it waits for: fewer looks, and later ones, let that thread finish. Spinning is for waits
  * that are shorter than a switch; after `total` spins somebody is off its core, and only giving up the own one helps: that is the caller's
- * action (sched_yield, a futex, weft_yield in a task).
+ * action (sched_yield, a futex, weft_task_yield in a task).
  *
  * The caller's look must not be begun while it still spins: a processor guesses that the spins are over, looks ahead, and has taken the line from the holder for
  * nothing, over and over (measured: a contended lock was two to three times slower, with some placements of the loop in memory and not with others).

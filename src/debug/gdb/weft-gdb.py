@@ -2,7 +2,8 @@
 #
 # weft-gdb.py - gdb commands for weft's tasks, in live processes and in core files.
 #
-#   info weft-tasks [TEXT]      every task (whose line contains TEXT): id, function, name, state, what it waits for, where it was started
+#   info weft-tasks [TEXT]      every task (whose line contains TEXT): id, function, name, state, what it waits for, its runtime, where it was started;
+#                               without TEXT a line for each runtime comes first, as in a dump
 #   weft-task N COMMAND...      runs a gdb command as if task N were selected: bt, bt full, frame 3, up, print x ...
 #   weft-task all COMMAND...    the same for every task that has a stack
 #
@@ -23,7 +24,8 @@ from gdb.unwinder import Unwinder, register_unwinder
 RECORD_SIZE = 256  # core/task.h
 TASK_FREE = 255  # core/runtime.h
 NEW, RUNNABLE, RUNNING, PARKED, DONE = range(5)  # enum weft_task_state
-FLAG_FOREIGN, FLAG_MAIN = 4, 8  # enum task_flag
+HELD = 3  # ON_CPU_HELD: somebody gives back what lies below its stack pointer
+FLAG_REGS, FLAG_FOREIGN, FLAG_MAIN = 1, 4, 32  # enum task_flag
 WAIT_OPEN = 3  # core/waitword.h
 FOREVER = (1 << 63) - 1
 
@@ -82,7 +84,7 @@ class Task:
             fn = block.function.print_name if block and block.function else "%#x" % number(self.rec["fn"])
         if number(self.rec["name"]):
             fn += ' "%s"' % text(self.rec["name"])
-        return fn + (" (main)" if self.flags & FLAG_MAIN else "")
+        return fn + (" (main)" if self.flags & (FLAG_REGS | FLAG_MAIN) == FLAG_MAIN else "")
 
     def what(self, workers):
         if self.parked():
@@ -97,8 +99,12 @@ class Task:
         if self.foreign:
             return "not in weft"
         if self.state == RUNNING and self.address in workers:
-            return "running on worker %d" % (int(workers[self.address]["id"]) + 1)
+            return "running on " + seat(workers[self.address])
         return {NEW: "new", RUNNABLE: "runnable", RUNNING: "running", DONE: "ended"}.get(self.state, "state %d" % self.state)
+
+    def where(self):
+        """Of which runtime; nothing is said of the default one's."""
+        return ", in runtime %d" % int(self.rec["home"]) if not self.foreign and int(self.rec["home"]) else ""
 
     def site(self):
         site = self.rec["site"]
@@ -107,7 +113,7 @@ class Task:
     def registers(self, arch):
         """sp, pc, fp of a task at rest, or None."""
         ctx = self.rec["ctx"]
-        if self.foreign or self.state in (NEW, DONE) or int(self.rec["on_cpu"]) or not number(ctx["sp"]):
+        if self.foreign or self.state in (NEW, DONE) or int(self.rec["on_cpu"]) not in (0, HELD) or not number(ctx["sp"]):
             return None
         return number(ctx["sp"]), number(ctx["pc"]) + INTO_INSTRUCTION[arch], number(ctx["fp"])
 
@@ -136,12 +142,44 @@ def tasks():
     return sorted(found, key=lambda t: t.id)
 
 
+def seat(worker):
+    """A worker as dumps name it."""
+    n, rt = int(worker["id"]) + 1, worker["rt"]
+    return "worker %d%s" % (n, " (retired)" if n > int(rt["active"]) else " (spare)" if n > int(rt["wish"]) else "")
+
+
+def runtimes():
+    """The runtimes that are up, each with its workers; also one that comes up or goes down, as far as it has any."""
+    rts = value("weft__rts")
+    for i in range(rts.type.range()[1] + 1):
+        rt = rts[i]
+        if not int(rt["run"]) or not number(rt["workers"]):
+            continue
+        seats = [rt["workers"][j] for j in range(number(rt["n"]))]
+        try:
+            for w in seats:
+                w.fetch_lazy()
+        except gdb.MemoryError:  # stopped while they are unmapped
+            continue
+        yield rt, seats
+
+
 def workers():
     """The workers that stand on a task: record address -> worker."""
-    rt = value("weft__rt")
-    if not number(rt):
-        return {}
-    return {number(w["cur"]): w for w in (rt["workers"][i] for i in range(int(rt["n"]))) if number(w["cur"])}
+    return {number(w["cur"]): w for _, seats in runtimes() for w in seats if number(w["cur"])}
+
+
+def headings(found):
+    """A line for each runtime."""
+    for rt, seats in runtimes():
+        home, wish, spares = int(rt["home"]), int(rt["wish"]), int(rt["spares"])
+        n = sum(1 for t in found if not t.foreign and t.state != DONE and int(t.rec["home"]) == home)
+        line = "weft: %s%d task%s on %d worker%s" % ("runtime %d: " % home if home else "", n, "" if n == 1 else "s", wish, "" if wish == 1 else "s")
+        if spares:
+            line += " and %d spare" % spares
+        if len(seats) > int(rt["active"]):
+            line += ", %d retired" % (len(seats) - int(rt["active"]))
+        yield line
 
 
 class FrameId:
@@ -223,7 +261,7 @@ class as_task:
                 gdb.newest_frame().select()
                 self.level = 0
                 return self
-        raise gdb.GdbError("weft: task %d runs on worker %d; look for it in 'info threads'" % (self.task.id, int(self.worker["id"]) + 1))
+        raise gdb.GdbError("weft: task %d runs on %s%s; look for it in 'info threads'" % (self.task.id, seat(self.worker), self.task.where()))
 
     def __exit__(self, *_):
         if unwinder.registers is not None:
@@ -252,15 +290,19 @@ def run_command_as(task, command, stands_on):
 
 
 class InfoTasks(gdb.Command):
-    """List weft's tasks: id, function, name, state, what it waits for, where it was started.
+    """List weft's tasks: id, function, name, state, what it waits for, its runtime, where it was started.
 Usage: info weft-tasks [TEXT]
-With TEXT, only tasks whose line contains it."""
+With TEXT, only tasks whose line contains it; without, a line for each runtime comes first."""
 
     def invoke(self, arg, _tty):
         stands_on = workers()
-        for t in tasks():
+        found = tasks()
+        if not arg:
+            for line in headings(found):
+                gdb.write(line + "\n")
+        for t in found:
             site = t.site()
-            line = "%5d  %-24s  %s%s" % (t.id, t.label(), t.what(stands_on), "; started at " + site if site else "")
+            line = "%5d  %-24s  %s%s%s" % (t.id, t.label(), t.what(stands_on), t.where(), "; started at " + site if site else "")
             if not arg or arg in line:
                 gdb.write(line + "\n")
 
@@ -285,7 +327,7 @@ For instance: weft-task 7 bt, weft-task 7 frame 3, weft-task all bt."""
         for t in tasks():
             if t.foreign or t.state == DONE:
                 continue
-            gdb.write("task %d %s: %s\n" % (t.id, t.label(), t.what(stands_on)))
+            gdb.write("task %d %s: %s%s\n" % (t.id, t.label(), t.what(stands_on), t.where()))
             try:
                 if t.state != NEW:
                     run_as(t, command, stands_on)

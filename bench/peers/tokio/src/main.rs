@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// main.rs - the servers of P19 to P21, P50 and P51 as a Tokio user writes them: a task per connection. The row of streams: stream.rs.
+// main.rs - the servers of P19 to P21, P50 and P51 as a Tokio user writes them: a task per connection. The row of streams: stream.rs; tasks that talk and compute: sched.rs.
 //
 //     peers-tokio --mode echo|http|accept|sink|source [--workers N] [--port P]
-//     peers-tokio [-workers N] [-runs N] [-quick] [-only TEXT] P23
+//     peers-tokio [-workers N] [-runs N] [-quick] [-only TEXT] ROW
 //
 // One worker: the current-thread runtime, which needs no other thread; more: the multi-thread one. Prints "port N VERSION"
 // and serves until killed. HTTP: the minimal responder that every server here is but Go's (end of the headers, fixed answer).
+mod measure;
+mod sched;
 mod stream;
 
 use std::env;
@@ -109,7 +111,7 @@ async fn serve(port: u16, mode: Mode) -> io::Result<()> {
 
 fn usage() -> ! {
     eprintln!("usage: peers-tokio --mode echo|http|accept|sink|source [--workers N] [--port P]");
-    eprintln!("       peers-tokio [-workers N] [-runs N] [-quick] [-only TEXT] P23");
+    eprintln!("       peers-tokio [-workers N] [-runs N] [-quick] [-only TEXT] ROW");
     std::process::exit(2);
 }
 
@@ -117,9 +119,21 @@ fn number(text: Option<String>) -> usize {
     text.and_then(|t| t.parse().ok()).unwrap_or_else(|| usage())
 }
 
+pub fn runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
+    let mut builder = if workers > 1 {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    if workers > 1 {
+        builder.worker_threads(workers);
+    }
+    builder.enable_all().build()
+}
+
 fn main() -> io::Result<()> {
     let (mut mode, mut port) = (String::new(), 0);
-    let mut o = stream::Options { workers: 1, runs: 0, quick: false, only: String::new() };
+    let mut o = measure::Options { workers: 1, runs: 0, quick: false, only: String::new() };
     let mut args = env::args().skip(1);
     while let Some(name) = args.next() {
         match name.as_str() {
@@ -129,23 +143,19 @@ fn main() -> io::Result<()> {
             "-runs" => o.runs = number(args.next()),
             "-only" => o.only = args.next().unwrap_or_else(|| usage()),
             "-quick" => o.quick = true,
-            "P23" => mode = name,
+            _ if name.starts_with('P') => mode = name,
             _ => usage(),
         }
     }
-    let mut builder = if o.workers > 1 {
-        tokio::runtime::Builder::new_multi_thread()
-    } else {
-        tokio::runtime::Builder::new_current_thread()
-    };
-    if o.workers > 1 {
-        builder.worker_threads(o.workers);
-    }
-    let rt = builder.enable_io().build()?;
+    let rt = runtime(o.workers)?;
     let mode = match mode.as_str() {
-        "P23" => {
+        row if row.starts_with('P') => {
             o.runs = if o.runs > 0 { o.runs } else { 5 };
-            stream::row(&rt, &o);
+            if row == "P23" {
+                stream::row(&rt, &o);
+            } else if !sched::row(row, &rt, &o) {
+                usage();
+            }
             return Ok(());
         }
         "echo" => Mode::Echo,

@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: MIT
 //
 // stream.rs - a pipeline as Tokio's users write it (P23): a stream of futures-util's, its stages fused by the compiler, in one task; and a task a stage with Tokio's channels
-// between them. The work: bench/elems.h. How long runs are, and what is printed: bench/bench.h.
+// between them. The work: bench/elems.h.
+use crate::measure::{scale, Options};
 use futures_util::stream::{self, StreamExt};
 use std::future::ready;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 const ELEMS: usize = 4096;
 const ROOM: usize = 128;
-
-pub struct Options {
-    pub workers: usize,
-    pub runs: usize,
-    pub quick: bool,
-    pub only: String,
-}
 
 fn map(x: u64) -> u64 {
     x.wrapping_mul(5).wrapping_add(3)
@@ -97,42 +91,14 @@ async fn tasks(source: &'static [u64], stages: usize) -> u64 {
 
 // one(): a round, all elements once.
 fn measure(o: &Options, variant: String, one: impl Fn() -> u64, want: u64) {
-    if !variant.contains(&o.only) {
-        return;
-    }
-    let work = |rounds: usize| -> Duration {
+    o.measure("P23", &variant, |n| {
+        let rounds = n / ELEMS + 1;
         let start = Instant::now();
         for _ in 0..rounds {
             assert!(one() == want, "another sum");
         }
-        start.elapsed()
-    };
-    let target = Duration::from_millis(if o.quick { 60 } else { 250 }).as_secs_f64();
-    let mut rounds = 1;
-    let took = loop {
-        let took = work(rounds).as_secs_f64();
-        if took >= target / 4.0 {
-            break took;
-        }
-        rounds *= 4;
-    };
-    rounds = (rounds as f64 * target / took) as usize + 1;
-    let mut s: Vec<f64> = (0..o.runs)
-        .map(|_| work(rounds).as_secs_f64() * 1e9 / (rounds * ELEMS) as f64)
-        .collect();
-    s.sort_by(|a, b| a.partial_cmp(b).unwrap());
-    let k = s.len();
-    println!(
-        "{{\"name\": \"P23\", \"variant\": \"{}\", \"workers\": {}, \"unit\": \"ns\", \"median\": {:.4}, \"min\": {:.4}, \"max\": {:.4}, \"runs\": {}, \
-         \"peer\": \"tokio\", \"version\": \"{}\"}}",
-        variant,
-        o.workers,
-        (s[(k - 1) / 2] + s[k / 2]) / 2.0,
-        s[0],
-        s[k - 1],
-        k,
-        crate::VERSION
-    );
+        scale(start.elapsed(), n, rounds * ELEMS)
+    });
 }
 
 pub fn row(rt: &Runtime, o: &Options) {
