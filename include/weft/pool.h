@@ -83,7 +83,7 @@ WEFT_API int weft_pool_make(weft_pool **p, const weft_pool_opts *o);
  *
  * Whatever it returns but WEFT_EDEADLK, the handle is gone. Submitting meanwhile is WEFT_ECLOSED; afterwards it is an error that nobody notices.
  *
- * Return 0: all is over; WEFT_EDEADLK: the caller is one of its threads; WEFT_ENOMEM: a thread outside has nothing to wait with, and what is under way goes on; WEFT_ETIMEDOUT, WEFT_ECANCELED: see above; WEFT_EAGAIN: the deadline WEFT_NOW: as past it.
+ * Return 0: all is over, and futures have ended (to a caller that is no task of its runtime, or past its deadline: those of jobs that tasks submitted may be about to: a worker tells); WEFT_EDEADLK: the caller is one of its threads; WEFT_ENOMEM: a thread outside has nothing to wait with, and what is under way goes on; WEFT_ETIMEDOUT, WEFT_ECANCELED: see above; WEFT_EAGAIN: the deadline WEFT_NOW: as past it.
  * Block: yes (blocking call). Threads: any.
  */
 WEFT_API int weft_pool_free(weft_pool *p);

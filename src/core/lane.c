@@ -159,6 +159,7 @@ int weft__lane_make(struct lane_state **out, const struct lane_opts *o)
 	list_init(&l->gone.waiters);
 	store_relaxed(&l->gone.state, 0u); /* not shared yet: not over */
 	store_relaxed(&l->refs, 2u);       /* the same: the caller's, and the list's */
+	store_relaxed(&l->untold, 1u);     /* the same */
 	l->name = strdup(o->name);
 	rc = l->name ? list_it(l) : WEFT_ENOMEM;
 	if (rc) {
@@ -210,7 +211,7 @@ static bool begin_end(struct lane_state *l, bool waits, bool foreign)
 	bool told;
 
 	lock_take(&l->lock, RANK_LOT);
-	told = !l->down && !l->told && l->threads == 0;
+	told = !l->down && !l->told && l->threads == 0 && (foreign || !waits || load_acquire(&l->untold) == 1); /* pairs with drop_untold */
 	l->gone.foreign = told || (waits && foreign);
 	if (!l->down && !l->closing)
 		close_lane(l, 0);

@@ -7,7 +7,8 @@
  *
  *   references   the handle's; each job's that is the lane's (it comes with the memory of its future); and one while it is listed among the lanes of the runtime
  *   closing      no more jobs are taken.  Its threads end when there is nothing to do; the last of them has `gone` run, that is, told by a worker, who takes it off the list; or it tells whoever waits
- *                for its end and is no task of its runtime, who does the same (gone.foreign)
+ *                for its end and is no task of its runtime, who does the same (gone.foreign).  A worker has it only when every job that has an owner has been told of (untold): another one may
+ *                be at that still
  *   down         the runtime has gone.  Threads whose jobs were left live on, and the last of them gives the reference back
  *
  * The bound. A job for which a thread is free, or can be made, has room; so it has while fewer wait than may, those not counted for which threads are on their way.  Else it stands outside, in line, and whoever
@@ -68,7 +69,8 @@ struct lane_state {
 	bool leaves;                             /* jobs under way are left when the runtime goes down; constant */
 	bool waits;                              /* who finds no room waits; constant */
 	bool called_off, down;                   /* its runtime goes down; has gone. Of all lanes */
-	bool told;                               /* `gone` is under way, or over */
+	bool told;                               /* `gone` is under way, or over; or shall be when none is untold */
+	ATOMIC(uint32_t) untold;                 /* jobs with an owner who has not been told, but `gone`; and 1 until `gone` may be */
 	struct lane_hooks hooks;                 /* constant */
 	pthread_attr_t *attr;                    /* of its threads; NULL: as usual; constant */
 	bool placed;                             /* attr says on which CPUs; constant */
@@ -113,8 +115,11 @@ struct lane_thread *weft__lane_take_idle(struct lane_state *l);
 struct lane_thread *weft__lane_take_ended(struct lane_state *l);
 void weft__lane_join(struct lane_thread *t);
 
-/* The last of its threads has ended, and it takes no more jobs: a worker shall see to the rest, or who waits for that (gone.foreign). The runtime is up. */
+/* The last of its threads has ended, and it takes no more jobs: a worker shall see to the rest, when none is untold; or who waits for that (gone.foreign). The runtime is up. */
 void weft__lane_tell_gone(struct lane_state *l);
+
+/* One less is untold. Not locked; l stays. */
+void weft__lane_one_told(struct lane_state *l);
 
 /* The calling thread's; NULL: it is none of a lane's. */
 struct lane_thread *weft__lane_thread(void);

@@ -378,6 +378,19 @@ static void serve_hooked(struct lane_state *l, struct lane_thread *t)
 	} while (l->first || l->outside);
 }
 
+/* One less is untold. Returns whether none is. */
+static bool drop_untold(struct lane_state *l)
+{
+	return add_acq_rel(&l->untold, (uint32_t)-1) == 1; /* what the others told of is seen by whoever waits for `gone` */
+}
+
+/* Locked. */
+static void gone_to_workers(struct lane_state *l)
+{
+	weft__offload_wait_more();
+	to_workers(l, &l->gone, 0);
+}
+
 void weft__lane_tell_gone(struct lane_state *l)
 {
 	l->told = true;
@@ -385,8 +398,18 @@ void weft__lane_tell_gone(struct lane_state *l)
 		to_waiter(&l->gone);
 		return;
 	}
-	weft__offload_wait_more();
-	to_workers(l, &l->gone, 0);
+	if (drop_untold(l))
+		gone_to_workers(l);
+}
+
+void weft__lane_one_told(struct lane_state *l)
+{
+	if (!drop_untold(l))
+		return;
+	lock_take(&l->lock, RANK_LOT);
+	if (!l->called_off) /* else went_down does */
+		gone_to_workers(l);
+	lock_drop(&l->lock);
 }
 
 /* The last that a thread does. Locked; unlocks. */

@@ -99,7 +99,7 @@ close_kick:
 close_set:
 	close(l->set);
 close_uv:
-	CHECK_EQ(uv_loop_close(&l->loop.uv), 0);
+	weft__loop_uv_close(&l->loop.uv);
 free_loop:
 	free(l);
 	return rc;
@@ -114,7 +114,7 @@ void weft__loop_free(struct loop *l)
 	e = whole(l);
 	weft__loop_none_open(l);
 	uv_run(&l->uv, UV_RUN_DEFAULT);
-	CHECK_EQ(uv_loop_close(&l->uv), 0);
+	weft__loop_uv_close(&l->uv);
 	close(e->kick);
 	close(e->set);
 	free(e);

@@ -5,8 +5,11 @@
 #include "core/loop_hold.h"
 
 #include "base/check.h"
+#include "base/sanitizer.h"
 #include "core/runtime.h"
+#include <fcntl.h>
 #include <poll.h>
+#include <unistd.h>
 
 struct runtime *weft__loop_runtime(const struct loop *l)
 {
@@ -101,4 +104,28 @@ void weft__loop_run_out(struct loop *l, int ms)
 	(void)poll(&pfd, 1, due >= 0 && due < ms ? due : ms);
 	weft__loop_run(l, &r);
 	weft__ready_list(NULL, r.first); /* foreign threads; tasks find the runtime gone */
+}
+
+/*
+ * libuv closes descriptors by bare system calls, which TSan does not see: whichever thread is given such a number next races, it would say, with the one that made the last descriptor of that number.
+ * dup2 closes them where it looks.
+ */
+static void close_where_tsan_looks(const uv_loop_t *uv)
+{
+	const int fds[] = {uv->backend_fd, uv->async_io_watcher.fd, uv->signal_pipefd[0], uv->signal_pipefd[1]};
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (null < 0)
+		return;
+	for (unsigned i = 0; i < sizeof fds / sizeof *fds; i++)
+		if (fds[i] >= 0)
+			(void)dup3(null, fds[i], O_CLOEXEC);
+	close(null);
+}
+
+void weft__loop_uv_close(uv_loop_t *uv)
+{
+	if (unlikely(weft__san & SAN_TSAN))
+		close_where_tsan_looks(uv);
+	CHECK_EQ(uv_loop_close(uv), 0);
 }

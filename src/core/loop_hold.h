@@ -63,6 +63,9 @@ const struct timespec *weft__loop_timeout(struct loop *l, struct loop *const *wa
 /* The loop is to be closed: ends the process if a user's handle is still open. All of ours are unreferenced. */
 void weft__loop_none_open(struct loop *l);
 
+/* Closes the libuv loop, on which nothing is open. */
+void weft__loop_uv_close(uv_loop_t *uv);
+
 /* --- each file's own --- */
 
 /* Does what was posted and runs what is ready, unless another thread does. */

@@ -97,7 +97,7 @@ close_pipe:
 	close(l->kick[0]);
 	close(l->kick[1]);
 close_loop:
-	CHECK_EQ(uv_loop_close(&l->loop.uv), 0);
+	weft__loop_uv_close(&l->loop.uv);
 free_loop:
 	free(l);
 	return rc;
@@ -301,7 +301,7 @@ void weft__loop_free(struct loop *l)
 	uv_walk(&l->uv, close_handle, p);
 	uv_ref((uv_handle_t *)&p->call);
 	uv_run(&l->uv, UV_RUN_DEFAULT);
-	CHECK_EQ(uv_loop_close(&l->uv), 0);
+	weft__loop_uv_close(&l->uv);
 	close(p->kick[0]);
 	close(p->kick[1]);
 	free(p);

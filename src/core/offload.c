@@ -128,6 +128,8 @@ static int find_thread(struct lane_state *l, struct lane_thread **asleep, struct
 static void owner_waits(struct job *j)
 {
 	weft__offload_wait_more();
+	if (j->lane->own)
+		add_relaxed(&j->lane->untold, 1u); /* there is a thread, which is one, too */
 	j->counts = !j->lane->leaves;
 	if (j->counts)
 		add_relaxed(
@@ -218,8 +220,11 @@ bool weft__lane_step_back(struct job *j)
 	if (outside) {
 		weft__lane_take_out(&l->outside, &l->outsiders, j);
 		l->submitted--;
-		if (j->over)
+		if (j->over) {
+			if (l->own)
+				(void)add_relaxed(&l->untold, (uint32_t)-1); /* not the last: it has threads */
 			owner_told(l->rt, j->counts);
+		}
 		weft__job_back(j->abroad);
 		weft__job_back(j->room->abroad);
 	}
@@ -231,10 +236,13 @@ bool weft__lane_step_back(struct job *j)
 /* j, which has `over`, is. */
 void weft__job_tell_owner(struct job *j, int rc)
 {
-	struct runtime *rt = j->lane->rt; /* j, and the lane, may be no more */
-	bool counts = j->counts;
+	struct lane_state *l = j->lane;
+	struct runtime *rt = l->rt; /* j may be no more; the lane neither, if it is that which was told of */
+	bool counts = j->counts, of_lane = j == &l->gone;
 
 	j->over(j, rc);
+	if (!of_lane && l->own)
+		weft__lane_one_told(l);
 	owner_told(rt, counts);
 }
 

@@ -7,6 +7,7 @@
 #include "base/cpus.h"
 #include "core/offload.h"
 #include "failpoint.h"
+#include "sync/future.h"
 #include "weft/actor.h"
 #include "weft/blocking.h"
 #include "weft/future.h"
@@ -1125,6 +1126,53 @@ static int drain_main(void *arg)
 TEST_WORKERS(free_drains)
 {
 	run(drain_main, NULL);
+}
+
+struct holder {
+	weft_future *f;
+	sem_t held;
+};
+
+/* Keeps whoever would tell of f from it for longer than another worker needs to come by. */
+static void *holds(void *arg)
+{
+	struct holder *h = arg;
+
+	lock_take(&h->f->lock, RANK_SOURCE);
+	sem_post(&h->held);
+	usleep(20000);
+	lock_drop(&h->f->lock);
+	return NULL;
+}
+
+static int told_main(void *arg)
+{
+	weft_pool *p = make((weft_pool_opts){.max = 1});
+	struct holder h;
+	pthread_t id;
+	struct gate g;
+
+	(void)arg;
+	until_all_workers_run();
+	gate_init(&g);
+	T_EQ(sem_init(&h.held, 0, 0), 0);
+	h.f = submit(p, passes, &g);
+	until(load_acquire(&g.entered) == 1);
+	T_EQ(pthread_create(&id, NULL, holds, &h), 0);
+	while (sem_wait(&h.held) && errno == EINTR)
+		;
+	sem_post(&g.open);
+	T_EQ(weft_pool_free(p), 0);
+	T_EQ(weft_future_poll(h.f, NULL), 0);
+	T_EQ(pthread_join(id, NULL), 0);
+	weft_future_free(h.f);
+	return 0;
+}
+
+/* One worker is about to end the future of a job when another one hears that the pool's threads are over: whoever has freed it is not told before. */
+TEST(free_comes_after_the_futures)
+{
+	T_EQ(run_with(told_main, NULL, (weft_opts){.workers = 2}), 0);
 }
 
 static int frees(void *arg)

@@ -5,6 +5,9 @@
 #include "net.h"
 
 #include "several.h"
+
+#include "core/loop.h"
+#include "core/runtime.h"
 #include "weft/actor.h"
 #include "weft/blocking.h"
 #include "weft/future.h"
@@ -1382,6 +1385,35 @@ static int feed_main(void *arg)
 TEST_WORKERS(three_threads_make_their_own)
 {
 	run(feed_main, NULL);
+}
+
+static void a_loop_of_its_own(void)
+{
+	struct loop *l;
+
+	T_EQ(weft__loop_make(&l, &weft__rts[0]), 0);
+	weft__loop_free(l);
+}
+
+static void *comes_second(void *first_over)
+{
+	while (!load_relaxed((ATOMIC(bool) *)first_over))
+		sched_yield();
+	a_loop_of_its_own();
+	return NULL;
+}
+
+/* Threads that nothing orders are given each other's numbers of descriptors: that is no race, and TSan is not to take it for one. */
+TEST(numbers_of_descriptors_go_round)
+{
+	ATOMIC(bool) first_over;
+	pthread_t second;
+
+	store_relaxed(&first_over, false);
+	T_EQ(pthread_create(&second, NULL, comes_second, (void *)&first_over), 0);
+	a_loop_of_its_own();
+	store_relaxed(&first_over, true);
+	T_EQ(pthread_join(second, NULL), 0);
 }
 
 /* --- deadlocks --- */
