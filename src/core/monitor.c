@@ -7,6 +7,7 @@
  *     call that may block, though it need not wait (self_enter);
  *   - a worker that has stood on one task since the last look is stuck: if it keeps work to itself (slot, inbox, ring, due timers), or shared
  *     work waits, a sleeping worker is woken to search, or if none sleeps a busy one asked to help at its next slow schedule;
+ *   - a worker that runs what it has, and has few, is told of one that has many times as many: of those it takes half (worker.c).  Only tasks that seldom wait come to lie so;
  *   - one that moves, but in turns so long that a watcher would take what it keeps to itself, is no longer left in peace (worker.c);
  *   - when all are stuck for long, takes a spare worker; follows the number of CPUs (rescue.c);
  *   - retries tasks that wait for a stack; lets unused stacks and records decay; gives back what tasks that wait for long have below their stack pointers (trim.c);
@@ -25,6 +26,7 @@
 #include "base/futex.h"
 #include "base/sanitizer.h"
 #include "core/recslab.h"
+#include "core/sched.h"
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,6 +37,7 @@
 
 #define QUIET_SLOW (MONITOR_NS / SLOT_WATCH_NS) /* schedules between two looks */
 
+#define UNEVEN 4u /* so many times as many tasks are too many */
 #define TSAN_SIGNAL_NS (20 * MS)
 
 #define AWAKE 0u
@@ -83,6 +86,27 @@ static bool keeps_work(struct worker *w, int64_t now)
 	       wheel_next(&w->wheel) <= now || (weft__loop_watches(w->loop) && !load_relaxed(&w->warded)); /* hints */
 }
 
+/* Workers that run what they have, and have few, are told of the one that has many. */
+static void level(struct runtime *rt, unsigned active)
+{
+	uint32_t most = 0, n;
+	unsigned rich = 0;
+
+	for (unsigned i = 0, seats = rt_seats(rt); i < seats; i++) {
+		n = sched_kept(&rt->workers[i]); /* a hint, as all here */
+		if (n > most) {
+			most = n;
+			rich = i;
+		}
+	}
+	for (unsigned i = 0; most >= UNEVEN && i < active; i++) {
+		struct worker *w = &rt->workers[i];
+
+		if (load_relaxed(&w->cur) && UNEVEN * (sched_kept(w) + 1) <= most)
+			store_relaxed(&w->level_with, rich + 1);
+	}
+}
+
 /* Returns whether any worker has moved since the last look. */
 static bool look_after_workers(struct runtime *rt, uint32_t *ticks)
 {
@@ -109,6 +133,8 @@ static bool look_after_workers(struct runtime *rt, uint32_t *ticks)
 		moved |= ticks[i] != tick;
 		ticks[i] = tick;
 	}
+	if (moved && active > 1)
+		level(rt, active);
 	if (injectq_len(&rt->stackless) && (n = injectq_pop(&rt->stackless)) != NULL) {
 		weft__sched_inject(rt, task_of_next(n));
 		asym_heavy(); /* a worker that is alone passes none before it sleeps: idle.h */

@@ -70,8 +70,10 @@ struct worker {
 	CACHE_ALIGNED ATOMIC(uint32_t) tick; /* schedules so far; written by the owner (relaxed), watched by thieves and the monitor */
 	ATOMIC(uint32_t) stuck_tick;         /* the tick at which the monitor saw it stand still; monitor (relaxed), read by thieves */
 	ATOMIC(uint32_t) quiet_until; /* tick up to which its slot is nobody else's business (sched.h); a watcher (relaxed), read by all */
-	ATOMIC(bool) warded;          /* it is stuck, and a sleeping worker listens to its loop; a hint */
-	ATOMIC(bool) mixed;           /* its slot and ring may hold what is pinned to it: core/alone.h */
+	ATOMIC(uint32_t)
+	level_with; /* 1 + the seat of a worker that has many times as many tasks; 0: none. Set by the monitor, taken by the owner: relaxed */
+	ATOMIC(bool) warded;             /* it is stuck, and a sleeping worker listens to its loop; a hint */
+	ATOMIC(bool) mixed;              /* its slot and ring may hold what is pinned to it: core/alone.h */
 	ATOMIC(struct weft_task *) slot; /* LIFO slot: put by the owner, taken by it or by a thief that saw tick stand still */
 	ATOMIC(uint64_t) stat_started;   /* statistics: owner writes, anyone reads, relaxed */
 	ATOMIC(uint64_t) stat_finished;
@@ -312,8 +314,9 @@ struct weft_task *weft__sched_pick(struct worker *w);
 int weft__sched_timers(struct worker *w, struct wheel *wheel, int64_t now); /* fire what is due; returns how many tasks became runnable */
 
 /* --- worker.c --- */
-void weft__worker_main(struct worker *w); /* until the runtime stops */
-void weft__worker_help(struct worker *w); /* takes from workers that are stuck, though w has work of its own */
+void weft__worker_main(struct worker *w);  /* until the runtime stops */
+void weft__worker_help(struct worker *w);  /* takes from workers that are stuck, though w has work of its own */
+void weft__worker_level(struct worker *w); /* takes half of what that one has which is named in level_with, if it still has more */
 
 /* --- record.c --- */
 #define TASK_FREE 255 /* state of a record in no use */

@@ -285,6 +285,8 @@ static bool pass(struct worker *w)
 		weft__place_note(w);
 	if (unlikely(load_relaxed(&rt->help_wanted))) /* a hint of the monitor */
 		weft__worker_help(w);
+	if (unlikely(load_relaxed(&w->level_with))) /* the same */
+		weft__worker_level(w);
 	if (unlikely(w->errand))
 		return false;
 	if (unlikely(injectq_len(&rt->ran)))

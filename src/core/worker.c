@@ -17,7 +17,8 @@
  *     at.  Else tasks that wake each other in turn, or start and join, would have a searcher about them for ever, woken each time, finding nothing, and
  *     interrupting them with the membarrier of its going to sleep.  If it stops moving meanwhile, the monitor has it helped (MONITOR_NS); if its turns become
  *     longer than a watch, the monitor ends its peace.
- * All else in its ring is work to share, and stolen at once.
+ * All else in its ring is work to share, and stolen at once.  Whoever has work does not look for any; where that leaves one worker with many times as many tasks as another,
+ * the monitor sees it, and has the poor one take half (level_with).
  *
  * A worker that has run out of work looks on for a while before it sleeps if that has paid: its last sleep was ended by new work at once (a quarter of SPIN_NS), or it found
  * work by looking on (twice as long, up to SPIN_NS; half as long if it did not).  Meanwhile it counts as a searcher, and nobody pays for waking it.
@@ -250,6 +251,20 @@ NOINLINE void weft__worker_help(struct worker *w)
 			weft__sched_push(w, t);
 	}
 	t = visit_kept(w, true, false, &seen);
+	if (t)
+		weft__sched_push(w, t);
+}
+
+/* Who has work does not search. Where tasks never wait, but only yield, whoever has few of them would keep few, and those would have all turns of a worker. */
+NOINLINE void weft__worker_level(struct worker *w)
+{
+	struct worker *v = &w->rt->workers[load_relaxed(&w->level_with) - 1];
+	struct weft_task *t;
+
+	store_relaxed(&w->level_with, 0u); /* a hint */
+	if (v == w || sched_kept(v) <= 2 * sched_kept(w))
+		return;
+	t = rob_ring(w, v);
 	if (t)
 		weft__sched_push(w, t);
 }

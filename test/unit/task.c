@@ -660,6 +660,85 @@ TEST_WORKERS(yield_starves_nobody)
 	run(yield_main, NULL);
 }
 
+#define CROWD 64
+
+struct crowd {
+	weft_chan *gate;
+	ATOMIC(bool) begun, over;
+	ATOMIC(int) at[CROWD]; /* on which worker each was seen last; 0: on none yet */
+};
+
+/* Keeps the other worker from looking for work. */
+static int occupies(void *arg)
+{
+	struct crowd *c = arg;
+
+	store_release(&c->begun, true);
+	while (!load_acquire(&c->over))
+		weft_task_yield();
+	return 0;
+}
+
+struct of_crowd {
+	struct crowd *c;
+	int i;
+};
+
+static int is_of_crowd(void *arg)
+{
+	struct of_crowd *m = arg;
+
+	(void)weft_chan_recv(m->c->gate, NULL);
+	while (!load_acquire(&m->c->over)) {
+		store_relaxed(&m->c->at[m->i], weft_task_worker());
+		weft_task_yield();
+	}
+	return 0;
+}
+
+static int crowd_on(struct crowd *c, int worker)
+{
+	int n = 0;
+
+	for (int i = 0; i < CROWD; i++)
+		n += load_relaxed(&c->at[i]) == worker;
+	return n;
+}
+
+static int crowd_main(void *arg)
+{
+	struct of_crowd m[CROWD];
+	weft_task *t[CROWD], *other;
+	struct crowd c = {.gate = weft_chan_make(0, 0)};
+
+	(void)arg;
+	store_relaxed(&c.begun, false);
+	store_relaxed(&c.over, false);
+	other = start(occupies, &c);
+	while (!load_acquire(&c.begun)) /* on the other worker: this one does not give way */
+		sched_yield();
+	for (int i = 0; i < CROWD; i++) {
+		store_relaxed(&c.at[i], 0);
+		m[i] = (struct of_crowd){&c, i};
+		t[i] = start(is_of_crowd, &m[i]);
+		until_parked(t[i]);
+	}
+	weft_chan_close(c.gate); /* all come where we are */
+	until(crowd_on(&c, 1) >= CROWD / 4 && crowd_on(&c, 2) >= CROWD / 4);
+	store_release(&c.over, true);
+	T_EQ(finish(other), 0);
+	for (int i = 0; i < CROWD; i++)
+		T_EQ(finish(t[i]), 0);
+	weft_chan_free(c.gate);
+	return 0;
+}
+
+/* Tasks that only yield do not all stay where they are when the other worker, with one such task, does not look for work. */
+TEST(yielding_tasks_spread)
+{
+	T_EQ(run_with(crowd_main, NULL, (weft_opts){.workers = 2}), 0);
+}
+
 /* --- calls that never have to wait --- */
 
 static int never_full(void *arg)
