@@ -24,6 +24,8 @@ static int dest_gone_main(void *arg)
 				continue;
 			tap_note("%s to %s", kind_name[from], kind_name[to]);
 			ends_make(&dst, (enum kind)to, false);
+			if (to == TCP) /* what the source has does not fit: the system may bring the word that nobody reads late */
+				T_EQ(setsockopt(weft_tcp_fd(dst.near.self), SOL_SOCKET, SO_SNDBUF, &(int){65536}, sizeof(int)), 0);
 			close_far(&dst);
 			source_make(&src, (enum kind)from, 300000);
 			n = weft_io_copy(dst.near, src.near, WEFT_COPY_ALL, &how);
@@ -46,10 +48,13 @@ TEST_WORKERS(destination_is_gone)
 
 static int source_reset_main(void *arg)
 {
+	char at[40];
+
 	(void)arg;
+	snprintf(at, sizeof at, "%s:0", own_host()); /* nobody else dials it */
 	for (int to = 0; to < KINDS; to++) {
-		weft_tcp_listener *l = listen_at("127.0.0.1:0", NULL);
-		int raw = raw_dial(l);
+		weft_tcp_listener *l = listen_at(at, NULL);
+		int raw = raw_connect(own_host(), port_of(l));
 		weft_tcp *c = accept_from(l);
 		struct end dst;
 		struct copying x = {.deadline = 0};

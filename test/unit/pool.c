@@ -278,6 +278,7 @@ static int slow_to_hear_main(void *arg)
 	gate_init(&g);
 	c = (struct caller){make((weft_pool_opts){.max = 1}), &g, WEFT_FOREVER};
 	T_EQ(weft_pool_submit(c.p, passes, &g, NULL), 0);
+	until(load_acquire(&g.entered) == 1); /* who is queued below is t */
 	T_EQ(weft_go_opts(&t, calls_gate, &c, &(weft_task_opts){.prio = WEFT_PRIO_LOW}), 0);
 	until(stats(c.p).queued == 1);
 	for (size_t i = 0; i < ARRAY_LEN(others); i++)
@@ -1975,7 +1976,8 @@ static int freed_in_storm_main(void *arg)
 
 	(void)arg;
 	for (int round = 0; round < tap_iters(20); round++) {
-		weft_pool *p = make((weft_pool_opts){.max = 2, .queue = 1, .full = WEFT_POOL_FAIL});
+		/* Its threads stay: of a pool that has none WEFT_NOW is soon enough. */
+		weft_pool *p = make((weft_pool_opts){.max = 2, .queue = 1, .full = WEFT_POOL_FAIL, .idle = WEFT_FOREVER});
 		weft_future *f[10];
 		int n = 0;
 
