@@ -581,10 +581,10 @@ static int calls_pool(void *arg)
 	return ret;
 }
 
-static void *opens_gate(void *arg)
+/* Not before rt's workers have ended: its tasks, which are to be left, would come back and end. rt is there until then: it does not go before the gate is open. */
+static void *opens_gate(void *rt)
 {
-	(void)arg;
-	usleep(2000); /* either may be first; mostly whoever goes down waits by then */
+	until(load_relaxed(&((struct runtime *)rt)->deserted));
 	store_release(&gate, 1);
 	return NULL;
 }
@@ -609,7 +609,7 @@ static int pool_main(void *arg)
 		t[i] = start_in(rt, calls_pool, &n);
 		until_reason(t[i], "blocking call");
 	}
-	T_EQ(pthread_create(&opener, NULL, opens_gate, NULL), 0);
+	T_EQ(pthread_create(&opener, NULL, opens_gate, rt), 0);
 	T_EQ(weft_free(rt, -1), 0); /* waits: what runs there writes to frames of its tasks */
 	T_EQ(load_acquire(&gate), 1);
 	T_EQ(pthread_join(opener, NULL), 0);
@@ -698,7 +698,7 @@ static int outside_pool_main(void *arg)
 	T_EQ(submits_gate(&n), 0);
 	t = start_in(rt, submits_gate, &n);
 	until_reason(t, "blocking call");
-	T_EQ(pthread_create(&opener, NULL, opens_gate, NULL), 0);
+	T_EQ(pthread_create(&opener, NULL, opens_gate, rt), 0);
 	T_EQ(weft_free(rt, -1), 0); /* waits: it is told of room in its frame */
 	T_EQ(load_acquire(&gate), 1);
 	T_EQ(pthread_join(opener, NULL), 0);
