@@ -30,6 +30,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 /* --- what is left --- */
@@ -61,16 +62,22 @@ static inline struct rt_left rt_left(void)
 	return l;
 }
 
-/* Open descriptors of this process. */
+/* Open descriptors of this process, but those into /proc and /sys, where the monitor looks now and then. */
 static inline int rt_fds(void)
 {
 	DIR *d = opendir("/proc/self/fd");
+	struct dirent *e;
+	char path[16];
 	int n = 0;
 
 	if (!d)
 		return 0;
-	while (readdir(d))
-		n++;
+	while ((e = readdir(d)) != NULL) {
+		ssize_t len = readlinkat(dirfd(d), e->d_name, path, sizeof path - 1);
+
+		path[len > 0 ? len : 0] = '\0';
+		n += len > 0 && strncmp(path, "/proc/", 6) && strncmp(path, "/sys/", 5);
+	}
 	closedir(d);
 	return n;
 }

@@ -251,6 +251,8 @@ static void *monitor_main(void *arg)
 			weft__trim_look(&rt->trim, now, TRIM_BUSY_NS);
 		if (idle_since && !decaying && now - idle_since >= MONITOR_IDLE_NS && !injectq_len(&rt->stackless) &&
 		    !weft__trim_idle(&rt->trim, now)) {
+			if (rt->deadlock_reported) /* but for a thread that weft has not made: the kernel may have listed one that had been joined */
+				(void)weft__runtime_all_asleep(rt);
 			doze(rt);
 			judged = false;
 			idle_since = 0;

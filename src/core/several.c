@@ -179,6 +179,7 @@ static void bury(struct runtime *rt)
 	first = weft__rt_enter_home(0);
 	if (!first)
 		return;
+	weft__offload_one_ends(); /* its host, which may still be listed */
 	weft__monitor_again(first);
 	weft__rt_leave(first);
 }

@@ -60,8 +60,9 @@ void weft__erl_shut(struct entry *d)
 
 	while (!(v & ENTRY_SHUT) && !weft_cas_acq_rel(&d->inside, &v, v | ENTRY_SHUT))
 		;
-	if (v & ~ENTRY_SHUT)
-		(void)weft_event_wait(&d->empty);
+	if (v == 0) /* nobody is inside; else the last to leave does it, and is in d until then */
+		weft_event_set(&d->empty);
+	(void)weft_event_wait(&d->empty);
 }
 
 /* --- away --- */

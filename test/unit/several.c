@@ -1448,7 +1448,8 @@ static int frees_late(void *arg)
 	(void)arg;
 	T_EQ(weft_task_sleep(3 * DEADLOCK_NS), 0);
 	T_EQ(weft_free(other, WEFT_FOREVER), 0);
-	until(kernel_threads() <= threads_before); /* one that was joined may still be about to go: a verdict takes it for one of the program's */
+	until(kernel_threads() <=
+	      threads_before); /* one that was joined may still be about to go: a verdict takes it for one of the program's */
 	return 0;
 }
 

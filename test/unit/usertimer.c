@@ -105,7 +105,7 @@ static int ticker_main(void *arg)
 		T_GT(at, last);
 		last = at;
 	}
-	weft_task_sleep(10 * WEFT_MS); /* ticks nobody takes are dropped, not queued */
+	weft_task_sleep(10 * WEFT_MS);                 /* ticks nobody takes are dropped, not queued */
 	until(weft_chan_len(weft_timer_chan(t)) == 1); /* the worker that ticks may be late */
 	T_EQ(weft_chan_tryrecv(weft_timer_chan(t), &at), 0);
 	T_EQ(weft_timer_stop(t), 1);
