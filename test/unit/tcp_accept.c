@@ -113,6 +113,7 @@ static int accept_order_main(void *arg)
 		socklen_t n = sizeof a;
 
 		fd[i] = raw_dial(l);
+		until_queued(fd[i]); /* it has come, before the next */
 		T_EQ(getsockname(fd[i], (struct sockaddr *)&a, &n), 0);
 		port[i] = ntohs(a.sin_port);
 	}
@@ -280,6 +281,8 @@ static int pauses_main(void *arg)
 
 		T_EQ(connect(raw, (struct sockaddr *)&a, sizeof a), 0);
 	}
+	while (!holds(number_of(s.l), POLLIN)) /* before anybody looks: by this clock the only worker asks its loop once */
+		sched_yield();
 	until((pause = pause_of(t)) != WEFT_FOREVER);
 	T_GT(pause, 0);
 	T_LE(pause, 10 * WEFT_MS);
@@ -374,8 +377,9 @@ static int starved_main(void *arg)
 	give_back(fds, n);
 	T_EQ(finish(t), 0); /* the first of them, within a second */
 	T_EQ(weft_tcp_close(s.got), 0);
-	for (int i = 1; i < CLIENTS; i++) {
+	for (int i = 1; i < CLIENTS; i++)
 		T_EQ(write(raw[i], "x", 1), 1);
+	for (int i = 1; i < CLIENTS; i++) { /* in whichever order they have come */
 		s.got = accept_from(s.l);
 		read_all(s.got, &(char){0}, 1);
 		T_EQ(weft_tcp_close(s.got), 0);
