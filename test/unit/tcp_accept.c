@@ -334,7 +334,7 @@ static int starved_main(void *arg)
 	struct starved s = {.l = listen_at("127.0.0.1:0", NULL), .deadline = WEFT_FOREVER};
 	struct sockaddr_in a = {
 		.sin_family = AF_INET, .sin_port = htons((uint16_t)port_of(s.l)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int *fds, n, raw[CLIENTS];
+	int *fds, n, calm = 0, raw[CLIENTS];
 	int64_t wall, cpu;
 	weft_tcp *none;
 	weft_task *t;
@@ -363,16 +363,17 @@ static int starved_main(void *arg)
 
 	t = start(starved_acceptor, &s);
 	until_reason(t, "accept");
-	wall = weft_now();
-	cpu = cpu_ns();
-	for (int i = 1; i < CLIENTS; i++) { /* each of which is an event */
+	for (int i = 1; i < CLIENTS; i++) { /* each of which is an event; who spins does so behind every one, and the machine has its moments behind one or the other */
+		wall = weft_now();
+		cpu = cpu_ns();
 		T_EQ(connect(raw[i], (struct sockaddr *)&a, sizeof a), 0);
 		T_EQ(weft_task_sleep(10 * WEFT_MS), 0);
+		cpu = cpu_ns() - cpu;
+		wall = weft_now() - wall;
+		tap_note("%lld us of CPU in %lld us", (long long)cpu / 1000, (long long)wall / 1000);
+		calm += cpu < wall / 2;
 	}
-	cpu = cpu_ns() - cpu;
-	wall = weft_now() - wall;
-	tap_note("%lld us of CPU in %lld us", (long long)cpu / 1000, (long long)wall / 1000);
-	T_LT(cpu, wall / 2);
+	T_GE(calm, CLIENTS / 2);
 	T_OK(weft_task_stateof(t) != WEFT_TASK_DONE);
 	give_back(fds, n);
 	T_EQ(finish(t), 0); /* the first of them, within a second */
