@@ -363,7 +363,8 @@ static int starved_main(void *arg)
 
 	t = start(starved_acceptor, &s);
 	until_reason(t, "accept");
-	for (int i = 1; i < CLIENTS; i++) { /* each of which is an event; who spins does so behind every one, and the machine has its moments behind one or the other */
+	/* each of which is an event: who spins does so behind every one, a noisy machine behind one or the other */
+	for (int i = 1; i < CLIENTS; i++) {
 		wall = weft_now();
 		cpu = cpu_ns();
 		T_EQ(connect(raw[i], (struct sockaddr *)&a, sizeof a), 0);

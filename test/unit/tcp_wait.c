@@ -49,7 +49,8 @@ static void make_full(struct world *w)
 
 static void make_listener(struct world *w)
 {
-	snprintf(w->at, sizeof w->at, "%s:0", own_host()); /* clients may come when it is closed: the port must not be another program's by then */
+	/* clients may come when it is closed: the port must not be another program's by then */
+	snprintf(w->at, sizeof w->at, "%s:0", own_host());
 	w->l = listen_at(w->at, w->at);
 	w->port = port_of(w->l);
 }
