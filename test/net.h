@@ -109,13 +109,19 @@ static inline weft_tcp *accept_from(weft_tcp_listener *l)
 	return c;
 }
 
-/* b is what the other end of a is: nobody else has dialled the port, which may have been another program's until now. */
-static inline bool is_peer(weft_tcp *a, weft_tcp *b)
+/* Of two descriptors: b is what the other end of a is. */
+static inline bool meets(int a, int b)
 {
 	struct sockaddr_storage x = {0}, y = {0};
 
-	T_EQ(getsockname(number_of(a), (struct sockaddr *)&x, &(socklen_t){sizeof x}), 0);
-	return !getpeername(number_of(b), (struct sockaddr *)&y, &(socklen_t){sizeof y}) && !memcmp(&x, &y, sizeof x);
+	T_EQ(getsockname(a, (struct sockaddr *)&x, &(socklen_t){sizeof x}), 0);
+	return !getpeername(b, (struct sockaddr *)&y, &(socklen_t){sizeof y}) && !memcmp(&x, &y, sizeof x);
+}
+
+/* The same: nobody else has dialled the port, which may have been another program's until now. */
+static inline bool is_peer(weft_tcp *a, weft_tcp *b)
+{
+	return meets(number_of(a), number_of(b));
 }
 
 static inline void pair_make(weft_tcp **a, weft_tcp **b)
@@ -288,6 +294,13 @@ static inline int not_taken(int fd)
 	return queued;
 }
 
+/* A client that is connected on its own side may not be in its listener's queue yet: it is when that side has taken a byte. Who dials afterwards comes behind it. */
+static inline void until_queued(int fd)
+{
+	T_EQ(write(fd, "q", 1), 1);
+	until(not_taken(fd) == 0);
+}
+
 /* Returns how many bytes it wrote, all 0. */
 static NOINLINE __attribute__((unused)) size_t fill(weft_tcp *c, int peer)
 {
@@ -341,8 +354,11 @@ static inline int listen_full(weft_tcp_listener **l, char *at, int *fds)
 		struct tcp_info info;
 		socklen_t len = sizeof info;
 
-		if (weft__emulated() || getsockopt(number_of(*l), IPPROTO_TCP, TCP_INFO, &info, &len) ||
-		    info.tcpi_unacked > info.tcpi_sacked)
+		if (weft__emulated() || getsockopt(number_of(*l), IPPROTO_TCP, TCP_INFO, &info, &len)) {
+			until_queued(fds[n - 1]);
+			return n;
+		}
+		if (info.tcpi_unacked > info.tcpi_sacked)
 			return n;
 		let_run();
 	}

@@ -61,7 +61,7 @@ static void go_apart(const char *dir)
 	put_file("/proc/self/gid_map", map);
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		cannot(dir, "no file system of its own");
-	replace_file(dir, "/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
+	replace_file(dir, "/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:5 attempts:2\n");
 	replace_file(dir, "/etc/nsswitch.conf", "hosts: files dns\nservices: files\n");
 	replace_file(dir, "/etc/hosts", "127.0.0.1 localhost\n192.0.2.200 here.test\n");
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

@@ -39,7 +39,11 @@ static void make_hole(struct places *p, int k)
 		struct tcp_info info;
 		socklen_t len = sizeof info;
 
-		if (weft__emulated() || getsockopt(number, IPPROTO_TCP, TCP_INFO, &info, &len) || info.tcpi_unacked > info.tcpi_sacked)
+		if (weft__emulated() || getsockopt(number, IPPROTO_TCP, TCP_INFO, &info, &len)) {
+			until_queued(p->raw[p->raws - 1]);
+			return;
+		}
+		if (info.tcpi_unacked > info.tcpi_sacked)
 			return;
 		let_run();
 	}

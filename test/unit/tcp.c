@@ -685,10 +685,9 @@ static int reset_before_main(void *arg)
 		raw_reset(bad);
 		T_EQ(write(good, &(char){(char)i}, 1), 1);
 		c = accept_from(l);
-		if (weft_tcp_read(c, &x, 1) != 1) { /* Linux hands out the broken one, too */
+		while (weft_tcp_read(c, &x, 1) != 1) { /* Linux hands out the broken ones, too, and a late one behind the good one */
 			T_EQ(weft_tcp_close(c), 0);
 			c = accept_from(l);
-			T_EQ(weft_tcp_read(c, &x, 1), 1);
 		}
 		T_EQ(x, i);
 		T_EQ(weft_tcp_close(c), 0);

@@ -113,6 +113,7 @@ static int accept_order_main(void *arg)
 		socklen_t n = sizeof a;
 
 		fd[i] = raw_dial(l);
+		until_queued(fd[i]); /* it has come, before the next */
 		T_EQ(getsockname(fd[i], (struct sockaddr *)&a, &n), 0);
 		port[i] = ntohs(a.sin_port);
 	}
@@ -280,6 +281,8 @@ static int pauses_main(void *arg)
 
 		T_EQ(connect(raw, (struct sockaddr *)&a, sizeof a), 0);
 	}
+	while (!holds(number_of(s.l), POLLIN)) /* before anybody looks: by this clock the only worker asks its loop once */
+		sched_yield();
 	until((pause = pause_of(t)) != WEFT_FOREVER);
 	T_GT(pause, 0);
 	T_LE(pause, 10 * WEFT_MS);
@@ -331,7 +334,7 @@ static int starved_main(void *arg)
 	struct starved s = {.l = listen_at("127.0.0.1:0", NULL), .deadline = WEFT_FOREVER};
 	struct sockaddr_in a = {
 		.sin_family = AF_INET, .sin_port = htons((uint16_t)port_of(s.l)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int *fds, n, raw[CLIENTS];
+	int *fds, n, calm = 0, raw[CLIENTS];
 	int64_t wall, cpu;
 	weft_tcp *none;
 	weft_task *t;
@@ -360,22 +363,25 @@ static int starved_main(void *arg)
 
 	t = start(starved_acceptor, &s);
 	until_reason(t, "accept");
-	wall = weft_now();
-	cpu = cpu_ns();
-	for (int i = 1; i < CLIENTS; i++) { /* each of which is an event */
+	/* each of which is an event: who spins does so behind every one, a noisy machine behind one or the other */
+	for (int i = 1; i < CLIENTS; i++) {
+		wall = weft_now();
+		cpu = cpu_ns();
 		T_EQ(connect(raw[i], (struct sockaddr *)&a, sizeof a), 0);
 		T_EQ(weft_task_sleep(10 * WEFT_MS), 0);
+		cpu = cpu_ns() - cpu;
+		wall = weft_now() - wall;
+		tap_note("%lld us of CPU in %lld us", (long long)cpu / 1000, (long long)wall / 1000);
+		calm += cpu < wall / 2;
 	}
-	cpu = cpu_ns() - cpu;
-	wall = weft_now() - wall;
-	tap_note("%lld us of CPU in %lld us", (long long)cpu / 1000, (long long)wall / 1000);
-	T_LT(cpu, wall / 2);
+	T_GE(calm, CLIENTS / 2);
 	T_OK(weft_task_stateof(t) != WEFT_TASK_DONE);
 	give_back(fds, n);
 	T_EQ(finish(t), 0); /* the first of them, within a second */
 	T_EQ(weft_tcp_close(s.got), 0);
-	for (int i = 1; i < CLIENTS; i++) {
+	for (int i = 1; i < CLIENTS; i++)
 		T_EQ(write(raw[i], "x", 1), 1);
+	for (int i = 1; i < CLIENTS; i++) { /* in whichever order they have come */
 		s.got = accept_from(s.l);
 		read_all(s.got, &(char){0}, 1);
 		T_EQ(weft_tcp_close(s.got), 0);

@@ -185,9 +185,20 @@ static void dial_fails(const char *at, int want)
 static int ipv6_main(void *arg)
 {
 	char at[WEFT_ADDR_TEXT], other[WEFT_ADDR_TEXT];
-	weft_tcp_listener *l = listen_at("[::1]:0", at);
+	struct sockaddr_in four = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	weft_tcp_listener *l;
+	int kept;
 
 	(void)arg;
+	for (;;) { /* a port at which no other program listens with IPv4, nor will: ours, though nobody listens there */
+		l = listen_at("[::1]:0", at);
+		four.sin_port = htons((uint16_t)port_of(l));
+		kept = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (!bind(kept, (struct sockaddr *)&four, sizeof four))
+			break;
+		close(kept);
+		T_EQ(weft_tcp_listener_close(l), 0);
+	}
 	T_STR_HAS(at, "[::1]:");
 	meet_at(l, at, "[::1]:");
 	snprintf(other, sizeof other, "localhost:%d", port_of(l));
@@ -196,6 +207,7 @@ static int ipv6_main(void *arg)
 	meet_at(l, other, "[::1]:");
 	T_EQ(weft_tcp_listener_close(l), 0);
 	dial_fails(at, WEFT_ECONNREFUSED);
+	close(kept);
 	return 0;
 }
 
@@ -343,13 +355,16 @@ static int reuse_main(void *arg)
 	T_EQ(weft_tcp_listen(&none, at, NULL), WEFT_EADDRINUSE);
 	for (int i = 0; i < DIALS; i++)
 		c[i] = dial_to(at);
-	for (int i = 0; i < TWO; i++) {
-		while (holds(number_of(l[i]), POLLIN)) {
-			rc = weft_tcp_accept(l[i], &s);
-			T_EQ(rc, 0);
-			T_EQ(weft_tcp_close(s), 0);
-			got[i]++;
+	while (got[0] + got[1] < DIALS) { /* who dials may be told before the listener is */
+		for (int i = 0; i < TWO; i++) {
+			while (holds(number_of(l[i]), POLLIN)) {
+				rc = weft_tcp_accept(l[i], &s);
+				T_EQ(rc, 0);
+				T_EQ(weft_tcp_close(s), 0);
+				got[i]++;
+			}
 		}
+		let_run();
 	}
 	T_EQ(got[0] + got[1], DIALS);
 	T_GT(got[0], 0);
@@ -492,17 +507,15 @@ TEST(without_a_runtime)
 	size_t records = weft__fd_count();
 	int fds = rt_fds(), raw;
 	char at[WEFT_ADDR_TEXT], x = 0;
-	weft_tcp_listener *l = listen_at("127.0.0.1:0", at);
+	weft_tcp_listener *l = listen_at("127.0.0.1:0", NULL), *other = listen_at("127.0.0.1:0", at);
 	weft_addr a;
 	weft_tcp *c;
 	size_t done;
 
-	T_EQ(weft_tcp_dial(&c, at), WEFT_ESRCH);
+	T_EQ(weft_tcp_dial(&c, at), WEFT_ESRCH); /* it may come there all the same, or not */
 	T_EQ(c, NULL);
+	T_EQ(weft_tcp_listener_close(other), 0);
 	raw = raw_dial(l);
-	until_holds(number_of(l), POLLIN);
-	T_EQ(weft_tcp_accept(l, &c), 0); /* the one that was given up, or the other */
-	T_EQ(weft_tcp_close(c), 0);
 	until_holds(number_of(l), POLLIN);
 	T_EQ(weft_tcp_accept(l, &c), 0);
 	T_EQ(weft_tcp_accept(l, &(weft_tcp *){NULL}), WEFT_ESRCH);

@@ -49,7 +49,9 @@ static void make_full(struct world *w)
 
 static void make_listener(struct world *w)
 {
-	w->l = listen_at("127.0.0.1:0", w->at);
+	/* clients may come when it is closed: the port must not be another program's by then */
+	snprintf(w->at, sizeof w->at, "%s:0", own_host());
+	w->l = listen_at(w->at, w->at);
 	w->port = port_of(w->l);
 }
 
@@ -167,10 +169,11 @@ static bool taken_room(struct world *w)
 /* The listener may be closed just now. */
 static void ready_client(struct world *w)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)w->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)w->port)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	T_GE(fd, 0);
+	T_EQ(inet_pton(AF_INET, own_host(), &a.sin_addr), 1);
 	(void)!connect(fd, (struct sockaddr *)&a, sizeof a);
 	w->fds[w->n++] = fd;
 }
@@ -369,6 +372,14 @@ static void make_ready(struct world *w)
 	until(!w->op->taken(w));
 }
 
+/* After a call that took it. Who dials may be told before the listener is. */
+static bool has_taken(struct world *w)
+{
+	if (w->op->slow)
+		until(w->op->taken(w));
+	return w->op->taken(w);
+}
+
 /* What has become of it after both. */
 static void taken_if(struct world *w, bool woken)
 {
@@ -397,7 +408,7 @@ static void ready_now(const struct op *op)
 		else
 			T_EQ(rc, 0);
 		if (rc == 0)
-			T_OK(op->taken(&w));
+			T_OK(has_taken(&w));
 		world_end(&w);
 	}
 }
@@ -414,7 +425,7 @@ static void woken(const struct op *op)
 	until_reason(w.caller, op->reason);
 	op->ready(&w);
 	T_EQ(finish(w.caller), 0);
-	T_OK(op->taken(&w));
+	T_OK(has_taken(&w));
 	world_end(&w);
 }
 QUESTION(woken)
@@ -581,7 +592,7 @@ static void foreign_threads(const struct op *op)
 			if (w.rc == WEFT_ETIMEDOUT)
 				T_GE(w.returned_at, w.deadline);
 			if (ready)
-				T_EQ(op->taken(&w), passes);
+				T_EQ(passes ? has_taken(&w) : op->taken(&w), passes);
 			world_end(&w);
 		}
 	}
