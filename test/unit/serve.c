@@ -18,7 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static void run_serve(weft_task_fn *fn, void *arg)
+static void run_serve_with(weft_task_fn *fn, void *arg, weft_opts o)
 {
 	weft_chan *c = weft_chan_make(sizeof(int), 1); /* the first signal takes a descriptor for good */
 
@@ -27,7 +27,12 @@ static void run_serve(weft_task_fn *fn, void *arg)
 	T_EQ(weft_signal_notify(c, SIGUSR1), 0);
 	T_EQ(weft_signal_stop(c), 0);
 	weft_chan_free(c);
-	run(fn, arg);
+	T_EQ(run_with(fn, arg, o), 0);
+}
+
+static void run_serve(weft_task_fn *fn, void *arg)
+{
+	run_serve_with(fn, arg, (weft_opts){.workers = 0});
 }
 
 /* A server in a task of its own. */
@@ -910,5 +915,5 @@ static int spread_main(void *arg)
 /* One listener: its connections are handled on all workers. */
 TEST_WORKERS(one_listener_all_workers)
 {
-	run_serve(spread_main, NULL);
+	run_serve_with(spread_main, NULL, (weft_opts){.spares = -1}); /* none takes a connection in a worker's place */
 }
