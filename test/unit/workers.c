@@ -439,13 +439,11 @@ static int shrink_main(void *arg)
 	weft_task *t, *placed;
 
 	(void)arg;
+	weft_task_pin(); /* to one that stays, or the stuck one would be it: main begins there */
+	T_EQ(weft_task_worker(), 1);
+	at_once(tap_workers()); /* all are up */
 	T_EQ(weft_workers_set(2), 0);
-	weft_task_pin(); /* to one that stays, or the stuck one would be it */
-	while (weft_task_worker() != 1) {
-		weft_task_unpin();
-		weft_task_yield();
-		weft_task_pin();
-	}
+	until_rested(); /* one that has yet to hear of it may look for work, and take what is left to the first */
 	T_EQ(weft_go_opts(&t, is_stuck, &s, &(weft_task_opts){.worker = 2}), 0);
 	until(load_acquire(&s.is));
 	if (load_relaxed(&s.at) == 2) { /* else it was taken from there */
