@@ -805,6 +805,7 @@ static int unrescued_main(void *arg)
 TEST(no_rescue_of_one)
 {
 	unsetenv("WEFT_WORKERS");
+	unsetenv("WEFT_SPARES");
 	T_EQ(weft_run(unrescued_main, NULL, &(weft_opts){.workers = 1}), 0);
 	T_EQ(weft_run(unrescued_main, NULL, &(weft_opts){.workers = 1, .spares = -1}), 0);
 	setenv("WEFT_SPARES", "0", 1);
