@@ -527,7 +527,8 @@ static void tick(int sig)
 /* A profiler's signal may arrive, and unwind, at any instruction of a switch. */
 TEST(signals_unwind_during_switches)
 {
-	struct itimerval every = {{0, 100}, {0, 100}}, off = {{0, 0}, {0, 0}};
+	int us = 100 * tap_slow(); /* longer than the handler takes, or nothing else is ever run */
+	struct itimerval every = {{0, us}, {0, us}}, off = {{0, 0}, {0, 0}};
 	struct sigaction sa = {.sa_handler = tick, .sa_flags = SA_RESTART};
 	long rounds = tap_iters(5000000); /* bounded work, not a number of ticks: a loaded machine is slow to deliver them */
 	struct san_fiber me;

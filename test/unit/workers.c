@@ -439,13 +439,11 @@ static int shrink_main(void *arg)
 	weft_task *t, *placed;
 
 	(void)arg;
+	weft_task_pin(); /* to one that stays, or the stuck one would be it: main begins there */
+	T_EQ(weft_task_worker(), 1);
+	at_once(tap_workers()); /* all are up */
 	T_EQ(weft_workers_set(2), 0);
-	weft_task_pin(); /* to one that stays, or the stuck one would be it */
-	while (weft_task_worker() != 1) {
-		weft_task_unpin();
-		weft_task_yield();
-		weft_task_pin();
-	}
+	until_rested(); /* one that has yet to hear of it may look for work, and take what is left to the first */
 	T_EQ(weft_go_opts(&t, is_stuck, &s, &(weft_task_opts){.worker = 2}), 0);
 	until(load_acquire(&s.is));
 	if (load_relaxed(&s.at) == 2) { /* else it was taken from there */
@@ -770,10 +768,10 @@ static int rescue_main(void *arg)
 	for (int i = 0; i < tap_workers(); i++)
 		T_EQ(finish(t[i]), 0);
 	T_EQ(finish(f), 0);
-	until(stats().spares == 0);
+	until(rt_active(weft__rt) == (unsigned)tap_workers()); /* what the monitor changes last */
+	T_EQ(stats().spares, 0);
 	close(b.fd[0]);
 	close(b.fd[1]);
-	T_EQ(rt_active(weft__rt), tap_workers());
 	only_first(tap_workers());
 	return 0;
 }
@@ -807,6 +805,7 @@ static int unrescued_main(void *arg)
 TEST(no_rescue_of_one)
 {
 	unsetenv("WEFT_WORKERS");
+	unsetenv("WEFT_SPARES");
 	T_EQ(weft_run(unrescued_main, NULL, &(weft_opts){.workers = 1}), 0);
 	T_EQ(weft_run(unrescued_main, NULL, &(weft_opts){.workers = 1, .spares = -1}), 0);
 	setenv("WEFT_SPARES", "0", 1);
@@ -906,7 +905,7 @@ TEST(quota)
 
 static void until_workers(int n)
 {
-	until(stats().workers == n);
+	until(stats().workers == n && rt_active(weft__rt) == (unsigned)n); /* the monitor wishes first */
 }
 
 static int follow_main(void *arg)

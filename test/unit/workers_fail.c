@@ -6,10 +6,12 @@
 #include "rt.h"
 
 static ATOMIC(bool) over;
+static ATOMIC(int) begun;
 
 static int noise(void *arg)
 {
 	(void)arg;
+	add_relaxed(&begun, 1);
 	while (!load_relaxed(&over))
 		weft_task_yield();
 	return 0;
@@ -64,8 +66,10 @@ static int grow_main(void *arg)
 	(void)arg;
 	until_all_workers_run();
 	store_relaxed(&over, false);
+	store_relaxed(&begun, 0);
 	for (int i = 0; i < 3; i++)
 		t[i] = start(noise, NULL);
+	until(load_relaxed(&begun) == 3); /* each has its stack: no call of theirs fails in place of ours */
 	refused = add_one(tap_workers() + 1);
 	refused += add_one(tap_workers() + 2);
 	T_GE(refused, 1);
