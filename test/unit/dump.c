@@ -418,9 +418,9 @@ static int thread_main(void *arg)
 	(void)arg;
 	c = chan_make(sizeof(int), 0);
 	T_EQ(pthread_create(&thread, NULL, receives, NULL), 0);
-	for (;;) { /* it may begin late */
+	for (;;) { /* it may begin late; and between being counted and being shown */
 		text = dumped();
-		if (strstr(text, ": parked, chan receive"))
+		if (strstr(text, ": parked, chan receive") && strstr(text, ", 1 thread "))
 			break;
 		free(text);
 		task_sleep(1 * MS);
