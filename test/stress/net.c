@@ -240,7 +240,12 @@ static int stuck_main(void *arg)
 	for (int i = 0; i < LINKS; i++) {
 		k[i] = (struct link){.s = &s, .worker = 1 + i % n};
 		t[0][i] = start_on(k[i].worker, asks, &k[i]);
+		until(load_acquire(&k[i].c));
 		k[i].peer = accept_from(l);
+		while (!is_peer(load_acquire(&k[i].c), k[i].peer)) { /* of one who has dialled another program's port */
+			T_EQ(weft_tcp_close(k[i].peer), 0);
+			k[i].peer = accept_from(l);
+		}
 		t[1][i] = start_on(k[i].worker, answers, &k[i]);
 	}
 	for (int i = 0; i < LINKS; i++) {

@@ -32,6 +32,9 @@ static int returns_five(void *arg)
 	return 5;
 }
 
+/* Descriptors are counted meanwhile: the monitor opens none for a moment, which it does to look for deadlocks and for workers that are stuck. */
+static const weft_opts counted = {.no_deadlock = true, .spares = -1};
+
 static bool is_shortage(int rc)
 {
 	return rc == WEFT_ENOMEM || rc == WEFT_EMFILE || rc == WEFT_EAGAIN || rc == -ENOBUFS;
@@ -756,7 +759,7 @@ static int things_main(void *arg)
 TEST_WORKERS(things_of_a_program)
 {
 	tap_limit(60);
-	run(things_main, NULL);
+	T_EQ(run_with(things_main, NULL, counted), 0);
 }
 
 /* --- sockets --- */
@@ -1151,7 +1154,7 @@ static int net_things_main(void *arg)
 TEST_WORKERS(things_of_the_net)
 {
 	tap_limit(60);
-	run_net(net_things_main, NULL);
+	T_EQ(run_net_with(net_things_main, NULL, counted), 0);
 }
 
 static int all_fail_main(void *arg)
@@ -1178,7 +1181,8 @@ static int all_fail_main(void *arg)
 			T_FAIL("call %ld (%s): listen %d, dial %d", n, failpoint_name(), listened, dialled);
 		T_OK(accepted == 0 || accepted == WEFT_ETIMEDOUT || is_shortage(accepted));
 		waits += accepted == WEFT_ETIMEDOUT;
-		if (accepted && weft_tcp_accept_until(l, &b, WEFT_NOW) == 0) /* nobody is lost */
+		/* Nobody is lost; but he may be on his way. */
+		if (accepted && weft_tcp_accept_until(l, &b, dialled ? WEFT_NOW : WEFT_FOREVER) == 0)
 			accepted = 0;
 		T_OK(dialled || !accepted);
 		weft_tcp_listener_close(l2);
@@ -1200,7 +1204,7 @@ static int all_fail_main(void *arg)
 /* From the n-th call on all fail: also the other address of a name, and the next try of accept. */
 TEST_WORKERS(net_all_fail)
 {
-	run_net(all_fail_main, NULL);
+	T_EQ(run_net_with(all_fail_main, NULL, counted), 0);
 }
 
 /* From outside, without a runtime: a thread's own record, channels, contexts. */
