@@ -89,6 +89,7 @@
 #define CALM_LOOKS 4            /* looks at which not all were stuck: one is given back */
 #define FOLLOW_NS SMALL(1 * SEC, 50 * MS) /* how often the number of CPUs is looked at again */
 
+#define REPORT_NS (1 * SEC)      /* one thread prints of the fault that ends the process: another's gives it so long */
 #define EXIT_GRACE_NS (100 * MS) /* WEFT_MAIN: main has returned; tasks that still run get so long to park */
 #define STOP_NOTICE_NS (1 * SEC) /* weft_run: after so long it says for whom it waits */
 

@@ -13,6 +13,9 @@
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
+
+#define PF_EXITING 4u /* Linux, include/linux/sched.h: in the flags of /proc/PID/stat */
 
 static bool judge(void *rec, void *arg)
 {
@@ -46,21 +49,53 @@ static bool tsan_thread(const char *tid)
 	return blocked >> (SIGSEGV - 1) & 1;
 }
 
+/* Is it about to be gone? Those who joined it may have gone on already. */
+static bool is_ending(const char *tid)
+{
+	char path[300], line[512] = "", *state;
+	unsigned flags = 0;
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/self/task/%s/stat", tid);
+	f = fopen(path, "r");
+	if (!f)
+		return true;
+	if (!fgets(line, sizeof line, f))
+		line[0] = '\0';
+	fclose(f);
+	state = strrchr(line, ')'); /* behind the name */
+	if (!state || sscanf(state, ") %*c %*d %*d %*d %*d %*d %u", &flags) != 1)
+		return false;
+	return state[2] == 'X' || state[2] == 'Z' || (flags & PF_EXITING);
+}
+
+/* How many of the threads listed in d are alive, and not TSan's. thorough: nor about to be gone, which costs a file each. */
+static int count_threads(DIR *d, bool thorough)
+{
+	struct dirent *e;
+	int n = 0;
+
+	rewinddir(d);
+	while ((e = readdir(d)) != NULL)
+		n += e->d_name[0] != '.' && !((weft__san & SAN_TSAN) && tsan_thread(e->d_name)) && !(thorough && is_ending(e->d_name));
+	return n;
+}
+
 /* OS threads of this process that weft did not make: something outside may still wake a task. */
 static int foreign_threads(struct runtime *rt)
 {
 	DIR *d = opendir("/proc/self/task");
-	struct dirent *e;
-	int n = 0;
+	int n, ours;
 
 	if (!d)
 		return 1; /* cannot tell: assume there is one */
-	while ((e = readdir(d)) != NULL)
-		n += e->d_name[0] != '.' && !((weft__san & SAN_TSAN) && tsan_thread(e->d_name));
+	ours = 1 + load_relaxed(&rt->threads) + 1 + weft__emulated() +
+	       weft__offload_threads(); /* 1: who called weft_run; 1: the monitor, which asks */
+	n = count_threads(d, false);
+	if (n > ours)
+		n = count_threads(d, true);
 	closedir(d);
-	n -= 1 + load_relaxed(&rt->threads) + 1 + weft__emulated() +
-	     weft__offload_threads(); /* 1: who called weft_run; 1: the monitor, which asks */
-	return n > 0 ? n : 0;
+	return n > ours ? n - ours : 0;
 }
 
 /* Nothing is queued or pending, and all workers sleep. *moves: a number that changes when one of them does anything. */

@@ -166,7 +166,7 @@ static void look_after_stop(struct runtime *rt, int64_t now, int64_t *since)
 
 	if (!*since) {
 		*since = now;
-	} else if (rt->exit_process && now - *since >= EXIT_GRACE_NS) {
+	} else if (rt->exit_process && now - *since >= (weft__san ? 10 : 1) * EXIT_GRACE_NS) { /* all is slower under a sanitizer */
 		if (rt->stack_report)
 			weft__hooks.stack_report(STDERR_FILENO);
 		exit(rt->deadlock_reported && rt->result == WEFT_EDEADLK ? 2 : rt->result);

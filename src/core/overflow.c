@@ -32,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -55,7 +56,7 @@ static unsigned installed;               /* so many of them are; under lock */
 static bool covered[ARRAY_LEN(signals)]; /* left in place, because somebody had put theirs over ours; under lock */
 static struct lock lock;                 /* RANK_POOL */
 static unsigned users;                   /* under lock */
-static ATOMIC(int) dying;                /* a thread is printing, of any fault that ends the process: who swaps first prints */
+static ATOMIC(int) dying;                /* the thread that prints, of any fault that ends the process: the first. 0: none does */
 
 /* ---- Printing ---- */
 
@@ -200,6 +201,18 @@ NORETURN COLD static void report(const struct stack *s, const siginfo_t *info, c
 	abort();
 }
 
+/* Is it the caller's to print? Else, unless that is in the middle of it, whoever does has time to end the process. */
+static bool is_first(void)
+{
+	int first = 0, me = (int)gettid();
+
+	if (cas_acq_rel(&dying, &first, me))
+		return true;
+	for (int i = 0; first != me && i < REPORT_NS / (10 * MS); i++)
+		nanosleep(&(struct timespec){0, 10 * MS}, NULL);
+	return false;
+}
+
 /* The fault of a task that nobody handles: the process ends by it, in a moment. */
 COLD static void last_words(int sig, const siginfo_t *info, const struct overflow_regs *r)
 {
@@ -207,7 +220,7 @@ COLD static void last_words(int sig, const siginfo_t *info, const struct overflo
 	const struct stack *s = weft__stack_find((void *)r->sp, &in_guard);
 	char what[384];
 
-	if (!s || !s->owner || swap_acq_rel(&dying, 1))
+	if (!is_first() || !s || !s->owner)
 		return;
 	describe(s, what, sizeof what);
 	print("weft: %s (signal %d) in %s", sig == SIGSEGV ? "segmentation fault" : sig == SIGBUS ? "bus error" : "fault", sig, what);
@@ -265,11 +278,8 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	}
 	if ((sig == SIGSEGV || sig == SIGBUS) && info->si_code > 0 && info->si_code != SI_KERNEL) { /* else there is no address */
 		s = weft__stack_find(info->si_addr, &in_guard);
-		if (s && in_guard) {
-			while (swap_acq_rel(&dying, 1))
-				pause(); /* another thread reports, and ends the process */
+		if (s && in_guard && is_first())
 			report(s, info, &r);
-		}
 	}
 	for (unsigned i = 0; i < ARRAY_LEN(signals); i++) {
 		if (signals[i] == sig)
