@@ -603,6 +603,8 @@ TEST(what_is_worth_it)
 	T_OK(!weft_retry_actor(0, NULL) && !weft_retry_actor(WEFT_ECANCELED, NULL) && !weft_retry_actor(WEFT_ENOTSUP, NULL));
 }
 
+#define HOUR (3600 * WEFT_SEC) /* what no stall before the first try uses up */
+
 static int second_time(void *arg)
 {
 	return ++*(int *)arg == 2 ? 3 : WEFT_EIO;
@@ -618,7 +620,7 @@ TEST(in_a_thread_of_ones_own)
 	calls = 2;
 	T_EQ(weft_retry(
 		     &(weft_retry_opts){
-			     .tries = -1, .whole = WEFT_SEC, .backoff = {.base = 2 * WEFT_SEC, .jitter = WEFT_JITTER_NONE}, .report = &rep},
+			     .tries = -1, .whole = HOUR, .backoff = {.base = 2 * HOUR, .jitter = WEFT_JITTER_NONE}, .report = &rep},
 		     second_time, &calls),
 	     WEFT_EIO);
 	T_EQ(rep.tries, 1);
