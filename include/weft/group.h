@@ -60,10 +60,9 @@ typedef struct weft_group_stat {
 /* A group, in the frame of whoever is to wait for it. It is not to be copied. Private fields. */
 typedef struct weft_group {
 	uint64_t weft__state;
+	uint64_t weft__fails; /* how many have; the low half: the code of the first, 0: none */
 	uint32_t weft__max;
-	uint32_t weft__failed;
-	int32_t weft__first; /* error */
-	int32_t weft__init;  /* what weft_group_init has returned */
+	int32_t weft__init; /* what weft_group_init has returned */
 	uint16_t weft__policy;
 	uint16_t weft__keep;
 	weft_ctx *weft__ctx;

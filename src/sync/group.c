@@ -19,14 +19,16 @@
 
 #define KEEP_DEFAULT 64
 
-static inline ATOMIC(uint32_t) *failed_of(weft_group *g)
+#define FAIL_ONE ((uint64_t)1 << 32)
+
+static inline ATOMIC(uint64_t) *fails_of(weft_group *g)
 {
-	return (ATOMIC(uint32_t) *)&g->weft__failed;
+	return (ATOMIC(uint64_t) *)&g->weft__fails;
 }
 
-static inline ATOMIC(int32_t) *first_of(weft_group *g)
+static inline int32_t first_in(uint64_t fails)
 {
-	return (ATOMIC(int32_t) *)&g->weft__first;
+	return (int32_t)(uint32_t)fails;
 }
 
 static inline ATOMIC(int) *code_of(weft_group_err *e)
@@ -93,7 +95,7 @@ static int result(weft_group *g)
 {
 	if (g->weft__init)
 		return g->weft__init;
-	return g->weft__policy == WEFT_IGNORE ? 0 : load_relaxed(first_of(g)); /* ordered by the join */
+	return g->weft__policy == WEFT_IGNORE ? 0 : first_in(load_relaxed(fails_of(g))); /* ordered by the join */
 }
 
 int weft_group_wait_until(weft_group *g, int64_t deadline)
@@ -180,14 +182,18 @@ weft_ctx *weft_group_ctx(weft_group *g)
 
 NOINLINE void weft__group_fail(weft_group *g, uint64_t task, int code)
 {
-	uint32_t n = add_relaxed(failed_of(g), 1u); /* ordered by the join */
-	int32_t none = 0;
+	uint64_t was = load_relaxed(fails_of(g)); /* ordered by the join */
+	uint32_t n;
 
+	while (!cas_relaxed(fails_of(g), &was,
+			    (was + FAIL_ONE) | (first_in(was) ? 0 : (uint32_t)code))) /* who is counted first is the first */
+		;
+	n = (uint32_t)(was / FAIL_ONE);
 	if (n < g->weft__keep) {
 		g->weft__errors[n].task = task;
 		store_release(code_of(&g->weft__errors[n]), code); /* pairs with load_acquire in weft_group_errors */
 	}
-	if (cas_relaxed(first_of(g), &none, code) && g->weft__policy == WEFT_FAIL_FAST) /* the same */
+	if (!first_in(was) && g->weft__policy == WEFT_FAIL_FAST)
 		(void)weft__ctx_cancel_as(g->weft__ctx, WEFT_REASON_SIBLING, NULL);
 }
 
@@ -198,7 +204,7 @@ int weft_group_errors(weft_group *g, weft_group_err *out, int n)
 
 	if (!g || !g->weft__errors)
 		return 0;
-	failed = load_relaxed(failed_of(g)); /* those that fail meanwhile are not waited for */
+	failed = (uint32_t)(load_relaxed(fails_of(g)) / FAIL_ONE); /* those that fail meanwhile are not waited for */
 	for (; i < n && (uint32_t)i < failed && i < g->weft__keep; i++) {
 		int code = load_acquire(code_of(&g->weft__errors[i])); /* pairs with store_release in weft__group_fail */
 
@@ -212,8 +218,8 @@ int weft_group_errors(weft_group *g, weft_group_err *out, int n)
 
 void weft_group_counts(weft_group *g, weft_group_stat *out)
 {
-	uint32_t failed = load_relaxed(failed_of(g));  /* before the others: a child fails, then ends */
-	uint64_t state = load_acquire(group_state(g)); /* pairs with those who leave */
+	uint32_t failed = (uint32_t)(load_relaxed(fails_of(g)) / FAIL_ONE); /* before the others: a child fails, then ends */
+	uint64_t state = load_acquire(group_state(g));                      /* pairs with those who leave */
 
 	out->running = group_running(state);
 	out->done = (uint32_t)(state / GROUP_STARTED) - out->running;
@@ -304,12 +310,13 @@ static void child_call(weft_group *g, weft_task_fn *fn, void *arg)
 /* A child was not started. For want of something: it counts as one that failed. Because the group was over: that is its result, if it has no other. */
 static void lost(weft_group *g, int rc)
 {
-	int32_t none = 0;
+	uint64_t was = load_relaxed(fails_of(g)); /* as in weft__group_fail */
 
 	if (rc == WEFT_ENOMEM || rc == WEFT_EAGAIN || rc == WEFT_ESRCH)
 		weft__group_fail(g, 0, rc);
 	else if (rc != WEFT_EINVAL && weft_ctx_reason(g->weft__ctx) != WEFT_NOT_CANCELED)
-		(void)cas_relaxed(first_of(g), &none, rc); /* as in weft__group_fail */
+		while (!first_in(was) && !cas_relaxed(fails_of(g), &was, was | (uint32_t)rc))
+			;
 }
 
 int weft__group_go_at(weft_group *g, weft_task_fn *fn, void *arg, int64_t deadline, const struct weft_site *site)
