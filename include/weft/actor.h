@@ -336,7 +336,7 @@ WEFT_API int weft_actor_stop(weft_actor_ref ref, weft_end end);
 
 /* weft_actor_stop_wait - the same with a normal end, and wait for it. Past the deadline (or when the caller is cancelled) it is killed, and not waited for.
  *
- * Returns 0: it has ended; WEFT_ESRCH: it had before; WEFT_ETIMEDOUT, WEFT_ECANCELED; WEFT_EAGAIN for the deadline WEFT_NOW; WEFT_EDEADLK for the caller itself, which is told to stop;
+ * Returns 0: it has ended (who is linked to it, or monitors it, may be about to be told); WEFT_ESRCH: it had before; WEFT_ETIMEDOUT, WEFT_ECANCELED; WEFT_EAGAIN for the deadline WEFT_NOW; WEFT_EDEADLK for the caller itself, which is told to stop;
  * WEFT_ENOMEM: a thread outside cannot wait, and the actor is told to stop.
  * Blocks: yes (actor). Threads: any.
  */

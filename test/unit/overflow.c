@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -470,6 +471,49 @@ TEST(other_faults_die_as_before)
 	snprintf(where, sizeof where, "weft: segmentation fault (signal 11) in a task, at address 0x%zx\n", (size_t)forbidden);
 	T_EQ(strstr(said, "weft: ") != NULL, !weft__san);
 	T_EQ(strstr(said, where) != NULL, !weft__san);
+}
+
+static sem_t is_reporting;
+
+/* The other one's fault comes in the middle of the report. */
+static void describe_slowly(struct weft_task *t, char *buf, size_t n)
+{
+	sem_post(&is_reporting);
+	nanosleep(&(struct timespec){0, 100000000}, NULL);
+	describe_seven(t, buf, n);
+}
+
+static void fault_later(void)
+{
+	while (sem_wait(&is_reporting))
+		;
+	fault();
+}
+
+static void two_faults(void)
+{
+	struct runner r[2] = {{0}};
+
+	default_sigsegv();
+	T_EQ(sem_init(&is_reporting, 0, 0), 0);
+	T_EQ(weft__overflow_install(), 0);
+	weft__overflow_describe = describe_slowly;
+	runner_start(&r[0], STACK_DEFAULT, fault_later);
+	runner_start(&r[1], STACK_DEFAULT, fault);
+	for (int i = 0; i < 2; i++)
+		runner_join(&r[i]);
+}
+
+/* A report is not cut off by the next thread that comes to the same bug. */
+TEST(two_faults_at_once)
+{
+	char said[16384];
+	int status;
+
+	map_forbidden();
+	status = last_words(two_faults, said, sizeof said);
+	T_OK(died_of_fault(status, said));
+	T_EQ(strstr(said, "weft: segmentation fault (signal 11) in task 7") != NULL, !weft__san);
 }
 
 static void fault_ignored(void)
