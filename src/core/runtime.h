@@ -70,10 +70,9 @@ struct worker {
 	CACHE_ALIGNED ATOMIC(uint32_t) tick; /* schedules so far; written by the owner (relaxed), watched by thieves and the monitor */
 	ATOMIC(uint32_t) stuck_tick;         /* the tick at which the monitor saw it stand still; monitor (relaxed), read by thieves */
 	ATOMIC(uint32_t) quiet_until; /* tick up to which its slot is nobody else's business (sched.h); a watcher (relaxed), read by all */
-	ATOMIC(uint32_t)
-	level_with; /* 1 + the seat of a worker that has many times as many tasks; 0: none. Set by the monitor, taken by the owner: relaxed */
-	ATOMIC(bool) warded;             /* it is stuck, and a sleeping worker listens to its loop; a hint */
-	ATOMIC(bool) mixed;              /* its slot and ring may hold what is pinned to it: core/alone.h */
+	ATOMIC(uint32_t) level_with; /* 1 + the seat of one that has many times as many tasks; 0: none. The monitor's; taken by the owner */
+	ATOMIC(bool) warded;         /* it is stuck, and a sleeping worker listens to its loop; a hint */
+	ATOMIC(bool) mixed;          /* its slot and ring may hold what is pinned to it: core/alone.h */
 	ATOMIC(struct weft_task *) slot; /* LIFO slot: put by the owner, taken by it or by a thief that saw tick stand still */
 	ATOMIC(uint64_t) stat_started;   /* statistics: owner writes, anyone reads, relaxed */
 	ATOMIC(uint64_t) stat_finished;
