@@ -345,7 +345,8 @@ static inline int listen_full(weft_tcp_listener **l, char *at, int *fds)
 	weft_addr a;
 	int n;
 
-	T_EQ(weft_tcp_listen(l, "127.0.0.1:0", &(weft_listen_opts){.backlog = 1}), 0);
+	snprintf(at, WEFT_ADDR_TEXT, "%s:0", own_host()); /* nobody else comes */
+	T_EQ(weft_tcp_listen(l, at, &(weft_listen_opts){.backlog = 1}), 0);
 	T_EQ(weft_tcp_listener_addr(*l, &a), 0);
 	T_GT(weft_addr_format(&a, at, WEFT_ADDR_TEXT), 0);
 	for (n = 0; n < 2; n++) /* one more than the backlog, on Linux */

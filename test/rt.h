@@ -28,6 +28,7 @@
 #include "weft/time.h"
 #include <dirent.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -62,21 +63,23 @@ static inline struct rt_left rt_left(void)
 	return l;
 }
 
-/* Open descriptors of this process, but those into /proc and /sys, where the monitor looks now and then. */
+/* Open descriptors of this process, but those with which the monitor looks at its threads now and then. */
 static inline int rt_fds(void)
 {
 	DIR *d = opendir("/proc/self/fd");
 	struct dirent *e;
-	char path[16];
+	char path[32];
 	int n = 0;
 
 	if (!d)
 		return 0;
 	while ((e = readdir(d)) != NULL) {
 		ssize_t len = readlinkat(dirfd(d), e->d_name, path, sizeof path - 1);
+		int at = 0;
 
 		path[len > 0 ? len : 0] = '\0';
-		n += len > 0 && strncmp(path, "/proc/", 6) && strncmp(path, "/sys/", 5);
+		(void)sscanf(path, "/proc/%*d/%n", &at);
+		n += len > 0 && !(at && (!strncmp(path + at, "task", 4) || !strncmp(path + at, "fd", 2))); /* the last: our own look */
 	}
 	closedir(d);
 	return n;

@@ -79,11 +79,11 @@ WEFT_API int weft_pool_make(weft_pool **p, const weft_pool_opts *o);
 /* weft_pool_free - end a pool: nothing more is taken; what was is run; threads end; and that is waited for, also if the caller is cancelled. NULL is allowed.
  * weft_pool_free_until - the same with a grace: past the deadline, or when the caller is cancelled (or was before), jobs that have not begun are withdrawn, with WEFT_EDOWN, and what is under way is not waited for: it goes on, and its future ends,
  * as long as the runtime is up. So it may be using what it was given when this has returned.
- * Of a pool that has no threads both return 0 at once (to one of its runtime's tasks: when futures have ended that are about to).
+ * Of a pool that has no threads both return 0 at once (to one of its runtime's tasks that may wait: when futures have ended that are about to).
  *
  * Whatever it returns but WEFT_EDEADLK, the handle is gone. Submitting meanwhile is WEFT_ECLOSED; afterwards it is an error that nobody notices.
  *
- * Return 0: all is over, and futures have ended (to a caller that is no task of its runtime, or past its deadline: those of jobs that tasks submitted may be about to: a worker tells); WEFT_EDEADLK: the caller is one of its threads; WEFT_ENOMEM: a thread outside has nothing to wait with, and what is under way goes on; WEFT_ETIMEDOUT, WEFT_ECANCELED: see above; WEFT_EAGAIN: the deadline WEFT_NOW: as past it.
+ * Return 0: all is over, and futures have ended (to a caller that is no task of its runtime, is cancelled, or past its deadline: those of jobs that tasks submitted may be about to: a worker tells); WEFT_EDEADLK: the caller is one of its threads; WEFT_ENOMEM: a thread outside has nothing to wait with, and what is under way goes on; WEFT_ETIMEDOUT, WEFT_ECANCELED: see above; WEFT_EAGAIN: the deadline WEFT_NOW: as past it.
  * Block: yes (blocking call). Threads: any.
  */
 WEFT_API int weft_pool_free(weft_pool *p);

@@ -34,7 +34,7 @@ typedef int weft_task_fn(void *arg);
 
 /* Classes of tasks, and of messages (weft/actor.h), which may be URGENT, too. While tasks of all three are runnable on a worker, it runs 64 HIGH ones and 8 NORMAL ones for each LOW one; where two wait, 8 HIGH to one NORMAL, 8 NORMAL to
  * one LOW, 64 HIGH to one LOW. So none starves; and a class whose turn is due comes first once, so that of tasks that become runnable together the first to run may be a LOW one. Nobody is interrupted for a HIGH task: it comes next when the running one parks, yields or ends, or a sleeping worker is woken
- * for it. Each worker weighs those that it has: it takes no others as long as one of them is runnable, also one that only yields, unless another one has many times as many (some milliseconds later, half of those), and on another worker LOW ones may go on faster than HIGH ones here. Workers without work take any. What a class means in time depends on how long its tasks run; who holds a lock runs in its own class. */
+ * for it. Each worker weighs those that it has: it takes no others as long as one of them is runnable, also one that only yields (but NORMAL ones from one that has many times as many, if it has no HIGH one: see weft_task_yield), and on another worker LOW ones may go on faster than HIGH ones here. Workers without work take any. What a class means in time depends on how long its tasks run; who holds a lock runs in its own class. */
 enum weft_prio { WEFT_PRIO_URGENT = -2, WEFT_PRIO_HIGH = -1, WEFT_PRIO_NORMAL = 0, WEFT_PRIO_LOW = 1 };
 
 /* Where a task starts. */
@@ -143,7 +143,7 @@ WEFT_API const char *weft_task_reason(weft_task *t);
  */
 WEFT_API int weft_task_cancel(weft_task *t);
 
-/* weft_task_yield - let others run: the caller goes to the tail of its worker's queue. (Where that leaves one worker with few tasks that only yield and another with many, the one takes half of the other's within some milliseconds.) Nothing to do off a task. */
+/* weft_task_yield - let others run: the caller goes to the tail of its worker's queue. (Where that leaves one worker with few tasks that only yield and another with many, NORMAL ones, the one takes half of those within some milliseconds.) Nothing to do off a task. */
 WEFT_API void weft_task_yield(void);
 
 /* weft_task_prio - put t, NULL: the caller, into another class: from its next wake-up, or yield, on. A runnable task stays where it is until then. While

@@ -71,6 +71,7 @@
 
 #define DECAY_NS (1 * SEC)         /* unused memory is given back at latest two of these after its last use */
 #define TRIM_PARKED_NS (10 * SEC)  /* tasks that wait for so long give back what they do not use of their stacks */
+#define UNEVEN 4u                  /* a worker with so many times as many tasks shares them with one that has work, too */
 #define MONITOR_NS (5 * MS)        /* how often the monitor looks while any worker runs */
 #define TRIM_BUSY_NS (200 * US)    /* its work on that a look, while anybody runs */
 #define TRIM_IDLE_NS (10 * MS)     /* ... and while nobody does */
@@ -89,8 +90,8 @@
 #define CALM_LOOKS 4            /* looks at which not all were stuck: one is given back */
 #define FOLLOW_NS SMALL(1 * SEC, 50 * MS) /* how often the number of CPUs is looked at again */
 
-#define REPORT_NS (1 * SEC)      /* one thread prints of the fault that ends the process: another's gives it so long */
-#define EXIT_GRACE_NS (100 * MS) /* WEFT_MAIN: main has returned; tasks that still run get so long to park */
+#define REPORT_NS (1 * SEC)      /* one thread prints of the fault that ends the process: another's fault gives it so long */
+#define EXIT_GRACE_NS (100 * MS) /* WEFT_MAIN: main has returned; tasks that still run get so long to park; under a sanitizer ten times */
 #define STOP_NOTICE_NS (1 * SEC) /* weft_run: after so long it says for whom it waits */
 
 #define LANE_FILE_MAX SMALL(32, 2)            /* threads for files */

@@ -40,7 +40,7 @@ static bool tsan_thread(const char *tid)
 	FILE *f;
 
 	snprintf(path, sizeof path, "/proc/self/task/%s/status", tid);
-	f = fopen(path, "r");
+	f = fopen(path, "re");
 	if (!f)
 		return false;
 	while (fgets(line, sizeof line, f) && sscanf(line, "SigBlk: %llx", &blocked) != 1)
@@ -49,7 +49,7 @@ static bool tsan_thread(const char *tid)
 	return blocked >> (SIGSEGV - 1) & 1;
 }
 
-/* Is it about to be gone? Those who joined it may have gone on already. */
+/* Is it about to be gone? Those who have joined it may go on already. */
 static bool is_ending(const char *tid)
 {
 	char path[300], line[512] = "", *state;
@@ -57,45 +57,47 @@ static bool is_ending(const char *tid)
 	FILE *f;
 
 	snprintf(path, sizeof path, "/proc/self/task/%s/stat", tid);
-	f = fopen(path, "r");
+	f = fopen(path, "re");
 	if (!f)
-		return true;
+		return false;
 	if (!fgets(line, sizeof line, f))
 		line[0] = '\0';
 	fclose(f);
 	state = strrchr(line, ')'); /* behind the name */
 	if (!state || sscanf(state, ") %*c %*d %*d %*d %*d %*d %u", &flags) != 1)
 		return false;
-	return state[2] == 'X' || state[2] == 'Z' || (flags & PF_EXITING);
+	return (flags & PF_EXITING) && state[2] != 'Z'; /* the first thread, if it ends before the others, stays a zombie */
 }
 
-/* How many of the threads listed in d are alive, and not TSan's. thorough: nor about to be gone, which costs a file each. */
-static int count_threads(DIR *d, bool thorough)
+static bool one_is_ending(void)
 {
+	DIR *d = opendir("/proc/self/task");
 	struct dirent *e;
-	int n = 0;
+	bool found = false;
 
-	rewinddir(d);
-	while ((e = readdir(d)) != NULL)
-		n += e->d_name[0] != '.' && !((weft__san & SAN_TSAN) && tsan_thread(e->d_name)) && !(thorough && is_ending(e->d_name));
-	return n;
+	if (!d)
+		return false;
+	while (!found && (e = readdir(d)) != NULL)
+		found = e->d_name[0] != '.' && is_ending(e->d_name);
+	closedir(d);
+	return found;
 }
 
 /* OS threads of this process that weft did not make: something outside may still wake a task. */
 static int foreign_threads(struct runtime *rt)
 {
 	DIR *d = opendir("/proc/self/task");
-	int n, ours;
+	struct dirent *e;
+	int n = 0;
 
 	if (!d)
 		return 1; /* cannot tell: assume there is one */
-	ours = 1 + load_relaxed(&rt->threads) + 1 + weft__emulated() +
-	       weft__offload_threads(); /* 1: who called weft_run; 1: the monitor, which asks */
-	n = count_threads(d, false);
-	if (n > ours)
-		n = count_threads(d, true);
+	while ((e = readdir(d)) != NULL)
+		n += e->d_name[0] != '.' && !((weft__san & SAN_TSAN) && tsan_thread(e->d_name));
 	closedir(d);
-	return n > ours ? n - ours : 0;
+	n -= 1 + load_relaxed(&rt->threads) + 1 + weft__emulated() +
+	     weft__offload_threads(); /* 1: who called weft_run; 1: the monitor, which asks */
+	return n > 0 ? n : 0;
 }
 
 /* Nothing is queued or pending, and all workers sleep. *moves: a number that changes when one of them does anything. */
@@ -146,6 +148,8 @@ bool weft__runtime_all_asleep(struct runtime *rt)
 		rt->ends_seen = weft__offload_ends();
 		return false;
 	}
+	if (v.foreign && one_is_ending())
+		return false;
 	if (rt->deadlock_reported && v.foreign)
 		return true; /* said once; but when the last such thread has gone it is the end */
 	rt->deadlock_reported = true;

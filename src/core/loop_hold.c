@@ -108,7 +108,7 @@ void weft__loop_run_out(struct loop *l, int ms)
 
 /*
  * libuv closes descriptors by bare system calls, which TSan does not see: whichever thread is given such a number next races, it would say, with the one that made the last descriptor of that number.
- * dup2 closes them where it looks.
+ * dup3 closes them where it looks.
  */
 static void close_where_tsan_looks(const uv_loop_t *uv)
 {

@@ -7,7 +7,7 @@
  *     call that may block, though it need not wait (self_enter);
  *   - a worker that has stood on one task since the last look is stuck: if it keeps work to itself (slot, inbox, ring, due timers), or shared
  *     work waits, a sleeping worker is woken to search, or if none sleeps a busy one asked to help at its next slow schedule;
- *   - a worker that runs what it has, and has few, is told of one that has many times as many: of those it takes half (worker.c).  Only tasks that seldom wait come to lie so;
+ *   - a worker that runs what it has, and has few, is told of one that has many times as many: of those it takes half (worker.c).  Mostly tasks that seldom wait lie so;
  *   - one that moves, but in turns so long that a watcher would take what it keeps to itself, is no longer left in peace (worker.c);
  *   - when all are stuck for long, takes a spare worker; follows the number of CPUs (rescue.c);
  *   - retries tasks that wait for a stack; lets unused stacks and records decay; gives back what tasks that wait for long have below their stack pointers (trim.c);
@@ -37,7 +37,6 @@
 
 #define QUIET_SLOW (MONITOR_NS / SLOT_WATCH_NS) /* schedules between two looks */
 
-#define UNEVEN 4u /* so many times as many tasks are too many */
 #define TSAN_SIGNAL_NS (20 * MS)
 
 #define AWAKE 0u
@@ -86,23 +85,23 @@ static bool keeps_work(struct worker *w, int64_t now)
 	       wheel_next(&w->wheel) <= now || (weft__loop_watches(w->loop) && !load_relaxed(&w->warded)); /* hints */
 }
 
-/* Workers that run what they have, and have few, are told of the one that has many. */
+/* Workers that run what they have, and have few, are told of the one that has most, wherever that is. Newest first, who yields goes where all look. */
 static void level(struct runtime *rt, unsigned active)
 {
 	uint32_t most = 0, n;
 	unsigned rich = 0;
 
 	for (unsigned i = 0, seats = rt_seats(rt); i < seats; i++) {
-		n = sched_kept(&rt->workers[i]); /* a hint, as all here */
+		n = wsq_len(&rt->workers[i].runq); /* a hint, as all here */
 		if (n > most) {
 			most = n;
 			rich = i;
 		}
 	}
-	for (unsigned i = 0; most >= UNEVEN && i < active; i++) {
+	for (unsigned i = 0; i < active; i++) {
 		struct worker *w = &rt->workers[i];
 
-		if (load_relaxed(&w->cur) && UNEVEN * (sched_kept(w) + 1) <= most)
+		if (load_relaxed(&w->cur) && sched_uneven(w, most))
 			store_relaxed(&w->level_with, rich + 1);
 	}
 }
@@ -133,7 +132,7 @@ static bool look_after_workers(struct runtime *rt, uint32_t *ticks)
 		moved |= ticks[i] != tick;
 		ticks[i] = tick;
 	}
-	if (moved && active > 1)
+	if (moved && active > 1 && !rt->lifo)
 		level(rt, active);
 	if (injectq_len(&rt->stackless) && (n = injectq_pop(&rt->stackless)) != NULL) {
 		weft__sched_inject(rt, task_of_next(n));
@@ -250,9 +249,8 @@ static void *monitor_main(void *arg)
 		if (!idle_since)
 			weft__trim_look(&rt->trim, now, TRIM_BUSY_NS);
 		if (idle_since && !decaying && now - idle_since >= MONITOR_IDLE_NS && !injectq_len(&rt->stackless) &&
-		    !weft__trim_idle(&rt->trim, now)) {
-			if (rt->deadlock_reported) /* but for a thread that weft has not made: the kernel may have listed one that had been joined */
-				(void)weft__runtime_all_asleep(rt);
+		    !weft__trim_idle(&rt->trim, now) &&
+		    (!rt->deadlock_reported || weft__runtime_all_asleep(rt))) { /* what was in the way may have gone: a thread outside */
 			doze(rt);
 			judged = false;
 			idle_since = 0;

@@ -21,6 +21,8 @@
 
 #include "base/atomic.h"
 #include "base/check.h"
+#include "base/clock.h"
+#include "base/config.h"
 #include "base/lock.h"
 
 #include <dlfcn.h>
@@ -201,16 +203,21 @@ NORETURN COLD static void report(const struct stack *s, const siginfo_t *info, c
 	abort();
 }
 
-/* Is it the caller's to print? Else, unless that is in the middle of it, whoever does has time to end the process. */
-static bool is_first(void)
+/* Is it the caller's to print? Else *who does: the caller itself, if this is a fault in the middle of it. */
+static bool is_first(int *who)
 {
-	int first = 0, me = (int)gettid();
+	*who = 0;
+	return cas_acq_rel(&dying, who, (int)gettid());
+}
 
-	if (cas_acq_rel(&dying, &first, me))
-		return true;
-	for (int i = 0; first != me && i < REPORT_NS / (10 * MS); i++)
-		nanosleep(&(struct timespec){0, 10 * MS}, NULL);
-	return false;
+/* Another thread prints, and then ends the process, as this one's fault would at once. */
+static void give_time(void)
+{
+	int64_t until = weft__clock_read() + REPORT_NS;
+	struct timespec ts = {until / SEC, until % SEC};
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
+		;
 }
 
 /* The fault of a task that nobody handles: the process ends by it, in a moment. */
@@ -219,8 +226,14 @@ COLD static void last_words(int sig, const siginfo_t *info, const struct overflo
 	bool in_guard;
 	const struct stack *s = weft__stack_find((void *)r->sp, &in_guard);
 	char what[384];
+	int who;
 
-	if (!is_first() || !s || !s->owner)
+	if (!is_first(&who)) {
+		if (who != (int)gettid())
+			give_time();
+		return;
+	}
+	if (!s || !s->owner)
 		return;
 	describe(s, what, sizeof what);
 	print("weft: %s (signal %d) in %s", sig == SIGSEGV ? "segmentation fault" : sig == SIGBUS ? "bus error" : "fault", sig, what);
@@ -271,6 +284,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	int saved_errno = errno;
 	struct stack *s;
 	bool in_guard;
+	int who;
 
 	if (weft__contain(sig, info, context)) { /* to the worker's own stack, or on with a call */
 		errno = saved_errno;
@@ -278,8 +292,12 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	}
 	if ((sig == SIGSEGV || sig == SIGBUS) && info->si_code > 0 && info->si_code != SI_KERNEL) { /* else there is no address */
 		s = weft__stack_find(info->si_addr, &in_guard);
-		if (s && in_guard && is_first())
-			report(s, info, &r);
+		if (s && in_guard) {
+			if (is_first(&who))
+				report(s, info, &r);
+			while (who != (int)gettid())
+				pause(); /* another thread reports, and ends the process */
+		}
 	}
 	for (unsigned i = 0; i < ARRAY_LEN(signals); i++) {
 		if (signals[i] == sig)

@@ -313,9 +313,10 @@ struct weft_task *weft__sched_pick(struct worker *w);
 int weft__sched_timers(struct worker *w, struct wheel *wheel, int64_t now); /* fire what is due; returns how many tasks became runnable */
 
 /* --- worker.c --- */
-void weft__worker_main(struct worker *w);  /* until the runtime stops */
-void weft__worker_help(struct worker *w);  /* takes from workers that are stuck, though w has work of its own */
-void weft__worker_level(struct worker *w); /* takes half of what that one has which is named in level_with, if it still has more */
+void weft__worker_main(struct worker *w); /* until the runtime stops */
+void weft__worker_help(struct worker *w); /* takes from workers that are stuck, though w has work of its own */
+void weft__worker_level(
+	struct worker *w); /* takes half of the ring of the one that is named in level_with, if it still has many times as many */
 
 /* --- record.c --- */
 #define TASK_FREE 255 /* state of a record in no use */

@@ -66,18 +66,18 @@ static inline bool sched_quiet(struct worker *w)
 	return load_relaxed(&w->quiet_until) - load_relaxed(&w->tick) - 1 < QUIET_MAX; /* a hint */
 }
 
-/* How many are runnable on w, but in its slot; others may have them. A hint. */
-static inline uint32_t sched_kept(struct worker *w)
-{
-	return wsq_len(&w->runq) + weft__prio_kept(w);
-}
-
 /* w has more in its ring than it takes at its next schedule. */
 static inline bool sched_shares(struct worker *w)
 {
-	uint32_t n = sched_kept(w);
+	uint32_t n = wsq_len(&w->runq) + weft__prio_kept(w);
 
 	return n > 1 || (n == 1 && load_relaxed(&w->slot)); /* a hint */
+}
+
+/* Another one has so many in its ring that w, which has few, shall have some of them. */
+static inline bool sched_uneven(struct worker *w, uint32_t others)
+{
+	return others >= UNEVEN * (wsq_len(&w->runq) + 1); /* a hint */
 }
 
 /* w's slow pick comes after so many schedules at the latest. */

@@ -99,15 +99,22 @@ NOINLINE static struct weft_task *rob_mixed(struct worker *w, struct worker *v)
 	return t;
 }
 
-/* Takes half of a victim's ring, or of its tasks of another class, and returns the oldest. */
+/* Takes half of a victim's ring, and returns the oldest. */
+static struct weft_task *rob_normal(struct worker *w, struct worker *v)
+{
+	uint32_t moved;
+
+	return unlikely(mixed_is(&v->mixed)) ? rob_mixed(w, v) : wsq_steal(&v->runq, &w->runq, &moved);
+}
+
+/* ... or of its tasks of another class. */
 static struct weft_task *rob_ring(struct worker *w, struct worker *v)
 {
 	bool classes = unlikely(weft__prio_kept(v) != 0);
-	uint32_t moved;
 	struct weft_task *t = classes ? weft__prio_rob(w, v, PRIOQ_HIGH) : NULL;
 
 	if (!t)
-		t = unlikely(mixed_is(&v->mixed)) ? rob_mixed(w, v) : wsq_steal(&v->runq, &w->runq, &moved);
+		t = rob_normal(w, v);
 	if (!t && classes)
 		t = weft__prio_rob(w, v, PRIOQ_LOW);
 	count_steal(w, t);
@@ -255,16 +262,18 @@ NOINLINE void weft__worker_help(struct worker *w)
 		weft__sched_push(w, t);
 }
 
-/* Who has work does not search. Where tasks never wait, but only yield, whoever has few of them would keep few, and those would have all turns of a worker. */
+/* Who has work does not search. Where tasks never wait, but only yield, whoever has few of them would keep few, and those would have all turns of a worker. Of NORMAL ones only, and if they
+ * do not come among HIGH ones: what has another class has its share of another kind. */
 NOINLINE void weft__worker_level(struct worker *w)
 {
 	struct worker *v = &w->rt->workers[load_relaxed(&w->level_with) - 1];
 	struct weft_task *t;
 
 	store_relaxed(&w->level_with, 0u); /* a hint */
-	if (v == w || sched_kept(v) <= 2 * sched_kept(w))
+	if (v == w || !sched_uneven(w, wsq_len(&v->runq)) || injectq_len(&w->prio.own[PRIOQ_HIGH]))
 		return;
-	t = rob_ring(w, v);
+	t = rob_normal(w, v);
+	count_steal(w, t);
 	if (t)
 		weft__sched_push(w, t);
 }

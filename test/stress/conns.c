@@ -321,7 +321,7 @@ TEST_WORKERS(idle_and_busy_connections)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close(pipefd[0]);
 		/* Who looks for deadlocks opens /proc for a moment when all sleep: just when descriptors are counted, perhaps. */
-		_exit(weft_run(server, &pipefd[1], &(weft_opts){.workers = tap_workers(), .no_deadlock = true}) != 0);
+		_exit(weft_run(server, &pipefd[1], &(weft_opts){.workers = tap_workers(), .no_deadlock = true, .spares = -1}) != 0);
 	}
 	close(pipefd[1]);
 	for (int i = 0; i < size.ports; i++)

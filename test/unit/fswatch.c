@@ -604,7 +604,7 @@ static int errors(void *arg)
 TEST_WORKERS(errors_of_watching)
 {
 	/* To look for a deadlock takes a descriptor, which may come back when none is to be left. */
-	T_EQ(run_net_with(errors, NULL, (weft_opts){.no_deadlock = true}), 0);
+	T_EQ(run_net_with(errors, NULL, (weft_opts){.no_deadlock = true, .spares = -1}), 0);
 }
 
 /* --- waiting --- */

@@ -1428,36 +1428,17 @@ static int sends_late(void *arg)
 	return weft_chan_send(arg, &n);
 }
 
-/* Threads of this process, as the kernel counts them. */
-static int kernel_threads(void)
-{
-	DIR *d = opendir("/proc/self/task");
-	int n = 0;
-
-	T_OK(d != NULL);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
-static int threads_before;
-
 static int frees_late(void *arg)
 {
 	(void)arg;
 	T_EQ(weft_task_sleep(3 * DEADLOCK_NS), 0);
-	T_EQ(weft_free(other, WEFT_FOREVER), 0);
-	until(kernel_threads() <=
-	      threads_before); /* one that was joined may still be about to go: a verdict takes it for one of the program's */
-	return 0;
+	return weft_free(other, WEFT_FOREVER);
 }
 
 static int hopes_main(void *arg)
 {
 	weft_chan *c = arg;
 
-	threads_before = kernel_threads(); /* all of this one: the first worker, which begins us, has started them */
 	other = made(1);
 	T_EQ(weft_runtime_go(other, NULL, sends_late, c, NULL), 0);
 	T_EQ(weft_chan_recv(c, NULL), 0); /* nobody here can send */
