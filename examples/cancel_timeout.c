@@ -38,8 +38,14 @@ static int search(void *arg)
 static void start(weft_group *g, struct worker *w, int n)
 {
 	for (int i = 0; i < n; i++) {
+		int rc;
+
 		w[i].group = g;
-		group_go(g, search, &w[i]);
+		rc = group_go(g, search, &w[i]);
+		if (rc != 0) { /* it is over already: this one never begins, and has nothing to clean up */
+			w[i].end = rc;
+			w[i].cleaned = true;
+		}
 	}
 }
 

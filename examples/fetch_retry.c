@@ -11,7 +11,7 @@
 
 enum { TRIES = 5, ASKING = 4, TEXT = 64 };
 
-#define EACH (300 * MS)  /* a try may take so long */
+#define EACH (2 * SEC)   /* a try may take so long */
 #define PAUSE (2 * MS)   /* before the second try; then twice as long each time */
 #define WHOLE (10 * SEC) /* all tries together */
 

@@ -189,7 +189,8 @@ static int ask_on(struct load *l, tcp *conn, int id)
 	wg_done(&l->ready);
 	chan_recv(l->gate, NULL);
 	tcp_set_deadline(conn, l->until + PATIENCE, l->until + PATIENCE);
-	while (rc == 0 && now() < l->until && !atomic_load_explicit(&l->failed, memory_order_relaxed)) {
+	while (rc == 0 && (n == 0 || now() < l->until) && /* once, however late it is */
+	       !atomic_load_explicit(&l->failed, memory_order_relaxed)) {
 		int64_t asked = now();
 
 		rc = exchange(l, conn, id, ++n);

@@ -8,9 +8,10 @@
 struct station {
 	bcast *readings;
 	watch *unit; /* what to show readings in: 'C' or 'F' */
+	sema shown;  /* one for each reading that has been */
 };
 
-/* Sends three readings; changes the unit before the last. */
+/* Sends three readings, each when the one before has been shown; changes the unit before the last. */
 static int measure(void *arg)
 {
 	struct station *s = arg;
@@ -20,14 +21,14 @@ static int measure(void *arg)
 		if (i == 2)
 			watch_set(s->unit, "F");
 		bcast_send(s->readings, &degrees[i]);
-		task_sleep(5 * MS);
+		sema_acquire(&s->shown, 1);
 	}
 	return 3;
 }
 
 WEFT_MAIN(argc, argv)
 {
-	struct station s = {bcast_make(sizeof(int), 8), watch_make(1, "C")};
+	struct station s = {.readings = bcast_make(sizeof(int), 8), .unit = watch_make(1, "C")};
 	bsub *mine = s.readings ? bcast_sub(s.readings) : NULL;
 	bsub *slow = s.readings ? bcast_sub(s.readings) : NULL;
 	task *t = NULL;
@@ -37,6 +38,7 @@ WEFT_MAIN(argc, argv)
 
 	(void)argc;
 	(void)argv;
+	sema_init(&s.shown, 0);
 	if (!s.unit || !mine || !slow || go_opts(&t, measure, &s, NULL) != 0)
 		return 1;
 	while (t) {
@@ -49,6 +51,7 @@ WEFT_MAIN(argc, argv)
 			break;
 		case 1:
 			printf("%d %c\n", unit == 'F' ? degrees * 9 / 5 + 32 : degrees, unit);
+			sema_release(&s.shown, 1);
 			break;
 		case 2:
 			t = NULL; /* joined */

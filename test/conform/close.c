@@ -405,7 +405,7 @@ struct closing {
 static void closing_sender(struct closing *k)
 {
 	for (int i = 0;; i++) {
-		weft_case cases[] = {WEFT_SEND(k->c, &i), WEFT_AFTER(WEFT_SEC)};
+		weft_case cases[] = {WEFT_SEND(k->c, &i), WEFT_AFTER(60 * WEFT_SEC)};
 		int rc = WEFT_ECLOSED;
 
 		switch (i % 3) {
@@ -413,7 +413,7 @@ static void closing_sender(struct closing *k)
 			rc = give(k->c, i);
 			break;
 		case 1:
-			rc = weft_chan_send_until(k->c, &i, weft_in(WEFT_SEC));
+			rc = weft_chan_send_until(k->c, &i, weft_in(60 * WEFT_SEC));
 			break;
 		default:
 			if (weft_chan_select(cases, 2) == 0)
