@@ -350,7 +350,7 @@ static inline int listen_full(weft_tcp_listener **l, char *at, int *fds)
 	T_EQ(weft_tcp_listener_addr(*l, &a), 0);
 	T_GT(weft_addr_format(&a, at, WEFT_ADDR_TEXT), 0);
 	for (n = 0; n < 2; n++) /* one more than the backlog, on Linux */
-		fds[n] = raw_dial(*l);
+		fds[n] = raw_connect(own_host(), port_of(*l));
 	for (;;) { /* the last may be connected on its own side, but not in the queue yet */
 		struct tcp_info info;
 		socklen_t len = sizeof info;
