@@ -38,13 +38,10 @@ static int search(void *arg)
 static void start(weft_group *g, struct worker *w, int n)
 {
 	for (int i = 0; i < n; i++) {
-		int rc;
-
 		w[i].group = g;
-		rc = group_go(g, search, &w[i]);
-		if (rc != 0) { /* it is over already: this one never begins, and has nothing to clean up */
-			w[i].end = rc;
-			w[i].cleaned = true;
+		if (group_go(g, search, &w[i]) != 0) { /* it is over already, also for who begins now */
+			WITH_CTX (group_ctx(g))
+				search(&w[i]);
 		}
 	}
 }

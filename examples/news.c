@@ -50,6 +50,7 @@ WEFT_MAIN(argc, argv)
 			seen = watch_get(s.unit, &unit);
 			break;
 		case 1:
+			seen = watch_get(s.unit, &unit); /* it may have come just now, before the reading */
 			printf("%d %c\n", unit == 'F' ? degrees * 9 / 5 + 32 : degrees, unit);
 			sema_release(&s.shown, 1);
 			break;

@@ -78,6 +78,7 @@
 #define TRIM_SHARE 100             /* of the time until it does so again for that reason */
 #define MONITOR_IDLE_NS (100 * MS) /* all idle for so long: the monitor sleeps too */
 
+#define ENDING_NS (1 * SEC)       /* idle for so long: threads that are listed still are not about to be gone */
 #define DEADLOCK_NS (20 * MS)     /* all idle for so long: can anything go on? */
 #define LOOP_BUSY_NS (1 * MS)     /* a worker that does not run out of tasks asks its loop so often */
 #define LOOP_BACKLOG_NS (10 * MS) /* and so often while many wait in the injection queue */
@@ -90,7 +91,7 @@
 #define CALM_LOOKS 4            /* looks at which not all were stuck: one is given back */
 #define FOLLOW_NS SMALL(1 * SEC, 50 * MS) /* how often the number of CPUs is looked at again */
 
-#define REPORT_NS (1 * SEC)      /* one thread prints of the fault that ends the process: another's fault gives it so long */
+#define REPORT_NS (10 * SEC)     /* one thread prints of the fault that ends the process: another's fault gives it so long */
 #define EXIT_GRACE_NS (100 * MS) /* WEFT_MAIN: main has returned; tasks that still run get so long to park; under a sanitizer ten times */
 #define STOP_NOTICE_NS (1 * SEC) /* weft_run: after so long it says for whom it waits */
 

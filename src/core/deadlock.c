@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PF_EXITING 4u /* Linux, include/linux/sched.h: in the flags of /proc/PID/stat */
 
@@ -49,24 +50,32 @@ static bool tsan_thread(const char *tid)
 	return blocked >> (SIGSEGV - 1) & 1;
 }
 
-/* Is it about to be gone? Those who have joined it may go on already. */
-static bool is_ending(const char *tid)
+/* What the system says of a thread: returns its state ('R', 'S', 'Z' ...; 0: it is gone), and *flags. */
+static char thread_state(const char *tid, unsigned *flags)
 {
 	char path[300], line[512] = "", *state;
-	unsigned flags = 0;
 	FILE *f;
 
+	*flags = 0;
 	snprintf(path, sizeof path, "/proc/self/task/%s/stat", tid);
 	f = fopen(path, "re");
 	if (!f)
-		return false;
+		return 0;
 	if (!fgets(line, sizeof line, f))
 		line[0] = '\0';
 	fclose(f);
 	state = strrchr(line, ')'); /* behind the name */
-	if (!state || sscanf(state, ") %*c %*d %*d %*d %*d %*d %u", &flags) != 1)
-		return false;
-	return (flags & PF_EXITING) && state[2] != 'Z'; /* the first thread, if it ends before the others, stays a zombie */
+	return state && sscanf(state, ") %*c %*d %*d %*d %*d %*d %u", flags) == 1 ? state[2] : 0;
+}
+
+/* The process's first thread, if it ends before the others, stays. */
+static bool first_is_over(void)
+{
+	unsigned flags;
+	char pid[16];
+
+	snprintf(pid, sizeof pid, "%d", (int)getpid());
+	return thread_state(pid, &flags) == 'Z';
 }
 
 static bool one_is_ending(void)
@@ -74,11 +83,12 @@ static bool one_is_ending(void)
 	DIR *d = opendir("/proc/self/task");
 	struct dirent *e;
 	bool found = false;
+	unsigned flags;
 
 	if (!d)
 		return false;
 	while (!found && (e = readdir(d)) != NULL)
-		found = e->d_name[0] != '.' && is_ending(e->d_name);
+		found = e->d_name[0] != '.' && thread_state(e->d_name, &flags) != 'Z' && (flags & PF_EXITING);
 	closedir(d);
 	return found;
 }
@@ -97,7 +107,15 @@ static int foreign_threads(struct runtime *rt)
 	closedir(d);
 	n -= 1 + load_relaxed(&rt->threads) + 1 + weft__emulated() +
 	     weft__offload_threads(); /* 1: who called weft_run; 1: the monitor, which asks */
+	if (n > 0 && first_is_over())
+		n--;
 	return n > 0 ? n : 0;
+}
+
+/* May one of those that were counted be no hope, because it is about to be gone, or has been joined already? Some of weft's own have ended lately; the emulator has work to do when a thread of its program has. */
+static bool some_may_go(struct runtime *rt, int foreign)
+{
+	return weft__offload_ends() != rt->ends_seen || weft__emulated() || one_is_ending() || foreign_threads(rt) != foreign;
 }
 
 /* Nothing is queued or pending, and all workers sleep. *moves: a number that changes when one of them does anything. */
@@ -121,11 +139,12 @@ static bool all_quiet(struct runtime *rt, uint64_t *moves)
 	return idle_all_asleep(&rt->idle, seats);
 }
 
-bool weft__runtime_all_asleep(struct runtime *rt)
+bool weft__runtime_all_asleep(struct runtime *rt, int64_t idle_ns)
 {
 	struct verdict v = {.rt = rt};
 	uint64_t before, after;
 
+	rt->judge_soon = false;
 	if (!rt->deadlock_check || load_relaxed(&weft__others)) /* else its tasks may wait for another's; asked again when that has gone */
 		return true;
 	if (!all_quiet(rt, &before))
@@ -144,12 +163,11 @@ bool weft__runtime_all_asleep(struct runtime *rt)
 		return true; /* somebody will run, and then it is asked again */
 	if (!all_quiet(rt, &after) || before != after)
 		return false;
-	if (v.foreign && weft__offload_ends() != rt->ends_seen) { /* it may be one of ours that is about to be gone */
-		rt->ends_seen = weft__offload_ends();
+	if (v.foreign && idle_ns < ENDING_NS && some_may_go(rt, v.foreign)) {
+		rt->judge_soon = true;
 		return false;
 	}
-	if (v.foreign && one_is_ending())
-		return false;
+	rt->ends_seen = weft__offload_ends();
 	if (rt->deadlock_reported && v.foreign)
 		return true; /* said once; but when the last such thread has gone it is the end */
 	rt->deadlock_reported = true;

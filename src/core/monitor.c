@@ -241,7 +241,7 @@ static void *monitor_main(void *arg)
 		} else if (!idle_since) {
 			idle_since = now;
 		} else if (!judged && now - idle_since >= DEADLOCK_NS) {
-			judged = weft__runtime_all_asleep(rt);
+			judged = weft__runtime_all_asleep(rt, now - idle_since);
 		}
 		if (decaying)
 			decaying = decay(now, idle_since != 0);
@@ -249,8 +249,13 @@ static void *monitor_main(void *arg)
 		if (!idle_since)
 			weft__trim_look(&rt->trim, now, TRIM_BUSY_NS);
 		if (idle_since && !decaying && now - idle_since >= MONITOR_IDLE_NS && !injectq_len(&rt->stackless) &&
-		    !weft__trim_idle(&rt->trim, now) &&
-		    (!rt->deadlock_reported || weft__runtime_all_asleep(rt))) { /* what was in the way may have gone: a thread outside */
+		    !weft__trim_idle(&rt->trim, now)) {
+			if (rt->deadlock_reported) /* but for a thread outside, which may have gone */
+				(void)weft__runtime_all_asleep(rt, now - idle_since);
+			if (rt->judge_soon) {
+				sleep_on(&rt->monitor_nap, 0, now + MONITOR_NS);
+				continue;
+			}
 			doze(rt);
 			judged = false;
 			idle_since = 0;

@@ -210,7 +210,7 @@ static bool is_first(int *who)
 	return cas_acq_rel(&dying, who, (int)gettid());
 }
 
-/* Another thread prints, and then ends the process, as this one's fault would at once. */
+/* Another thread prints, and then ends the process, as this one's fault would at once. For ever it is not waited for: it may be waiting for this one, for a lock of the loader's. */
 static void give_time(void)
 {
 	int64_t until = weft__clock_read() + REPORT_NS;
@@ -295,8 +295,8 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 		if (s && in_guard) {
 			if (is_first(&who))
 				report(s, info, &r);
-			while (who != (int)gettid())
-				pause(); /* another thread reports, and ends the process */
+			else if (who != (int)gettid())
+				give_time();
 		}
 	}
 	for (unsigned i = 0; i < ARRAY_LEN(signals); i++) {

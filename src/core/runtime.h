@@ -119,6 +119,7 @@ struct runtime {
 	bool last;              /* when it went down no other was up */
 	size_t abandoned;       /* tasks alive when it went down */
 	uint32_t ends_seen;     /* threads of lanes that had ended when the monitor last asked for a verdict; monitor only */
+	bool judge_soon;        /* the last verdict waits for threads that are about to be gone; monitor only */
 	bool deadlock_reported; /* monitor; read when it has ended */
 
 	struct injectq ran;       /* jobs that have run, and nobody has been told (core/offload.c) */
@@ -489,8 +490,8 @@ int weft__make(struct runtime **out, const weft_opts *o);
 int weft__free(struct runtime *rt, int64_t grace_ns);
 
 /* --- deadlock.c --- */
-bool weft__runtime_all_asleep(
-	struct runtime *rt); /* the monitor has seen all workers asleep for a while: deadlock? False: it cannot be told yet, ask again */
+/* The monitor has seen all workers asleep for so long: deadlock? False: it cannot be told yet, ask again; where they may sleep on, judge_soon is set. */
+bool weft__runtime_all_asleep(struct runtime *rt, int64_t idle_ns);
 
 /* What the storeys above give the core (weft.c sets them; core includes nothing of theirs). */
 struct verdict {

@@ -270,7 +270,8 @@ NOINLINE void weft__worker_level(struct worker *w)
 	struct weft_task *t;
 
 	store_relaxed(&w->level_with, 0u); /* a hint */
-	if (v == w || !sched_uneven(w, wsq_len(&v->runq)) || injectq_len(&w->prio.own[PRIOQ_HIGH]))
+	if (v == w || !sched_uneven(w, wsq_len(&v->runq)) || injectq_len(&w->prio.own[PRIOQ_HIGH]) ||
+	    injectq_len(&w->prio.home[PRIOQ_HIGH]))
 		return;
 	t = rob_normal(w, v);
 	count_steal(w, t);

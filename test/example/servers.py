@@ -733,9 +733,9 @@ def test_http_200_connections():
 
 
 def test_http_slow_clients_are_closed():
-    with Server('1') as server, contextlib.ExitStack() as stack:
+    with Server('1') as server, connections(server, 2) as (half, body), contextlib.ExitStack() as stack:
         start = time.monotonic()  # its clock begins when it is connected
-        silent, half, body = stack.enter_context(connections(server, 3))
+        silent = stack.enter_context(server.connect())
         half.sendall(GET)
         body.sendall(GET + b'Content-Length: 3\r\n\r\na')
         check('a silent client reads', read_all(silent), b'')
