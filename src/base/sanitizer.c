@@ -34,6 +34,8 @@ WEAK void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 WEAK void __tsan_set_fiber_name(void *fiber, const char *name);
 WEAK void __tsan_acquire(void *addr);
 WEAK void __tsan_release(void *addr);
+WEAK void AnnotateIgnoreReadsBegin(const char *file, int line);
+WEAK void AnnotateIgnoreReadsEnd(const char *file, int line);
 
 unsigned weft__san;
 
@@ -118,6 +120,19 @@ UNSEEN void weft__san_after_switch(struct san_fiber *self)
 		__sanitizer_finish_switch_fiber(self->asan_fake, &bottom_old, &size_old);
 		self->asan_fake = NULL;
 	}
+}
+
+UNSEEN bool weft__san_ignore_begin(void)
+{
+	if (!AnnotateIgnoreReadsBegin || !AnnotateIgnoreReadsEnd)
+		return false;
+	AnnotateIgnoreReadsBegin(__FILE__, __LINE__); /* and writes */
+	return true;
+}
+
+UNSEEN void weft__san_ignore_end(void)
+{
+	AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
 }
 
 UNSEEN void weft__san_acquire(void *p)

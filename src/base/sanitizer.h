@@ -17,6 +17,7 @@
 #else
 
 #include "base/compiler.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 #define SAN_ASAN 1u
@@ -44,6 +45,10 @@ void weft__san_fiber_fini(struct san_fiber *f);
 /* Called right before and right after every switch when weft__san != 0. from_ends: the task that leaves never comes back. */
 COLD void weft__san_before_switch(struct san_fiber *from, struct san_fiber *to, int from_ends);
 COLD void weft__san_after_switch(struct san_fiber *self);
+
+/* What the calling thread does to memory and descriptors meanwhile is no access to TSan. False: there is no such call, and end is not to follow. */
+COLD bool weft__san_ignore_begin(void);
+COLD void weft__san_ignore_end(void);
 
 COLD void weft__san_acquire(void *p);
 COLD void weft__san_release(void *p);
